@@ -1,0 +1,30 @@
+/* Gaussian noise on an integer grid, exact up to a stated statistical distance.
+ *
+ * A value is N(0, std^2) rounded to the grid h = std 2^-32, in units of h: an integer of standard deviation 2^32. It is a
+ * function of (key, step, index) alone: any partition of the index range gives the same noise, on every backend. */
+#ifndef SG_MECHANISM_NOISE_H
+#define SG_MECHANISM_NOISE_H
+
+#include <stdint.h>
+
+#include "base/digest.h"
+#include "base/status.h"
+
+enum sg_noise_source { SG_NOISE_CHACHA20, SG_NOISE_CURAND };
+
+const char *sg_noise_source_name(enum sg_noise_source source); /* "chacha20", "curand" */
+int sg_noise_source_parse(const char *name);                   /* -1 when unknown */
+
+/* log2 of an upper bound on the statistical distance tau of one value from the rounded Gaussian (docs/privacy.md). */
+double sg_noise_tau_log2(void);
+
+struct sg_noise;
+
+/* Opens a source under a noise subkey. SG_FAILED, with what to install, when the source is missing: never another one. */
+SG_MUST_USE enum sg_status sg_noise_open(enum sg_noise_source source, const uint8_t key[SG_KEY_BYTES], struct sg_noise **out);
+void sg_noise_close(struct sg_noise **noise); /* wipes */
+
+/* sum[i] += value(step, first + i) for i in 0 .. n-1. */
+SG_MUST_USE enum sg_status sg_noise_add(struct sg_noise *noise, uint64_t step, uint64_t first, int64_t n, int64_t *sum);
+
+#endif

@@ -1,0 +1,99 @@
+/* Models: parameters with names, forward, backward into taps. Knows nothing of privacy.
+ *
+ * Two families from one specification:
+ *   logistic          logit = linear path
+ *   bilstm_attention  BiLSTM layers -> additive attention pooling (Bahdanau et al. 2015: score = v . tanh(W h + b), no bias on
+ *                     v) -> [pooled, static] -> tanh or ReLU MLP -> logit, plus the linear path where there is one.
+ * The linear path is one LINEAR layer on [features of the last linear_steps rows, oldest first, zero where the history is
+ * shorter; static features; 1]. */
+#ifndef SG_NN_MODEL_H
+#define SG_NN_MODEL_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/json.h"
+#include "base/status.h"
+#include "nn/tap.h"
+#include "ops/ops.h"
+
+enum sg_model_kind { SG_MODEL_LOGISTIC, SG_MODEL_BILSTM_ATTENTION };
+
+#define SG_MODEL_LAYERS_MAX 8
+
+struct sg_model_spec {
+    enum sg_model_kind kind;
+    int64_t n_features;    /* F: floats per row (time step) */
+    int64_t n_static;      /* S: floats per unit */
+    int64_t hidden;        /* H: cells per direction */
+    int64_t layers;        /* bidirectional layers, 1 .. SG_MODEL_LAYERS_MAX */
+    int64_t attention;     /* width of the attention's tanh layer */
+    int64_t mlp;           /* width of the hidden layer before the logit; 0: logit straight from [pooled, static] */
+    enum sg_activation mlp_activation;
+    int64_t linear_steps;  /* rows that the linear path sees; 0 for bilstm_attention: no linear path */
+    double dropout;        /* on [pooled, static] and between LSTM layers, keyed by unit; 0 none */
+};
+
+struct sg_parameter {
+    char name[96];          /* "lstm.0.forward.weight" (4H, F+H+1: columns x, h, bias), "lstm.0.reverse.weight",
+                               "attention.weight", "attention.score.weight", "mlp.weight", "output.weight", "linear.weight" */
+    int64_t n_out, n_in;
+    int64_t first;          /* position in the vector of all parameters */
+    bool trainable;
+    int64_t trainable_first; /* position in the vector of trainable parameters; -1 when frozen */
+};
+
+/* Several panels' units, packed. Row r of unit b: offset[b] <= r < offset[b+1]. All pointers are borrowed. */
+struct sg_batch {
+    int64_t n_units;              /* B */
+    int64_t n_rows;               /* R = offset[B] */
+    const int32_t *offset;        /* (B+1), offset[0] = 0, every unit has at least one row */
+    const float *x;               /* (R, F) */
+    const float *statics;         /* (B, S); NULL when S = 0 */
+    const float *label;           /* (B); NULL for scoring */
+    const uint8_t (*digest)[16];  /* (B) unit id digests, key of the dropout masks; NULL when dropout is off */
+    int64_t step;                 /* part of the dropout key */
+};
+
+struct sg_model;     /* immutable after creation: spec, parameter table */
+struct sg_workspace; /* one worker's activations, taps and scratch: one allocation */
+
+/* `seed` keys the public dropout streams. Every parameter starts trainable. */
+SG_MUST_USE enum sg_status sg_model_create(const struct sg_model_spec *spec, const struct sg_ops *ops, uint64_t seed,
+                                           struct sg_model **out);
+void sg_model_close(struct sg_model **model);
+const struct sg_model_spec *sg_model_spec_of(const struct sg_model *model);
+const struct sg_parameter *sg_model_parameters(const struct sg_model *model, size_t *n);
+int64_t sg_model_n_weights(const struct sg_model *model);           /* all */
+int64_t sg_model_n_trainable(const struct sg_model *model);         /* P of the plan */
+/* Freezes what does not match any of the glob patterns (fnmatch). SG_USAGE when a pattern matches nothing. */
+SG_MUST_USE enum sg_status sg_model_train_only(struct sg_model *model, const char *const *patterns, size_t n_patterns);
+/* Public random start: uniform in +-1/sqrt(n_in) (biases zero, forget-gate bias 1), linear path zero; by name and seed. */
+void sg_model_init(const struct sg_model *model, uint64_t seed, float *weights);
+
+/* Packed weights, made once per step from the vector of all weights, shared read-only by all workers. */
+size_t sg_model_packed_bytes(const struct sg_model *model);
+void sg_model_pack(const struct sg_model *model, const float *weights, bool with_backward, void *packed);
+
+/* Room for batches of up to units_max units and rows_max rows; with_backward = false leaves gradients out. */
+size_t sg_workspace_bytes(const struct sg_model *model, int64_t units_max, int64_t rows_max, bool with_backward);
+struct sg_workspace *sg_workspace_place(const struct sg_model *model, int64_t units_max, int64_t rows_max, bool with_backward,
+                                        void *memory);
+
+/* logit (B). training: dropout on. Activations stay in the workspace for backward. */
+void sg_model_forward(const struct sg_model *model, const void *packed, const struct sg_batch *batch, bool training,
+                      struct sg_workspace *workspace, float *logit);
+/* From dlogit (B) of the per-unit loss (times any public scale): fills the taps of trainable weights and returns them
+ * (borrowed from the workspace, valid until the next forward). Each trainable weight has exactly one tap. */
+const struct sg_tap *sg_model_backward(const struct sg_model *model, const void *packed, const struct sg_batch *batch,
+                                       const float *dlogit, struct sg_workspace *workspace, size_t *n_taps);
+/* Number of taps that backward returns, and their shapes (a, g and offset are NULL), for the plan's operation counts. */
+const struct sg_tap *sg_model_tap_shapes(const struct sg_model *model, size_t *n_taps);
+/* The workspace's scratch for ops, for whoever works on the taps. */
+void *sg_workspace_scratch(struct sg_workspace *workspace);
+
+/* The specification as the model folder's config.json holds it, and back (SG_USAGE with the key that is wrong). */
+json_t *sg_model_spec_to_json(const struct sg_model_spec *spec);
+SG_MUST_USE enum sg_status sg_model_spec_from_json(const json_t *object, struct sg_model_spec *out);
+
+#endif

@@ -1,0 +1,135 @@
+/* The op table that every backend fills. Valid C17 and C++.
+ *
+ * Shapes are asserted, ops never fail. All arrays are row-major float32 unless said; `ld*` is the distance between rows in
+ * floats. A "row" is one time step (or token) of one unit; units own consecutive rows. Ops are single-threaded: a worker
+ * calls them on its own memory and passes its own scratch (scratch_bytes, aligned to 64).
+ *
+ * The one rule behind every signature: a row's bits do not depend on its neighbours. Each output of a GEMM is one chain of
+ * fused multiply-adds over ascending k, whatever the number and position of rows, and a weight gradient sums rows in chains
+ * of at most SG_CHAIN_ROWS. The reference backend (plain loops) and the CPU backend give the same bits for the GEMMs and
+ * absorb; for transcendental functions they agree to a stated bound. */
+#ifndef SG_OPS_OPS_H
+#define SG_OPS_OPS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#define SG_CHAIN_ROWS 64
+
+/* How the squared norm of a group's weight gradient is found: from dot products between its rows, or by writing the
+ * gradient out. Fixed by operation counts in the plan, never by a measurement. */
+enum sg_norm_route { SG_ROUTE_GRAM, SG_ROUTE_INSTANTIATE };
+
+enum sg_activation { SG_TANH, SG_RELU };
+
+/* Per clip group: what the clip weight is made from, summed over taps. */
+struct sg_group_norm {
+    double norm2;  /* squared L2 norm of the gradient as computed */
+    double slack2; /* sum over taps of gamma * mass^2: what rounding may have hidden (DESIGN: n_up^2 = norm2 + slack2) */
+    double mass2;  /* sum over taps of (sum over rows |a||g|)^2 */
+    bool excluded; /* a non-finite value in a or g, or a row norm above 2^96: contributes nothing, rows are set to zero */
+};
+
+struct sg_optimizer_step {
+    float learning_rate, momentum;      /* SGD: v = momentum v + g; p -= lr v */
+    float beta1, beta2, epsilon;        /* Adam (Kingma & Ba 2015, algorithm 1) */
+    double correction1, correction2;    /* 1 - beta1^t, 1 - beta2^t */
+};
+
+struct sg_ops {
+    const char *name;       /* "reference", "cpu" */
+    const char *arithmetic; /* version of the arithmetic, part of the numeric environment: "cpu-1" */
+
+    /* Scratch that any op below may need, for GEMMs with n_k and n_cols up to `widest` and groups of up to `rows_max` rows. */
+    size_t (*scratch_bytes)(int64_t widest, int64_t rows_max);
+
+    /* ---- GEMM. A weight w (n_out, n_in) is packed once per step and shared by all workers. ---- */
+    size_t (*packed_bytes)(int64_t n_k, int64_t n_cols);
+    /* For y = a w^T: n_k = n_in, n_cols = n_out. */
+    void (*pack_forward)(int64_t n_out, int64_t n_in, const float *w, int64_t ldw, void *packed);
+    /* For dx = g w: n_k = n_out, n_cols = n_in. A sub-range of columns of w is packed by offsetting w. */
+    void (*pack_backward)(int64_t n_out, int64_t n_in, const float *w, int64_t ldw, void *packed);
+    /* c[c_rows[i]][j] = chain over k ascending of fma(a[a_rows[i]][k], b[k][j], acc), acc starting at +0, or at the old c
+     * when `accumulate`. Row lists may be NULL (row i). Rows of c in one call are distinct. */
+    void (*gemm)(int64_t n_rows, int64_t n_k, int64_t n_cols, const float *a, int64_t lda, const int32_t *a_rows,
+                 const void *packed, float *c, int64_t ldc, const int32_t *c_rows, bool accumulate, void *scratch);
+
+    /* ---- Rows ---- */
+    /* dst[dst_rows[i]][0..width) = src[src_rows[i]][0..width); lists may be NULL. */
+    void (*copy_rows)(int64_t n_rows, int64_t width, const float *src, int64_t lds, const int32_t *src_rows, float *dst,
+                      int64_t ldd, const int32_t *dst_rows);
+    /* x[i][0..width) += y[i][0..width) */
+    void (*add_rows)(int64_t n_rows, int64_t width, float *x, int64_t ldx, const float *y, int64_t ldy);
+    /* x[i][0..width) *= y[i][0..width): dropout masks. */
+    void (*multiply_rows)(int64_t n_rows, int64_t width, float *x, int64_t ldx, const float *y, int64_t ldy);
+
+    /* x = f(x) in place; g *= f'(.) from the output y of f. */
+    void (*activate)(enum sg_activation f, int64_t n_rows, int64_t width, float *x, int64_t ldx);
+    void (*activate_backward)(enum sg_activation f, int64_t n_rows, int64_t width, const float *y, int64_t ldy, float *g,
+                              int64_t ldg);
+
+    /* ---- LSTM cell (Hochreiter & Schmidhuber 1997; gate order i, f, g, o) for one step of one direction.
+     * rows[i] is the row of the i-th active unit now, prev[i] the row of its step before or -1, next[i] after or -1 (in the
+     * direction of the recurrence).
+     * forward: gates (rows, 4H) holds pre-activations and gets activations; c (rows, H); h = o * tanh(c) is written to
+     * y[rows[i]] and, where next[i] >= 0, to h_next[next[i]] (the recurrent columns of the layer's input rows). */
+    void (*lstm_forward)(int64_t n, int64_t hidden, const int32_t *rows, const int32_t *prev, const int32_t *next,
+                         float *gates, int64_t ldgates, float *c, int64_t ldc, float *y, int64_t ldy, float *h_next,
+                         int64_t ldh);
+    /* backward: dy[rows[i]] is the whole gradient of h at this step (from above and from the recurrence); dc[rows[i]] the
+     * gradient of c carried from the next step (ignored where next[i] < 0). gates gets the gradient of the pre-activations;
+     * dc[prev[i]] gets the carry, where prev[i] >= 0. */
+    void (*lstm_backward)(int64_t n, int64_t hidden, const int32_t *rows, const int32_t *prev, const int32_t *next,
+                          float *gates, int64_t ldgates, const float *c, int64_t ldc, const float *dy, int64_t lddy,
+                          float *dc, int64_t lddc);
+
+    /* ---- Attention pooling: alpha = softmax of score over a unit's rows (unit b owns offset[b] .. offset[b+1], at least
+     * one), pooled[b] = sum alpha_r h_r. backward: dscore (rows) and dh (rows, width; overwritten). ---- */
+    void (*pool_forward)(int64_t n_units, const int32_t *offset, int64_t width, const float *score, const float *h,
+                         int64_t ldh, float *alpha, float *pooled, int64_t ldp);
+    void (*pool_backward)(int64_t n_units, const int32_t *offset, int64_t width, const float *alpha, const float *h,
+                          int64_t ldh, const float *dpooled, int64_t lddp, float *dscore, float *dh, int64_t lddh);
+
+    /* ---- Loss: binary cross entropy on a logit, per unit. loss may be NULL; dlogit = (sigmoid(z) - y) * scale. ---- */
+    void (*bce)(int64_t n_units, const float *logit, const float *label, float scale, float *loss, float *dlogit);
+
+    /* ---- Privacy: norms, weights, the weighted sum ---- */
+    /* Adds one LINEAR tap's share to each group: group j owns rows first[j] .. first[j+1] (maybe none). a (rows, n_in),
+     * g (rows, n_out). Row norms and masses are found in double. A group with non-finite input or a row norm of a above
+     * 2^96 is marked excluded. Where a row norm lies outside [2^-55, 2^60] (and is not zero) the Gram is taken wholly in
+     * double, so that no float product can underflow or overflow unseen; gamma is gamma(n_in + n_out + 4) for the Gram
+     * with pairs summed in double, 3 gamma(rows + 2) for the instantiated gradient, gamma(k) = k u / (1 - k u), u = 2^-24. */
+    void (*group_norm)(enum sg_norm_route route, int64_t n_groups, const int32_t *first, int64_t n_in, int64_t n_out,
+                       const float *a, int64_t lda, const float *g, int64_t ldg, struct sg_group_norm *norm, void *scratch);
+    /* w = min(1, clip / sqrt(norm2 + slack2), kappa clip / sqrt(mass2)), 0 when excluded. clip = infinity: w = 1. */
+    void (*clip_weight)(int64_t n_groups, const struct sg_group_norm *norm, double clip, double kappa, double *w);
+    /* One panel of one tap: sum[o][i] += round_to_even((sum over rows r of (w[r] g[r][o]) a[r][i]) / grid) as int64, where
+     * w[r] g is rounded once to float, rows are summed by fmaf in chains of at most SG_CHAIN_ROWS from +0, in ascending
+     * order, and the chains are added in double in ascending order. Sets *overflow when a coordinate's sum exceeds
+     * limit in absolute value or is not finite (that coordinate is left out). n_rows = 0 is nothing. */
+    void (*absorb)(int64_t n_rows, int64_t n_in, int64_t n_out, const float *a, int64_t lda, const float *g, int64_t ldg,
+                   const double *w, double grid, double limit, int64_t *sum, bool *overflow, void *scratch);
+
+    /* ---- Optimizer: plain vectors of n floats ---- */
+    /* gradient[i] = (float)((double)sum[i] * scale) */
+    void (*scale_sum)(int64_t n, const int64_t *sum, double scale, float *gradient);
+    void (*sgd)(int64_t n, const struct sg_optimizer_step *step, const float *gradient, float *velocity, float *p);
+    void (*adam)(int64_t n, const struct sg_optimizer_step *step, const float *gradient, float *m, float *v, float *p);
+    /* average = decay average + (1 - decay) p */
+    void (*average)(int64_t n, float decay, const float *p, float *average);
+};
+
+/* Plain loops, the truth. */
+const struct sg_ops *sg_ops_reference(void);
+/* Vector kernels for x86-64 with AVX2 and FMA; NULL on a machine without them. */
+const struct sg_ops *sg_ops_cpu(void);
+
+#ifdef __cplusplus
+}
+#endif
+#endif
