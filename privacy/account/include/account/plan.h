@@ -48,7 +48,7 @@ struct sg_plan {
     double noise_multiplier;       /* sigma */
     double noise_std;              /* sigma C, on the sum */
     double grid;                   /* h = std 2^-32; 2^-40 without privacy */
-    double clip_norm;              /* C' = C (1 - 2 gamma(L+1) kappa U) - sqrt(P) h */
+    double clip_norm;              /* C' = C (1 - 2 gamma(L+2) kappa U) - sqrt(P) h (1 + U 2^-19 / sigma): docs/privacy.md */
     double mass_ratio_max;         /* kappa */
     double shrink;                 /* 1 - C'/C */
     double divisor;                /* expected_batch_size, or n_groups for microbatches */
@@ -56,6 +56,7 @@ struct sg_plan {
     int64_t units_per_panel_max, rows_per_unit_max;
     int64_t n_weights;
     char noise_source[16];
+    double noise_tau_log2;         /* log2 of the statistical distance of one noise value from the ideal */
     double delta, delta_caps, delta_noise, delta_accountant; /* delta = the total = sum of the three or more */
     double epsilon, epsilon_lower, epsilon_rdp;
     char accountant[32];

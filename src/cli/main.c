@@ -1,0 +1,17 @@
+/* sealgrad: the auditor's program. Verbs that touch tensors run in sealgrad-trainer. */
+#include "commands.h"
+#include "options.h"
+
+static const struct sg_command commands[] = {
+    {"train", NULL, "train a model from a configuration"},
+    {"score", NULL, "score a file with a trained model"},
+    {"evaluate", NULL, "metrics of a trained model on a labelled file"},
+    {"dataset", NULL, "register a dataset and its population's privacy limit"},
+    {"schema", NULL, "draft a schema from a data file"},
+    {"bench", NULL, "step times, private against non-private"},
+};
+
+int main(int argc, char **argv)
+{
+    return sg_main("sealgrad", commands, sizeof commands / sizeof *commands, argc, argv);
+}
