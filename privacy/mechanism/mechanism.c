@@ -1,0 +1,213 @@
+#include "mechanism/mechanism.h"
+
+#include <assert.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* A panel's sum in one coordinate, without privacy, beyond which the run ends (DESIGN: the grid). */
+#define PLAIN_SUM_MAX 0x1p20
+
+struct sg_mechanism {
+    struct sg_plan plan;
+    const struct sg_ops *ops;
+    struct sg_sampler *sampler;
+    struct sg_noise *noise; /* NULL without privacy */
+    int64_t steps_done;
+};
+
+void sg_mechanism_subkey(const uint8_t secret[SG_KEY_BYTES], const char *purpose, const struct sg_buffer *context,
+                         uint8_t out[SG_KEY_BYTES])
+{
+    struct sg_buffer message = {0};
+    sg_buffer_field(&message, purpose, strlen(purpose));
+    sg_buffer_field(&message, context->data, context->len);
+    sg_hmac_sha256(secret, SG_KEY_BYTES, message.data, message.len, out);
+    sg_buffer_free(&message);
+}
+
+enum sg_status sg_mechanism_open(const struct sg_plan *plan, const struct sg_ops *ops, const uint8_t secret[SG_KEY_BYTES],
+                                 const struct sg_buffer *context, struct sg_mechanism **out)
+{
+    *out = NULL;
+    struct sg_mechanism *m = sg_alloc(1, sizeof *m);
+    m->plan = *plan;
+    m->ops = ops;
+    uint8_t key[SG_KEY_BYTES];
+    sg_mechanism_subkey(secret, "sealgrad sampling", context, key);
+    enum sg_status status = sg_sampler_open(key, &m->sampler);
+    if (status == SG_OK && plan->is_private) {
+        sg_mechanism_subkey(secret, "sealgrad noise", context, key);
+        int source = sg_noise_source_parse(plan->noise_source);
+        status = source < 0 ? sg_fail(SG_USAGE, "privacy: unknown noise source \"%s\"", plan->noise_source)
+                            : sg_noise_open((enum sg_noise_source)source, key, &m->noise);
+    }
+    sg_wipe(key, sizeof key);
+    if (status != SG_OK)
+        sg_mechanism_close(&m);
+    *out = m;
+    return status;
+}
+
+void sg_mechanism_close(struct sg_mechanism **mechanism)
+{
+    if (!*mechanism)
+        return;
+    sg_sampler_close(&(*mechanism)->sampler);
+    sg_noise_close(&(*mechanism)->noise);
+    free(*mechanism);
+    *mechanism = NULL;
+}
+
+void sg_mechanism_sample(struct sg_mechanism *mechanism, int64_t step, const uint8_t (*digest)[16], int64_t n_units,
+                         struct sg_sample *sample)
+{
+    const struct sg_sampler_rule rule = {
+        .threshold = mechanism->plan.sample_threshold,
+        .n_panels = mechanism->plan.n_panels,
+        .n_groups = mechanism->plan.n_groups,
+        .units_per_panel_max = mechanism->plan.units_per_panel_max,
+    };
+    sg_sampler_draw(mechanism->sampler, (uint64_t)step, &rule, digest, n_units, sample);
+}
+
+static size_t carve(size_t *used, size_t bytes)
+{
+    size_t at = *used;
+    *used += (bytes + 63) / 64 * 64;
+    return at;
+}
+
+size_t sg_absorber_place(int64_t n_weights, int64_t units_max, int64_t rows_max, void *memory, struct sg_absorber *out)
+{
+    size_t used = 0, units = (size_t)units_max, rows = (size_t)(rows_max > units_max ? rows_max : units_max);
+    size_t sum = carve(&used, (size_t)n_weights * sizeof(int64_t));
+    size_t norm = carve(&used, units * sizeof(struct sg_group_norm));
+    size_t group_weight = carve(&used, units * sizeof(double));
+    size_t row_weight = carve(&used, rows * sizeof(double));
+    size_t first = carve(&used, (units + 1) * sizeof(int32_t));
+    if (!memory)
+        return used;
+    char *base = memory;
+    *out = (struct sg_absorber){
+        .sum = (int64_t *)(base + sum),
+        .groups_max = units_max,
+        .rows_max = (int64_t)rows,
+        .norm = (struct sg_group_norm *)(base + norm),
+        .group_weight = (double *)(base + group_weight),
+        .row_weight = (double *)(base + row_weight),
+        .first = (int32_t *)(base + first),
+    };
+    sg_absorber_reset(out, n_weights);
+    return used;
+}
+
+void sg_absorber_reset(struct sg_absorber *absorber, int64_t n_weights)
+{
+    memset(absorber->sum, 0, (size_t)n_weights * sizeof *absorber->sum);
+    absorber->overflow = false;
+    absorber->counts = (struct sg_clip_counts){0};
+}
+
+/* The cheaper route by multiplications, from public caps alone: T rows a group at most. */
+static enum sg_norm_route route_of(const struct sg_plan *plan, const struct sg_tap *tap)
+{
+    double rows = (double)(tap->per_step ? plan->rows_per_unit_max : 1) * (double)plan->microbatch_size;
+    double i = (double)tap->n_in, o = (double)tap->n_out;
+    double gram = rows * (rows + 1) / 2 * (i + o), instantiate = (rows + 1) * i * o;
+    return gram <= instantiate ? SG_ROUTE_GRAM : SG_ROUTE_INSTANTIATE;
+}
+
+/* Rows of the batch's groups in one tap: group j of the batch owns rows first[j] .. first[j+1]. */
+static void group_rows(const struct sg_sample *sample, int64_t first_group, int64_t n_groups, int64_t first_unit,
+                       const struct sg_tap *tap, int32_t *first)
+{
+    for (int64_t j = 0; j <= n_groups; j++)
+        first[j] = tap->offset[sample->group_unit[first_group + j] - first_unit];
+}
+
+static void clear_rows(const struct sg_tap *tap, int64_t begin, int64_t end)
+{
+    for (int64_t r = begin; r < end; r++) {
+        memset(tap->a + r * tap->lda, 0, (size_t)tap->n_in * sizeof(float));
+        memset(tap->g + r * tap->ldg, 0, (size_t)tap->n_out * sizeof(float));
+    }
+}
+
+static void count(struct sg_absorber *absorber, int64_t n_groups)
+{
+    for (int64_t j = 0; j < n_groups; j++) {
+        absorber->counts.n_groups++;
+        absorber->counts.n_clipped += !absorber->norm[j].excluded && absorber->group_weight[j] < 1;
+        absorber->counts.n_excluded += absorber->norm[j].excluded;
+        absorber->counts.norm_sum += absorber->norm[j].excluded ? 0 : sqrt(absorber->norm[j].norm2);
+    }
+}
+
+/* Weight of every group of the batch: the one place where a gradient is clipped. */
+static void weigh_groups(const struct sg_mechanism *m, const struct sg_sample *sample, int64_t first_group, int64_t n_groups,
+                         int64_t first_unit, const struct sg_tap *taps, size_t n_taps, struct sg_absorber *absorber, void *scratch)
+{
+    assert(n_groups <= absorber->groups_max);
+    memset(absorber->norm, 0, (size_t)n_groups * sizeof *absorber->norm);
+    bool any_excluded = false;
+    if (m->plan.is_private) {
+        for (size_t t = 0; t < n_taps; t++) {
+            group_rows(sample, first_group, n_groups, first_unit, &taps[t], absorber->first);
+            m->ops->group_norm(route_of(&m->plan, &taps[t]), n_groups, absorber->first, taps[t].n_in, taps[t].n_out, taps[t].a,
+                               taps[t].lda, taps[t].g, taps[t].ldg, absorber->norm, scratch);
+        }
+        for (int64_t j = 0; j < n_groups; j++)
+            any_excluded |= absorber->norm[j].excluded;
+    }
+    m->ops->clip_weight(n_groups, absorber->norm, m->plan.clip_norm, m->plan.mass_ratio_max, absorber->group_weight);
+    count(absorber, n_groups);
+    for (size_t t = 0; any_excluded && t < n_taps; t++) {
+        group_rows(sample, first_group, n_groups, first_unit, &taps[t], absorber->first);
+        for (int64_t j = 0; j < n_groups; j++)
+            if (absorber->norm[j].excluded)
+                clear_rows(&taps[t], absorber->first[j], absorber->first[j + 1]);
+    }
+}
+
+void sg_mechanism_absorb(const struct sg_mechanism *mechanism, const struct sg_sample *sample, int64_t first_panel,
+                         int64_t n_panels, const struct sg_tap *taps, size_t n_taps, struct sg_absorber *absorber, void *scratch)
+{
+    const struct sg_plan *plan = &mechanism->plan;
+    const int32_t *panel_unit = sample->panel_unit + first_panel, *panel_group = sample->panel_group + first_panel;
+    int64_t first_unit = panel_unit[0], first_group = panel_group[0], n_groups = panel_group[n_panels] - first_group;
+    weigh_groups(mechanism, sample, first_group, n_groups, first_unit, taps, n_taps, absorber, scratch);
+    double limit = plan->is_private ? INFINITY : PLAIN_SUM_MAX;
+    for (size_t t = 0; t < n_taps; t++) {
+        const struct sg_tap *tap = &taps[t];
+        group_rows(sample, first_group, n_groups, first_unit, tap, absorber->first);
+        assert(absorber->first[n_groups] <= absorber->rows_max);
+        for (int64_t j = 0; j < n_groups; j++)
+            for (int64_t r = absorber->first[j]; r < absorber->first[j + 1]; r++)
+                absorber->row_weight[r] = absorber->group_weight[j];
+        for (int64_t p = 0; p < n_panels; p++) {
+            int64_t begin = tap->offset[panel_unit[p] - first_unit], end = tap->offset[panel_unit[p + 1] - first_unit];
+            mechanism->ops->absorb(end - begin, tap->n_in, tap->n_out, tap->a + begin * tap->lda, tap->lda,
+                                   tap->g + begin * tap->ldg, tap->ldg, absorber->row_weight + begin, plan->grid, limit,
+                                   absorber->sum + tap->weight, &absorber->overflow, scratch);
+        }
+    }
+}
+
+enum sg_status sg_mechanism_release(struct sg_mechanism *mechanism, int64_t step, int64_t *sum, bool overflow, float *gradient)
+{
+    const struct sg_plan *plan = &mechanism->plan;
+    if (step != mechanism->steps_done || step >= plan->steps)
+        return sg_fail(SG_FAILED, "the run left its plan: step %lld was released when %lld of %lld were done", (long long)step,
+                       (long long)mechanism->steps_done, (long long)plan->steps);
+    if (overflow)
+        return sg_fail(SG_FAILED, "gradient overflow in step %lld; use a smaller learning_rate or check the data's bounds",
+                       (long long)step);
+    if (plan->is_private)
+        SG_TRY(sg_noise_add(mechanism->noise, (uint64_t)step, 0, plan->n_weights, sum));
+    mechanism->ops->scale_sum(plan->n_weights, sum, plan->grid / plan->divisor, gradient);
+    mechanism->steps_done++;
+    return SG_OK;
+}
+
+int64_t sg_mechanism_steps_done(const struct sg_mechanism *mechanism) { return mechanism->steps_done; }
