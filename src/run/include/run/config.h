@@ -1,0 +1,51 @@
+/* The configuration of a training run: one YAML file, checked completely before anything else happens.
+ *
+ * Paths in the file are relative to its folder. docs/configuration.md lists every key. */
+#ifndef SG_RUN_CONFIG_H
+#define SG_RUN_CONFIG_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "account/plan.h"
+#include "base/json.h"
+#include "base/status.h"
+#include "nn/model.h"
+
+enum sg_optimizer_kind { SG_OPTIMIZER_SGD, SG_OPTIMIZER_ADAM };
+enum sg_schedule { SG_SCHEDULE_CONSTANT, SG_SCHEDULE_LINEAR, SG_SCHEDULE_COSINE };
+
+struct sg_training {
+    int optimizer;                 /* enum sg_optimizer_kind */
+    double learning_rate, momentum, beta1, beta2, adam_epsilon;
+    int schedule;                  /* enum sg_schedule: what follows decay_start */
+    double decay_start;            /* fraction of the steps at full rate */
+    int64_t warmup_steps;          /* linear from zero */
+    double average_decay;          /* exponential moving average of the weights, 0: none; free post-processing */
+    int64_t public_seed;           /* initial weights and dropout */
+};
+
+#define SG_PATTERNS_MAX 32
+
+struct sg_config {
+    char *path;                    /* of the file, for messages */
+    char *run_name;
+    char *data_file, *schema_file, *dataset; /* dataset: registered name; NULL with --no-ledger */
+    struct sg_model_spec model;    /* n_features, n_static and linear_steps are completed from the schema */
+    bool linear_path;
+    char *base_folder;             /* NULL: from scratch */
+    bool base_is_public;           /* signed assertion */
+    const char *trainable[SG_PATTERNS_MAX]; /* owned; n_trainable = 0: all */
+    size_t n_trainable;
+    struct sg_plan_request plan;   /* n_weights, rows_per_unit_max and noise_tau_log2 are completed later */
+    char *noise_source;            /* owned; NULL: the backend's default */
+    struct sg_training training;
+    char *ledger_file, *key_file, *unlock_file, *out_folder;
+    json_t *record;                /* the configuration as written, without paths: what the ledger keeps */
+};
+
+/* SG_USAGE with file, line and column of the first fault. The caller sg_config_closes. */
+SG_MUST_USE enum sg_status sg_config_read(const char *path, struct sg_config **out);
+void sg_config_close(struct sg_config **config);
+
+#endif
