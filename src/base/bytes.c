@@ -85,7 +85,10 @@ void sg_buffer_append(struct sg_buffer *buffer, const void *bytes, size_t len)
     buffer->data[buffer->len] = 0;
 }
 
-void sg_buffer_text(struct sg_buffer *buffer, const char *text) { sg_buffer_append(buffer, text, strlen(text)); }
+void sg_buffer_text(struct sg_buffer *buffer, const char *text)
+{
+    sg_buffer_append(buffer, text, strlen(text));
+}
 
 void sg_buffer_printf(struct sg_buffer *buffer, const char *format, ...)
 {
@@ -170,7 +173,8 @@ bool sg_base64_decode(const char *text, size_t text_len, uint8_t **out, size_t *
     size_t room = text_len / 4 * 3 + 3, n = 0;
     const char *end = NULL;
     uint8_t *bytes = sg_alloc(room, 1);
-    if (text_len % 4 || sodium_base642bin(bytes, room, text, text_len, NULL, &n, &end, sodium_base64_VARIANT_ORIGINAL) ||
+    if (text_len % 4 ||
+        sodium_base642bin(bytes, room, text, text_len, NULL, &n, &end, sodium_base64_VARIANT_ORIGINAL) ||
         end != text + text_len) {
         free(bytes);
         return false;
@@ -180,6 +184,12 @@ bool sg_base64_decode(const char *text, size_t text_len, uint8_t **out, size_t *
     return true;
 }
 
-bool sg_bytes_equal(const void *a, const void *b, size_t n) { return sodium_memcmp(a, b, n) == 0; }
+bool sg_bytes_equal(const void *a, const void *b, size_t n)
+{
+    return sodium_memcmp(a, b, n) == 0;
+}
 
-void sg_wipe(void *bytes, size_t n) { sodium_memzero(bytes, n); }
+void sg_wipe(void *bytes, size_t n)
+{
+    sodium_memzero(bytes, n);
+}

@@ -14,7 +14,8 @@ void sg_merkle_leaf(const void *bytes, size_t n, uint8_t out[SG_DIGEST_BYTES])
     sg_sha256_end(state, out);
 }
 
-void sg_merkle_node(const uint8_t left[SG_DIGEST_BYTES], const uint8_t right[SG_DIGEST_BYTES], uint8_t out[SG_DIGEST_BYTES])
+void sg_merkle_node(const uint8_t left[SG_DIGEST_BYTES], const uint8_t right[SG_DIGEST_BYTES],
+                    uint8_t out[SG_DIGEST_BYTES])
 {
     uint8_t bytes[1 + 2 * SG_DIGEST_BYTES] = {1};
     memcpy(bytes + 1, left, SG_DIGEST_BYTES);

@@ -19,6 +19,12 @@ enum sg_status sg_fail(enum sg_status status, const char *format, ...)
     return status;
 }
 
-const char *sg_error_text(void) { return error_text; }
+const char *sg_error_text(void)
+{
+    return error_text;
+}
 
-void sg_error_clear(void) { error_text[0] = 0; }
+void sg_error_clear(void)
+{
+    error_text[0] = 0;
+}

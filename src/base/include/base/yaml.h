@@ -1,4 +1,5 @@
-/* YAML through libyaml's document API: every node knows its line and column, and one typed table reader checks keys.
+/* YAML through libyaml's events (its document API forgets anchors and tags): every node knows its line and column, and
+ * one typed table reader checks keys.
  *
  * Only plain data is accepted: no anchors or aliases, no tags, one document, 16 levels, 4 MiB. Duplicate keys are refused.
  * Every fault is SG_USAGE and its text begins with "file:line:column: ". */
@@ -35,7 +36,8 @@ const struct sg_yaml_node *sg_yaml_get(const struct sg_yaml_node *map, const cha
 /* Sets the error text with the node's file, line and column in front; returns SG_USAGE. */
 SG_MUST_USE enum sg_status sg_yaml_fail(const struct sg_yaml_node *node, const char *format, ...) SG_PRINTF(2, 3);
 
-/* Scalars. A quoted scalar is text only; a plain one is read strictly by type. `name` is the key for the message. */
+/* Scalars. A quoted scalar is text only; a plain one is read strictly by type: "yes" is no bool, "010" no number, and
+ * nothing, null and ~ are no text. `name` is the key for the message. */
 SG_MUST_USE enum sg_status sg_yaml_text(const struct sg_yaml_node *node, const char *name, const char **out);
 SG_MUST_USE enum sg_status sg_yaml_int(const struct sg_yaml_node *node, const char *name, int64_t min, int64_t max, int64_t *out);
 SG_MUST_USE enum sg_status sg_yaml_number(const struct sg_yaml_node *node, const char *name, double min, double max, double *out);
@@ -62,7 +64,8 @@ struct sg_yaml_field {
 SG_MUST_USE enum sg_status sg_yaml_table(const struct sg_yaml_node *map, const char *what, const struct sg_yaml_field *fields,
                                          size_t n_fields, void *out);
 
-/* The node as JSON, for the record: plain scalars that read as int, number or bool take that type, else strings. */
+/* The node as JSON, for the record: plain scalars that read as int, number or bool take that type, nothing,
+ * null and ~ are null, all else is a string. */
 json_t *sg_yaml_to_json(const struct sg_yaml_node *node);
 
 #endif
