@@ -27,7 +27,7 @@ static const char *const relations[] = {"add_or_remove_one", "replace_one", NULL
 static const char *const samplers[] = {"poisson", "truncated_poisson", "fixed_size", "full_batch", "shuffle", NULL};
 static const char *const clip_groups[] = {"example", "microbatch", NULL};
 static const char *const optimizers[] = {"sgd", "adam", NULL};
-static const char *const schedules[] = {"constant", "linear", "cosine", NULL};
+static const char *const schedules[] = {"constant", "linear", NULL};
 
 #define COUNT(array) (sizeof(array) / sizeof *(array))
 #define IN_DRAFT(member) offsetof(struct draft, member)

@@ -13,7 +13,7 @@
 #include "nn/model.h"
 
 enum sg_optimizer_kind { SG_OPTIMIZER_SGD, SG_OPTIMIZER_ADAM };
-enum sg_schedule { SG_SCHEDULE_CONSTANT, SG_SCHEDULE_LINEAR, SG_SCHEDULE_COSINE };
+enum sg_schedule { SG_SCHEDULE_CONSTANT, SG_SCHEDULE_LINEAR };
 
 struct sg_training {
     int optimizer;                 /* enum sg_optimizer_kind */

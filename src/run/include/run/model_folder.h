@@ -1,0 +1,33 @@
+/* The model folder: model.safetensors, config.json, schema.yaml and statement.json. Its bytes are a function of weights, schema
+ * and plan alone: no run id, no time, no path. */
+#ifndef SG_RUN_MODEL_FOLDER_H
+#define SG_RUN_MODEL_FOLDER_H
+
+#include "account/plan.h"
+#include "base/json.h"
+#include "base/status.h"
+#include "data/schema.h"
+#include "nn/model.h"
+
+/* `weights` is the vector of all weights. The statement is borrowed. SG_FAILED when something cannot be written. */
+SG_MUST_USE enum sg_status sg_model_folder_write(const char *folder, const struct sg_model *model, const float *weights,
+                                                 const struct sg_schema *schema, const json_t *statement);
+
+struct sg_model_folder {
+    struct sg_model *model;
+    struct sg_schema *schema;
+    float *weights;    /* all */
+    json_t *statement;
+    char digest[65];   /* SHA-256 of model.safetensors, hexadecimal */
+};
+
+/* Reads and checks everything: SG_USAGE names the file and what is wrong with it. The caller frees. `seed` keys dropout. */
+SG_MUST_USE enum sg_status sg_model_folder_read(const char *folder, const struct sg_ops *ops, uint64_t seed,
+                                                struct sg_model_folder *out);
+void sg_model_folder_free(struct sg_model_folder *folder);
+
+/* What is promised, to whom, in numbers and in words. `unit` is the unit of privacy in words. With secret_supplied the claim is
+ * void for whoever holds the secret file; without_ledger says that no ledger holds the spend. The caller json_decrefs. */
+json_t *sg_statement(const struct sg_plan *plan, const char *unit, bool secret_supplied, bool without_ledger);
+
+#endif

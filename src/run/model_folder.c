@@ -1,0 +1,169 @@
+#include "run/model_folder.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/bytes.h"
+#include "base/digest.h"
+#include "base/file.h"
+#include "format/safetensors.h"
+
+static enum sg_status write_json(const char *folder, const char *name, const json_t *value)
+{
+    char *path = sg_path_join(folder, name), *text = json_dumps(value, JSON_INDENT(2) | JSON_REAL_PRECISION(17));
+    struct sg_buffer bytes = {0};
+    sg_buffer_printf(&bytes, "%s\n", text);
+    enum sg_status status = sg_file_write(path, bytes.data, bytes.len, 0644);
+    sg_buffer_free(&bytes);
+    free(text);
+    free(path);
+    return status;
+}
+
+static enum sg_status write_weights(const char *folder, const struct sg_model *model, const float *weights)
+{
+    size_t n;
+    const struct sg_parameter *parameters = sg_model_parameters(model, &n);
+    struct sg_tensor *tensors = sg_alloc(n, sizeof *tensors);
+    for (size_t i = 0; i < n; i++)
+        tensors[i] = (struct sg_tensor){
+            .name = (char *)parameters[i].name,
+            .n_dimensions = 2,
+            .shape = {parameters[i].n_out, parameters[i].n_in},
+            .n = parameters[i].n_out * parameters[i].n_in,
+            .data = (float *)weights + parameters[i].first,
+        };
+    static const char *const metadata[] = {"format", "sealgrad"};
+    char *path = sg_path_join(folder, "model.safetensors");
+    enum sg_status status = sg_safetensors_write(path, tensors, n, metadata, 1);
+    free(path);
+    free(tensors);
+    return status;
+}
+
+enum sg_status sg_model_folder_write(const char *folder, const struct sg_model *model, const float *weights,
+                                     const struct sg_schema *schema, const json_t *statement)
+{
+    SG_TRY(sg_folder_make(folder));
+    char digest[2 * SG_DIGEST_BYTES + 1];
+    sg_hex_encode(sg_schema_digest(schema), SG_DIGEST_BYTES, digest);
+    const struct sg_buffer *bytes = sg_schema_bytes(schema);
+    char *path = sg_path_join(folder, "schema.yaml");
+    enum sg_status status = sg_file_write(path, bytes->data, bytes->len, 0644);
+    free(path);
+    if (status == SG_OK)
+        status = write_json(folder, "statement.json", statement);
+    if (status == SG_OK) {
+        json_t *config = json_pack("{s:i, s:o, s:s}", "sealgrad_model", 1, "model", sg_model_spec_to_json(sg_model_spec_of(model)),
+                                   "schema_sha256", digest);
+        status = write_json(folder, "config.json", config);
+        json_decref(config);
+    }
+    /* Last, so that a folder with weights is a whole one. */
+    return status == SG_OK ? write_weights(folder, model, weights) : status;
+}
+
+static enum sg_status read_json(const char *path, json_t **out)
+{
+    struct sg_buffer bytes = {0};
+    SG_TRY(sg_file_read(path, "model folder's file", 1 << 20, &bytes));
+    enum sg_status status = sg_json_parse(bytes.data, bytes.len, path, SG_USAGE, out);
+    sg_buffer_free(&bytes);
+    return status;
+}
+
+static enum sg_status read_model(const char *folder, const struct sg_ops *ops, uint64_t seed, struct sg_model_folder *out)
+{
+    char *path = sg_path_join(folder, "config.json");
+    json_t *config = NULL;
+    const char *schema_digest = NULL;
+    int64_t version = 0;
+    struct sg_model_spec spec;
+    enum sg_status status = read_json(path, &config);
+    if (status == SG_OK)
+        status = sg_json_int(config, "sealgrad_model", path, SG_USAGE, &version);
+    if (status == SG_OK && version != 1)
+        status = sg_fail(SG_USAGE, "%s: model format %lld is not known to this version", path, (long long)version);
+    if (status == SG_OK)
+        status = sg_json_string(config, "schema_sha256", path, SG_USAGE, &schema_digest);
+    if (status == SG_OK)
+        status = sg_model_spec_from_json(json_object_get(config, "model"), &spec);
+    if (status == SG_OK) {
+        char digest[2 * SG_DIGEST_BYTES + 1];
+        sg_hex_encode(sg_schema_digest(out->schema), SG_DIGEST_BYTES, digest);
+        if (strcmp(digest, schema_digest) != 0)
+            status = sg_fail(SG_USAGE, "%s: schema_sha256 is not the digest of schema.yaml beside it; restore the folder", path);
+        else if (spec.n_features != sg_schema_n_features(out->schema) || spec.n_static != sg_schema_n_static(out->schema))
+            status = sg_fail(SG_USAGE, "%s: the model's inputs are not the schema's; restore the folder", path);
+    }
+    if (status == SG_OK)
+        status = sg_model_create(&spec, ops, seed, &out->model);
+    json_decref(config);
+    free(path);
+    return status;
+}
+
+static enum sg_status copy_tensors(const char *path, const struct sg_safetensors *file, struct sg_model_folder *out)
+{
+    size_t n;
+    const struct sg_parameter *parameters = sg_model_parameters(out->model, &n);
+    if (file->n_tensors != n)
+        return sg_fail(SG_USAGE, "%s: %zu tensors, but config.json describes %zu", path, file->n_tensors, n);
+    out->weights = sg_alloc((size_t)sg_model_n_weights(out->model), sizeof *out->weights);
+    for (size_t i = 0; i < n; i++) {
+        const struct sg_parameter *p = &parameters[i];
+        const struct sg_tensor *t = sg_safetensors_find(file, p->name);
+        if (!t || t->n_dimensions != 2 || t->shape[0] != p->n_out || t->shape[1] != p->n_in)
+            return sg_fail(SG_USAGE, "%s: tensor %s is missing or not (%lld, %lld)", path, p->name, (long long)p->n_out,
+                           (long long)p->n_in);
+        for (int64_t k = 0; k < t->n; k++)
+            if (!isfinite(t->data[k]))
+                return sg_fail(SG_USAGE, "%s: tensor %s holds a value that is not finite", path, p->name);
+        memcpy(out->weights + p->first, t->data, (size_t)t->n * sizeof(float));
+    }
+    return SG_OK;
+}
+
+static enum sg_status read_weights(const char *folder, struct sg_model_folder *out)
+{
+    char *path = sg_path_join(folder, "model.safetensors");
+    struct sg_safetensors file = {0};
+    uint8_t digest[SG_DIGEST_BYTES];
+    enum sg_status status = sg_sha256_file(path, digest);
+    if (status == SG_OK)
+        status = sg_safetensors_read(path, &file);
+    if (status == SG_OK)
+        status = copy_tensors(path, &file, out);
+    sg_hex_encode(digest, sizeof digest, out->digest);
+    sg_safetensors_free(&file);
+    free(path);
+    return status;
+}
+
+enum sg_status sg_model_folder_read(const char *folder, const struct sg_ops *ops, uint64_t seed, struct sg_model_folder *out)
+{
+    *out = (struct sg_model_folder){0};
+    char *schema = sg_path_join(folder, "schema.yaml"), *statement = sg_path_join(folder, "statement.json");
+    enum sg_status status = sg_schema_read(schema, &out->schema);
+    if (status == SG_OK)
+        status = read_json(statement, &out->statement);
+    if (status == SG_OK)
+        status = read_model(folder, ops, seed, out);
+    if (status == SG_OK)
+        status = read_weights(folder, out);
+    if (status != SG_OK)
+        sg_model_folder_free(out);
+    free(schema);
+    free(statement);
+    return status;
+}
+
+void sg_model_folder_free(struct sg_model_folder *folder)
+{
+    sg_model_close(&folder->model);
+    sg_schema_close(&folder->schema);
+    free(folder->weights);
+    json_decref(folder->statement);
+    *folder = (struct sg_model_folder){0};
+}

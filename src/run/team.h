@@ -1,0 +1,34 @@
+/* The workers of one rank: plain threads, each with its own memory, that take panels and leave integers. */
+#ifndef SG_RUN_TEAM_H
+#define SG_RUN_TEAM_H
+
+#include "data/dataset.h"
+#include "mechanism/mechanism.h"
+#include "nn/model.h"
+#include "run/comm.h"
+
+struct sg_team;
+
+struct sg_team_setup {
+    const struct sg_model *model;
+    const struct sg_ops *ops;
+    const struct sg_plan *plan;
+    const struct sg_dataset *dataset;
+    int n_workers;
+};
+
+/* Units and rows that a worker handles at once: whole panels, about 1,500 rows, at least one full panel. Public. */
+void sg_team_batch_size(const struct sg_plan *plan, int64_t *units_max, int64_t *rows_max);
+/* Bytes of one worker. */
+size_t sg_team_worker_bytes(const struct sg_model *model, const struct sg_plan *plan);
+
+SG_MUST_USE enum sg_status sg_team_open(const struct sg_team_setup *setup, struct sg_team **out);
+void sg_team_close(struct sg_team **team);
+
+/* Forward, backward and absorb over this rank's share of the sample's panels. sample->unit are positions in train_unit, which
+ * maps them to the dataset. sum (P) gets this rank's integers, *overflow its flag, counts what the operator may see. */
+void sg_team_step(struct sg_team *team, const struct sg_mechanism *mechanism, const struct sg_sample *sample,
+                  const int32_t *train_unit, const void *packed, int64_t step, const struct sg_comm *comm, int64_t *sum,
+                  bool *overflow, struct sg_clip_counts *counts);
+
+#endif
