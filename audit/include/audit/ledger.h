@@ -63,6 +63,7 @@ struct sg_run_facts {
     const char *code_digest, *binary_digest, *environment; /* hexadecimal; numeric environment */
     json_t *libraries;                 /* {name: version} */
     const char *base_model_digest;     /* NULL: trained from scratch */
+    bool base_is_public;               /* asserted by whoever signs */
     bool show_internal;
 };
 struct sg_run {
@@ -85,6 +86,10 @@ struct sg_run_result {
 };
 /* At most one end per run: a second one is SG_USAGE. */
 SG_MUST_USE enum sg_status sg_ledger_run_end(struct sg_ledger *ledger, const struct sg_run *run, const struct sg_run_result *result);
+
+/* Whether a complete private run on this population produced a model file of this digest (64 hexadecimal digits): its spend is
+ * then already on the population's account. */
+SG_MUST_USE enum sg_status sg_ledger_has_model(struct sg_ledger *ledger, const char *model_digest, const char *population, bool *found);
 
 /* ---- Budget of a population, as `sealgrad budget` prints it. */
 struct sg_budget {

@@ -1,0 +1,59 @@
+/* A training run from a configuration to a model folder and a signed record.
+ *
+ * Order is the promise: plan, ledger (the spend is durable), data (checked against its commitment while it is read), steps,
+ * evaluation, model folder, the end event. Any failure after run.start ends the run with a coarse reason and keeps its
+ * reservation. */
+#ifndef SG_RUN_TRAINER_H
+#define SG_RUN_TRAINER_H
+
+#include <signal.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "audit/ledger.h"
+#include "run/comm.h"
+#include "run/config.h"
+
+struct sg_train_options {
+    struct sg_config *config;
+    const struct sg_ops *ops;
+    struct sg_comm *comm;
+    int n_workers;
+    const char *secret_file;        /* NULL: 32 bytes from the operating system */
+    bool no_ledger, show_internal, quiet;
+    const char *code_digest;        /* SG_CODE_DIGEST of the program */
+    volatile sig_atomic_t *stopped; /* set by a signal: the run ends with run.abort */
+};
+
+/* Everything that is known before any data is opened. */
+struct sg_prepared {
+    struct sg_schema *schema;
+    struct sg_model *model;
+    float *weights;           /* all; initial */
+    char base_digest[65];     /* "" when trained from scratch */
+    json_t *base_statement;   /* NULL likewise */
+    struct sg_plan plan;
+    size_t memory_bytes;      /* workers, weights, optimizer and sums of one rank; the data comes on top */
+};
+
+SG_MUST_USE enum sg_status sg_train_prepare(const struct sg_train_options *options, int64_t registered_population,
+                                            struct sg_prepared *out);
+void sg_prepared_free(struct sg_prepared *prepared);
+
+struct sg_train_result {
+    char run_id[40];         /* "" without a ledger */
+    struct sg_plan plan;
+    int64_t steps_done;
+    json_t *metrics;         /* by split */
+    json_t *internal;        /* clip counts and train metrics, only with show_internal */
+    char model_digest[65];
+    int64_t ledger_size;
+    uint8_t ledger_root[SG_DIGEST_BYTES];
+    int64_t n_clipped_values; /* data values outside their bounds, for a coarse bucket */
+};
+
+/* Runs on every rank; only rank 0 fills the result and writes. Called again and again it never spends twice for one run. */
+SG_MUST_USE enum sg_status sg_train(const struct sg_train_options *options, struct sg_train_result *out);
+void sg_train_result_free(struct sg_train_result *result);
+
+#endif

@@ -1,0 +1,102 @@
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/bytes.h"
+#include "data/schema.h"
+#include "mechanism/noise.h"
+#include "optimizer.h"
+#include "run/model_folder.h"
+#include "run/trainer.h"
+#include "team.h"
+
+static enum sg_status load_base(const struct sg_train_options *options, struct sg_prepared *out)
+{
+    struct sg_model_folder base;
+    SG_TRY(sg_model_folder_read(options->config->base_folder, options->ops, 0, &base));
+    size_t n, n_base;
+    const struct sg_parameter *parameters = sg_model_parameters(out->model, &n);
+    const struct sg_parameter *theirs = sg_model_parameters(base.model, &n_base);
+    enum sg_status status = SG_OK;
+    for (size_t i = 0; i < n && status == SG_OK; i++) {
+        size_t j = 0;
+        while (j < n_base && strcmp(theirs[j].name, parameters[i].name) != 0)
+            j++;
+        if (j == n_base || theirs[j].n_out != parameters[i].n_out || theirs[j].n_in != parameters[i].n_in)
+            status = sg_fail(SG_USAGE, "model: base has no tensor %s of this shape; base and model must be of one architecture",
+                             parameters[i].name);
+        else
+            memcpy(out->weights + parameters[i].first, base.weights + theirs[j].first,
+                   (size_t)(parameters[i].n_out * parameters[i].n_in) * sizeof(float));
+    }
+    memcpy(out->base_digest, base.digest, sizeof out->base_digest);
+    out->base_statement = json_incref(base.statement);
+    sg_model_folder_free(&base);
+    return status;
+}
+
+static enum sg_status make_model(const struct sg_train_options *options, struct sg_prepared *out)
+{
+    struct sg_config *config = options->config;
+    struct sg_model_spec spec = config->model;
+    spec.n_features = sg_schema_n_features(out->schema);
+    spec.n_static = sg_schema_n_static(out->schema);
+    spec.linear_steps = config->linear_path ? sg_schema_steps_max(out->schema) : 0;
+    uint64_t seed = (uint64_t)config->training.public_seed;
+    SG_TRY(sg_model_create(&spec, options->ops, seed, &out->model));
+    if (config->n_trainable > 0)
+        SG_TRY(sg_model_train_only(out->model, config->trainable, config->n_trainable));
+    out->weights = sg_alloc((size_t)sg_model_n_weights(out->model), sizeof *out->weights);
+    sg_model_init(out->model, seed, out->weights);
+    return config->base_folder ? load_base(options, out) : SG_OK;
+}
+
+static enum sg_status make_plan(const struct sg_train_options *options, int64_t registered_population, struct sg_prepared *out)
+{
+    struct sg_plan_request request = options->config->plan;
+    if (registered_population > 0) {
+        if (request.population_size > 0 && request.population_size != registered_population)
+            return sg_fail(SG_USAGE, "training: population_size is %lld but the dataset is registered with %lld; leave it out",
+                           (long long)request.population_size, (long long)registered_population);
+        bool given = request.sample_rate > 0 && request.expected_batch_size > 0;
+        if (given)
+            return sg_fail(SG_USAGE, "training: the dataset's registered population_size counts; give one of sample_rate and "
+                                     "expected_batch_size");
+        request.population_size = registered_population;
+    }
+    request.n_weights = sg_model_n_trainable(out->model);
+    request.rows_per_unit_max = sg_schema_steps_max(out->schema);
+    request.noise_source = options->config->noise_source ? options->config->noise_source : "chacha20";
+    if (sg_noise_source_parse(request.noise_source) < 0)
+        return sg_fail(SG_USAGE, "privacy: unknown noise_source \"%s\"; chacha20 or curand", request.noise_source);
+    request.noise_tau_log2 = sg_noise_tau_log2();
+    return sg_plan_resolve(&request, &out->plan);
+}
+
+enum sg_status sg_train_prepare(const struct sg_train_options *options, int64_t registered_population, struct sg_prepared *out)
+{
+    *out = (struct sg_prepared){0};
+    enum sg_status status = sg_schema_read(options->config->schema_file, &out->schema);
+    if (status == SG_OK)
+        status = make_model(options, out);
+    if (status == SG_OK)
+        status = make_plan(options, registered_population, out);
+    if (status != SG_OK) {
+        sg_prepared_free(out);
+        return status;
+    }
+    size_t weights = (size_t)sg_model_n_weights(out->model);
+    out->memory_bytes = (size_t)options->n_workers * sg_team_worker_bytes(out->model, &out->plan) +
+                        sg_model_packed_bytes(out->model) + weights * sizeof(float) +
+                        sg_optimizer_place(&options->config->training, options->ops, out->plan.n_weights, out->plan.steps, NULL, NULL) +
+                        (size_t)out->plan.n_weights * (sizeof(int64_t) + sizeof(float));
+    return SG_OK;
+}
+
+void sg_prepared_free(struct sg_prepared *prepared)
+{
+    sg_model_close(&prepared->model);
+    sg_schema_close(&prepared->schema);
+    free(prepared->weights);
+    json_decref(prepared->base_statement);
+    *prepared = (struct sg_prepared){0};
+}

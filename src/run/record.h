@@ -1,0 +1,17 @@
+/* Run facts for the ledger: what the record says of a run, from the objects that ran it. */
+#ifndef SG_RUN_RECORD_H
+#define SG_RUN_RECORD_H
+
+#include "audit/ledger.h"
+#include "run/trainer.h"
+
+/* Resolved hyperparameters: model, optimizer, workers. The caller json_decrefs. */
+json_t *sg_record_parameters(const struct sg_train_options *options, const struct sg_prepared *prepared);
+/* {name: version} of the libraries whose code can change a result or the evidence. */
+json_t *sg_record_libraries(void);
+/* Metrics by split as the flat list that events hold: [{name, value, split, released}]. */
+json_t *sg_record_metrics(const json_t *by_split);
+/* SHA-256 of the running program, hexadecimal; "" when it cannot be read. */
+void sg_record_binary_digest(char out[65]);
+
+#endif

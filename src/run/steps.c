@@ -1,0 +1,159 @@
+#include "steps.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/bytes.h"
+#include "base/progress.h"
+#include "optimizer.h"
+#include "run/evaluate.h"
+#include "team.h"
+
+/* What the loop holds: allocated once, before the first step. */
+struct loop {
+    const struct sg_train_options *options;
+    struct sg_prepared *prepared;
+    struct sg_mechanism *mechanism;
+    int32_t *train_unit;
+    uint8_t (*digest)[SG_UNIT_DIGEST_BYTES];
+    int64_t n_train;
+    struct sg_team *team;
+    struct sg_sample sample;
+    struct sg_optimizer optimizer;
+    void *optimizer_memory, *packed;
+    int64_t *sum;
+    float *gradient;
+    struct sg_clip_counts counts;
+    int64_t n_units, n_over;
+    struct sg_progress progress;
+    double note_s;
+    char note[96];
+};
+
+static void copy_trainable(const struct sg_model *model, float *all, float *trainable, bool to_all)
+{
+    size_t n;
+    const struct sg_parameter *p = sg_model_parameters(model, &n);
+    for (size_t i = 0; i < n; i++) {
+        if (!p[i].trainable)
+            continue;
+        size_t bytes = (size_t)(p[i].n_out * p[i].n_in) * sizeof(float);
+        if (to_all)
+            memcpy(all + p[i].first, trainable + p[i].trainable_first, bytes);
+        else
+            memcpy(trainable + p[i].trainable_first, all + p[i].first, bytes);
+    }
+}
+
+static enum sg_status open_loop(struct loop *l, const struct sg_dataset *dataset)
+{
+    const struct sg_plan *plan = &l->prepared->plan;
+    size_t n_weights = (size_t)plan->n_weights;
+    l->train_unit = sg_units_of_split(dataset, SG_SPLIT_TRAIN, &l->n_train);
+    l->digest = sg_alloc((size_t)l->n_train, SG_UNIT_DIGEST_BYTES);
+    for (int64_t i = 0; i < l->n_train; i++)
+        memcpy(l->digest[i], dataset->digest[l->train_unit[i]], SG_UNIT_DIGEST_BYTES);
+    const struct sg_training *training = &l->options->config->training;
+    l->optimizer_memory = sg_alloc_aligned(sg_optimizer_place(training, l->options->ops, plan->n_weights, plan->steps, NULL, NULL));
+    sg_optimizer_place(training, l->options->ops, plan->n_weights, plan->steps, l->optimizer_memory, &l->optimizer);
+    copy_trainable(l->prepared->model, l->prepared->weights, l->optimizer.weights, false);
+    sg_optimizer_begin(&l->optimizer);
+    l->packed = sg_alloc_aligned(sg_model_packed_bytes(l->prepared->model));
+    l->sum = sg_alloc_aligned(n_weights * sizeof *l->sum);
+    l->gradient = sg_alloc_aligned(n_weights * sizeof *l->gradient);
+    const struct sg_team_setup setup = {l->prepared->model, l->options->ops, plan, dataset, l->options->n_workers};
+    return sg_team_open(&setup, &l->team);
+}
+
+static void close_loop(struct loop *l)
+{
+    sg_team_close(&l->team);
+    sg_sample_free(&l->sample);
+    free(l->train_unit);
+    free(l->digest);
+    free(l->optimizer_memory);
+    free(l->packed);
+    free(l->sum);
+    free(l->gradient);
+}
+
+/* Epsilon so far is not needed by anyone in a hurry: it is found at most once a second. */
+static void show_progress(struct loop *l, int64_t step)
+{
+    const struct sg_plan *plan = &l->prepared->plan;
+    double now = sg_clock_seconds();
+    if (l->progress.terminal < 0)
+        return;
+    if (now - l->note_s >= 1) {
+        l->note_s = now;
+        char epsilon[32] = "without privacy";
+        struct sg_phase phase;
+        struct sg_history history = sg_plan_history(plan, &phase);
+        phase.steps = step + 1;
+        struct sg_epsilon figure;
+        if (plan->is_private && sg_account_epsilon(&history, plan->delta_accountant, &figure) == SG_OK)
+            snprintf(epsilon, sizeof epsilon, "epsilon %.3f", figure.epsilon);
+        double rate = (double)l->n_units / (now - l->progress.start_s + 1e-9);
+        snprintf(l->note, sizeof l->note, "%s  %.0f examples/s", epsilon, rate);
+    }
+    sg_progress_update(&l->progress, step + 1, l->note);
+}
+
+static enum sg_status one_step(struct loop *l, int64_t step)
+{
+    struct sg_comm *comm = l->options->comm;
+    bool overflow;
+    struct sg_clip_counts counts;
+    sg_model_pack(l->prepared->model, l->prepared->weights, true, l->packed);
+    sg_mechanism_sample(l->mechanism, step, (const uint8_t(*)[16])l->digest, l->n_train, &l->sample);
+    sg_team_step(l->team, l->mechanism, &l->sample, l->train_unit, l->packed, step, comm, l->sum, &overflow, &counts);
+    int64_t flags[2] = {overflow, *l->options->stopped};
+    comm->sum(flags, 2);
+    if (flags[1])
+        return sg_fail(SG_FAILED, "interrupted in step %lld; the run keeps its whole reservation", (long long)step);
+    comm->sum(l->sum, l->prepared->plan.n_weights);
+    SG_TRY(sg_mechanism_release(l->mechanism, step, l->sum, flags[0] > 0, l->gradient));
+    sg_optimizer_step(&l->optimizer, step, l->gradient);
+    copy_trainable(l->prepared->model, l->prepared->weights, l->optimizer.weights, true);
+    l->counts.n_groups += counts.n_groups;
+    l->counts.n_clipped += counts.n_clipped;
+    l->counts.n_excluded += counts.n_excluded;
+    l->counts.norm_sum += counts.norm_sum;
+    l->n_units += l->sample.n_units;
+    l->n_over += l->sample.n_over;
+    show_progress(l, step);
+    return SG_OK;
+}
+
+static json_t *internal_figures(const struct loop *l)
+{
+    double n = l->counts.n_groups > 0 ? (double)l->counts.n_groups : 1;
+    return json_pack("{s:I, s:o, s:o, s:I, s:I}", "groups", (json_int_t)l->counts.n_groups, "clip_fraction",
+                     sg_json_real((double)l->counts.n_clipped / n), "mean_norm", sg_json_real(l->counts.norm_sum / n), "excluded",
+                     (json_int_t)l->counts.n_excluded, "over_cap", (json_int_t)l->n_over);
+}
+
+enum sg_status sg_train_steps(const struct sg_train_options *options, struct sg_prepared *prepared,
+                              const struct sg_dataset *dataset, struct sg_mechanism *mechanism, int64_t *steps_done,
+                              json_t **internal)
+{
+    struct loop l = {.options = options, .prepared = prepared, .mechanism = mechanism, .note_s = -1e9};
+    enum sg_status status = open_loop(&l, dataset);
+    sg_progress_begin(&l.progress, "training", prepared->plan.steps);
+    if (options->quiet || options->comm->rank != 0)
+        l.progress.terminal = -1;
+    int64_t step = 0;
+    for (; status == SG_OK && step < prepared->plan.steps; step++)
+        status = one_step(&l, step);
+    *steps_done = sg_mechanism_steps_done(mechanism);
+    sg_progress_end(&l.progress, *steps_done, l.note);
+    if (status == SG_OK) {
+        memcpy(l.optimizer.weights, sg_optimizer_result(&l.optimizer), (size_t)prepared->plan.n_weights * sizeof(float));
+        copy_trainable(prepared->model, prepared->weights, l.optimizer.weights, true);
+        if (options->show_internal)
+            *internal = internal_figures(&l);
+    }
+    close_loop(&l);
+    return status;
+}
