@@ -95,12 +95,16 @@ void sg_buffer_printf(struct sg_buffer *buffer, const char *format, ...)
     va_list arguments, again;
     va_start(arguments, format);
     va_copy(again, arguments);
-    int n = vsnprintf(NULL, 0, format, arguments);
+    reserve(buffer, 63); /* most texts fit, and are printed once */
+    size_t room = buffer->capacity - buffer->len;
+    int n = vsnprintf(buffer->data + buffer->len, room, format, arguments);
     va_end(arguments);
     if (n < 0)
         out_of_memory();
-    reserve(buffer, (size_t)n);
-    vsnprintf(buffer->data + buffer->len, (size_t)n + 1, format, again);
+    if ((size_t)n >= room) {
+        reserve(buffer, (size_t)n);
+        vsnprintf(buffer->data + buffer->len, (size_t)n + 1, format, again);
+    }
     va_end(again);
     buffer->len += (size_t)n;
 }

@@ -28,7 +28,9 @@ struct sg_safetensors {
     void *memory;
 };
 
-/* SG_USAGE with the reason when the file is not what it should be. Dtypes F32, F16 and BF16 are read into float. */
+/* SG_USAGE with the reason when the file is not what it should be. Dtypes F32, F16 and BF16 are read into float;
+ * tensors of integers (position ids in published encoders) are checked like the rest and left out; others are refused.
+ * Values are not judged: infinities and NaN come through. */
 SG_MUST_USE enum sg_status sg_safetensors_read(const char *path, struct sg_safetensors *out);
 void sg_safetensors_free(struct sg_safetensors *file);
 const struct sg_tensor *sg_safetensors_find(const struct sg_safetensors *file, const char *name);
