@@ -1,0 +1,272 @@
+/* A model: its specification, its public start, and the two passes over a batch. */
+#include "nn/model.h"
+
+#include <assert.h>
+#include <fnmatch.h>
+#include <math.h>
+#include <sodium.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/bytes.h"
+#include "base/digest.h"
+#include "internal.h"
+
+#define WIDTH_MAX (1 << 16)
+#define STEPS_MAX 4096
+
+struct range {
+    const char *name;
+    int64_t value, min, max;
+};
+
+static enum sg_status check_ranges(const struct range *ranges, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        if (ranges[i].value < ranges[i].min || ranges[i].value > ranges[i].max)
+            return sg_fail(SG_USAGE, "model: %s is %lld; it must lie in %lld .. %lld", ranges[i].name,
+                           (long long)ranges[i].value, (long long)ranges[i].min, (long long)ranges[i].max);
+    return SG_OK;
+}
+
+static enum sg_status check_spec(const struct sg_model_spec *spec)
+{
+    if (spec->kind != SG_MODEL_LOGISTIC && spec->kind != SG_MODEL_BILSTM_ATTENTION)
+        return sg_fail(SG_USAGE, "model: unknown kind %d", (int)spec->kind);
+    bool logistic = spec->kind == SG_MODEL_LOGISTIC;
+    const struct range always[] = {
+        {"n_features", spec->n_features, logistic ? 0 : 1, WIDTH_MAX},
+        {"n_static", spec->n_static, logistic && !spec->n_features ? 1 : 0, WIDTH_MAX},
+        {"linear_steps", spec->linear_steps, logistic ? 1 : 0, STEPS_MAX},
+    };
+    SG_TRY(check_ranges(always, sizeof always / sizeof *always));
+    if (logistic)
+        return spec->dropout == 0 ? SG_OK
+                                  : sg_fail(SG_USAGE, "model: a logistic model has no layer that dropout could act on; "
+                                                      "leave dropout out or set it to 0");
+    const struct range deep[] = {
+        {"hidden", spec->hidden, 1, WIDTH_MAX / 4},
+        {"layers", spec->layers, 1, SG_MODEL_LAYERS_MAX},
+        {"attention", spec->attention, 1, WIDTH_MAX},
+        {"mlp", spec->mlp, 0, WIDTH_MAX},
+    };
+    SG_TRY(check_ranges(deep, sizeof deep / sizeof *deep));
+    if (spec->mlp_activation != SG_TANH && spec->mlp_activation != SG_RELU)
+        return sg_fail(SG_USAGE, "model: unknown activation %d", (int)spec->mlp_activation);
+    if (!(spec->dropout >= 0 && spec->dropout <= .95))
+        return sg_fail(SG_USAGE, "model: dropout is %g; it must lie in 0 .. 0.95", spec->dropout);
+    return SG_OK;
+}
+
+enum sg_status sg_model_create(const struct sg_model_spec *spec, const struct sg_ops *ops, uint64_t seed,
+                               struct sg_model **out)
+{
+    *out = NULL;
+    SG_TRY(check_spec(spec));
+    struct sg_model *model = sg_alloc(1, sizeof *model);
+    model->spec = *spec;
+    model->ops = ops;
+    model->seed = seed;
+    sg_nn_build_tables(model);
+    *out = model;
+    return SG_OK;
+}
+
+void sg_model_close(struct sg_model **model)
+{
+    free(*model);
+    *model = NULL;
+}
+
+const struct sg_model_spec *sg_model_spec_of(const struct sg_model *model)
+{
+    return &model->spec;
+}
+
+const struct sg_parameter *sg_model_parameters(const struct sg_model *model, size_t *n)
+{
+    *n = (size_t)model->n_parameters;
+    return model->parameters;
+}
+
+int64_t sg_model_n_weights(const struct sg_model *model)
+{
+    const struct sg_parameter *last = &model->parameters[model->n_parameters - 1];
+    return last->first + last->n_out * last->n_in;
+}
+
+int64_t sg_model_n_trainable(const struct sg_model *model)
+{
+    int64_t n = 0;
+    for (int i = 0; i < model->n_parameters; i++)
+        if (model->parameters[i].trainable)
+            n += model->parameters[i].n_out * model->parameters[i].n_in;
+    return n;
+}
+
+enum sg_status sg_model_train_only(struct sg_model *model, const char *const *patterns, size_t n_patterns)
+{
+    bool trainable[PARAMETERS_MAX] = {false};
+    for (size_t k = 0; k < n_patterns; k++) {
+        bool matched = false;
+        for (int i = 0; i < model->n_parameters; i++)
+            if (fnmatch(patterns[k], model->parameters[i].name, 0) == 0)
+                matched = trainable[i] = true;
+        if (!matched)
+            return sg_fail(SG_USAGE, "trainable: no weight of this model has a name like \"%s\"; the first is \"%s\"",
+                           patterns[k], model->parameters[0].name);
+    }
+    for (int i = 0; i < model->n_parameters; i++)
+        model->parameters[i].trainable = trainable[i];
+    sg_nn_refresh_trainable(model);
+    return SG_OK;
+}
+
+/* Uniform in +-1/sqrt(n_in) from ChaCha20 under SHA-256(label, seed, name): a weight's start depends on nothing else.
+ */
+static void init_uniform(const struct sg_parameter *p, uint64_t seed, float *weight)
+{
+    static const char label[] = "sealgrad init 1";
+    static const uint8_t nonce[crypto_stream_chacha20_NONCEBYTES];
+    uint8_t text[sizeof label + 8 + sizeof p->name] = {0}, key[SG_DIGEST_BYTES];
+    memcpy(text, label, sizeof label);
+    sg_store_u64be(text + sizeof label, seed);
+    memcpy(text + sizeof label + 8, p->name, strlen(p->name));
+    sg_sha256(text, sizeof text, key);
+    int64_t n = p->n_out * p->n_in;
+    uint8_t *words = (uint8_t *)weight;
+    crypto_stream_chacha20(words, (unsigned long long)n * 4, nonce, key);
+    double reach = 1 / sqrt((double)p->n_in);
+    for (int64_t i = 0; i < n; i++) {
+        const uint8_t *q = words + 4 * i;
+        uint32_t word = q[0] | (uint32_t)q[1] << 8 | (uint32_t)q[2] << 16 | (uint32_t)q[3] << 24;
+        weight[i] = (float)(((word + .5) * 0x1p-31 - 1) * reach);
+    }
+}
+
+static bool is_lstm(const struct sg_model *model, int parameter)
+{
+    return model->spec.kind == SG_MODEL_BILSTM_ATTENTION && parameter < model->attention.parameter;
+}
+
+void sg_model_init(const struct sg_model *model, uint64_t seed, float *weights)
+{
+    for (int i = 0; i < model->n_parameters; i++) {
+        const struct sg_parameter *p = &model->parameters[i];
+        float *weight = weights + p->first;
+        if (i == model->linear.parameter) {
+            memset(weight, 0, (size_t)(p->n_out * p->n_in) * sizeof *weight);
+            continue;
+        }
+        init_uniform(p, seed, weight);
+        if (!model->has_bias[i])
+            continue;
+        int64_t hidden = model->spec.hidden; /* gates i, f, g, o */
+        for (int64_t o = 0; o < p->n_out; o++)
+            weight[o * p->n_in + p->n_in - 1] = is_lstm(model, i) && o >= hidden && o < 2 * hidden ? 1 : 0;
+    }
+}
+
+void sg_nn_gemm(const struct pass *pass, int strip, int64_t n_rows, const float *a, int64_t lda, const int32_t *a_rows,
+                float *c, int64_t ldc, const int32_t *c_rows, bool accumulate)
+{
+    const struct strip *s = &pass->model->strips[strip];
+    int64_t n_out = pass->model->parameters[s->parameter].n_out;
+    int64_t n_k = s->backward ? n_out : s->n_columns, n_cols = s->backward ? s->n_columns : n_out;
+    pass->model->ops->gemm(n_rows, n_k, n_cols, a, lda, a_rows, (const char *)pass->packed + s->at, c, ldc, c_rows,
+                           accumulate, pass->w->scratch);
+}
+
+void sg_nn_ones(const struct pass *pass, int64_t n_rows, float *column, int64_t ld)
+{
+    pass->model->ops->copy_rows(n_rows, 1, pass->w->ones, 0, NULL, column, ld, NULL);
+}
+
+static void check_batch(const struct sg_model *model, const struct sg_batch *batch, const struct sg_workspace *w)
+{
+    assert(batch->n_units >= 0 && batch->n_units <= w->units_max && batch->n_rows <= w->rows_max);
+    assert(batch->offset[0] == 0 && batch->offset[batch->n_units] == batch->n_rows);
+    assert(!model->spec.n_static || batch->statics);
+    (void)model, (void)batch, (void)w;
+}
+
+void sg_model_forward(const struct sg_model *model, const void *packed, const struct sg_batch *batch, bool training,
+                      struct sg_workspace *workspace, float *logit)
+{
+    check_batch(model, batch, workspace);
+    struct pass pass = {model, packed, batch, workspace};
+    workspace->dropped = training && model->spec.dropout > 0;
+    assert(!workspace->dropped || (batch->digest && workspace->with_backward));
+    if (!batch->n_units)
+        return;
+    bool deep = model->spec.kind == SG_MODEL_BILSTM_ATTENTION;
+    if (deep) {
+        sg_nn_walk(&pass);
+        sg_nn_lstm_forward(&pass);
+        sg_nn_attention_forward(&pass);
+        sg_nn_head_forward(&pass, logit);
+    }
+    if (model->spec.linear_steps)
+        sg_nn_linear_forward(&pass, logit, deep);
+}
+
+/* Adds the tap of one parameter where it is trainable. */
+static void add_tap(const struct pass *pass, int parameter, float *a, float *g, const int32_t *offset, size_t *n_taps)
+{
+    if (!is_trainable(pass->model, parameter))
+        return;
+    const struct sg_parameter *p = &pass->model->parameters[parameter];
+    pass->w->taps[(*n_taps)++] = (struct sg_tap){.a = a,
+                                                 .g = g,
+                                                 .lda = p->n_in,
+                                                 .ldg = p->n_out,
+                                                 .n_in = p->n_in,
+                                                 .n_out = p->n_out,
+                                                 .offset = offset,
+                                                 .weight = p->trainable_first};
+}
+
+static size_t add_taps(const struct pass *pass)
+{
+    const struct sg_model *model = pass->model;
+    struct sg_workspace *w = pass->w;
+    size_t n = 0;
+    if (model->spec.kind == SG_MODEL_BILSTM_ATTENTION) {
+        const int32_t *rows = pass->batch->offset, *units = w->unit_offset;
+        for (int64_t l = 0; l < model->spec.layers; l++)
+            for (int d = 0; d < N_DIRECTIONS; d++)
+                add_tap(pass, model->lstm[l][d].parameter, w->cells[l][d].a, w->cells[l][d].gates, rows, &n);
+        add_tap(pass, model->attention.parameter, w->y, w->du, rows, &n);
+        add_tap(pass, model->score.parameter, w->u, w->dscore, rows, &n);
+        add_tap(pass, model->mlp.parameter, w->joined, w->dhidden, units, &n);
+        add_tap(pass, model->output.parameter, model->spec.mlp ? w->hidden : w->joined, w->doutput, units, &n);
+    }
+    add_tap(pass, model->linear.parameter, w->linear, w->dlinear, w->unit_offset, &n);
+    assert(n == model->n_taps);
+    return n;
+}
+
+const struct sg_tap *sg_model_backward(const struct sg_model *model, const void *packed, const struct sg_batch *batch,
+                                       const float *dlogit, struct sg_workspace *workspace, size_t *n_taps)
+{
+    check_batch(model, batch, workspace);
+    assert(workspace->with_backward);
+    struct pass pass = {model, packed, batch, workspace};
+    if (model->spec.kind == SG_MODEL_BILSTM_ATTENTION) {
+        model->ops->copy_rows(batch->n_units, 1, dlogit, 1, NULL, workspace->doutput, 1, NULL);
+        sg_nn_head_backward(&pass);
+        if (model->needs_pooled)
+            sg_nn_attention_backward(&pass);
+        sg_nn_lstm_backward(&pass);
+    }
+    if (model->spec.linear_steps)
+        model->ops->copy_rows(batch->n_units, 1, dlogit, 1, NULL, workspace->dlinear, 1, NULL);
+    *n_taps = add_taps(&pass);
+    return workspace->taps;
+}
+
+const struct sg_tap *sg_model_tap_shapes(const struct sg_model *model, size_t *n_taps)
+{
+    *n_taps = model->n_taps;
+    return model->shapes;
+}

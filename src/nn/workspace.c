@@ -1,0 +1,129 @@
+/* A worker's memory: one block, carved by the function that also finds its size. */
+#include <assert.h>
+#include <string.h>
+
+#include "internal.h"
+
+/* `memory` is NULL in the sizing pass; `used` then only counts. */
+struct carver {
+    char *memory;
+    size_t used;
+};
+
+static void *carve(struct carver *carver, size_t bytes)
+{
+    void *p = carver->memory ? carver->memory + carver->used : NULL;
+    carver->used += (bytes + 63) / 64 * 64;
+    return p;
+}
+
+static float *carve_floats(struct carver *carver, int64_t n_rows, int64_t width)
+{
+    return carve(carver, (size_t)(n_rows * width) * sizeof(float));
+}
+
+static int32_t *carve_ints(struct carver *carver, int64_t n)
+{
+    return carve(carver, (size_t)n * sizeof(int32_t));
+}
+
+static void carve_lstm(struct carver *carver, const struct sg_model_spec *spec, struct sg_workspace *w)
+{
+    int64_t rows = w->rows_max, hidden = spec->hidden;
+    w->position = carve_ints(carver, rows + 1);
+    for (int d = 0; d < N_DIRECTIONS; d++) {
+        w->walk[d].rows = carve_ints(carver, rows);
+        w->walk[d].prev = carve_ints(carver, rows);
+        w->walk[d].next = carve_ints(carver, rows);
+    }
+    for (int64_t l = 0; l < spec->layers; l++) {
+        for (int d = 0; d < N_DIRECTIONS; d++) {
+            w->cells[l][d].a = carve_floats(carver, rows, lstm_inputs(spec, l) + hidden + 1);
+            w->cells[l][d].gates = carve_floats(carver, rows, 4 * hidden);
+            w->cells[l][d].c = carve_floats(carver, rows, hidden);
+        }
+        if (w->with_backward && spec->dropout > 0 && l + 1 < spec->layers)
+            w->mask[l] = carve_floats(carver, rows, 2 * hidden);
+    }
+    w->y = carve_floats(carver, rows, 2 * hidden + 1);
+}
+
+static void carve_head(struct carver *carver, const struct sg_model_spec *spec, struct sg_workspace *w)
+{
+    int64_t rows = w->rows_max, units = w->units_max, joined = 2 * spec->hidden + spec->n_static;
+    w->u = carve_floats(carver, rows, spec->attention);
+    w->score = carve_floats(carver, rows, 1);
+    w->alpha = carve_floats(carver, rows, 1);
+    w->joined = carve_floats(carver, units, joined + 1);
+    if (w->with_backward && spec->dropout > 0)
+        w->joined_mask = carve_floats(carver, units, joined);
+    if (spec->mlp)
+        w->hidden = carve_floats(carver, units, spec->mlp + 1);
+}
+
+static void carve_gradients(struct carver *carver, const struct sg_model_spec *spec, struct sg_workspace *w)
+{
+    int64_t rows = w->rows_max, units = w->units_max;
+    w->dy[0] = carve_floats(carver, rows, 2 * spec->hidden);
+    if (spec->layers > 1)
+        w->dy[1] = carve_floats(carver, rows, 2 * spec->hidden);
+    w->dc = carve_floats(carver, rows, spec->hidden);
+    w->du = carve_floats(carver, rows, spec->attention);
+    w->dscore = carve_floats(carver, rows, 1);
+    w->dpooled = carve_floats(carver, units, 2 * spec->hidden);
+    if (spec->mlp)
+        w->dhidden = carve_floats(carver, units, spec->mlp);
+    w->doutput = carve_floats(carver, units, 1);
+}
+
+static size_t carve_all(const struct sg_model *model, char *memory, struct sg_workspace *w)
+{
+    const struct sg_model_spec *spec = &model->spec;
+    struct carver carver = {memory, 0};
+    carve(&carver, sizeof *w);
+    w->scratch = carve(&carver, model->ops->scratch_bytes(model->widest, w->rows_max));
+    w->unit_offset = carve_ints(&carver, w->units_max + 1);
+    w->list_from = carve_ints(&carver, w->units_max);
+    w->list_to = carve_ints(&carver, w->units_max);
+    w->list_absent = carve_ints(&carver, w->units_max);
+    w->zeros = carve_floats(&carver, 1, model->widest);
+    w->ones = carve_floats(&carver, 1, 1);
+    if (spec->kind == SG_MODEL_BILSTM_ATTENTION) {
+        carve_lstm(&carver, spec, w);
+        carve_head(&carver, spec, w);
+        if (w->with_backward)
+            carve_gradients(&carver, spec, w);
+    }
+    if (spec->linear_steps) {
+        w->linear = carve_floats(&carver, w->units_max, model->parameters[model->linear.parameter].n_in);
+        if (w->with_backward)
+            w->dlinear = carve_floats(&carver, w->units_max, 1);
+    }
+    return carver.used;
+}
+
+size_t sg_workspace_bytes(const struct sg_model *model, int64_t units_max, int64_t rows_max, bool with_backward)
+{
+    assert(units_max > 0 && rows_max >= units_max && rows_max <= INT32_MAX);
+    struct sg_workspace sizes = {.units_max = units_max, .rows_max = rows_max, .with_backward = with_backward};
+    return carve_all(model, NULL, &sizes);
+}
+
+struct sg_workspace *sg_workspace_place(const struct sg_model *model, int64_t units_max, int64_t rows_max,
+                                        bool with_backward, void *memory)
+{
+    assert(units_max > 0 && rows_max >= units_max && rows_max <= INT32_MAX);
+    struct sg_workspace *w = memory;
+    *w = (struct sg_workspace){.units_max = units_max, .rows_max = rows_max, .with_backward = with_backward};
+    carve_all(model, memory, w);
+    for (int64_t b = 0; b <= units_max; b++)
+        w->unit_offset[b] = (int32_t)b;
+    memset(w->zeros, 0, (size_t)model->widest * sizeof *w->zeros);
+    w->ones[0] = 1;
+    return w;
+}
+
+void *sg_workspace_scratch(struct sg_workspace *workspace)
+{
+    return workspace->scratch;
+}

@@ -1,0 +1,50 @@
+/* The CPU backend's kernels for one vector width. The build compiles this file once with the flags of AVX2 and once with
+ * those of AVX-512; SG_CPU_TABLE names the function that returns the table. Both give the same bits. */
+#include "cpu/absorb.h"
+#include "cpu/cell.h"
+#include "cpu/gemm.h"
+#include "cpu/norm.h"
+#include "cpu/optimizer.h"
+#include "cpu/pool.h"
+#include "cpu/rows.h"
+#include "ops_cpu.h"
+
+static size_t larger(size_t x, size_t y) { return x > y ? x : y; }
+
+static size_t scratch_bytes(int64_t widest, int64_t rows_max)
+{
+    (void)widest;
+    size_t strip = (size_t)rows_max * SG_SUM_LANES * sizeof(float);
+    return (larger(larger(GEMM_SCRATCH, sizeof(struct absorb_scratch)), strip) + 63) / 64 * 64;
+}
+
+const struct sg_ops *SG_CPU_TABLE(void)
+{
+    static const struct sg_ops ops = {
+        .name = "cpu",
+        .arithmetic = "cpu-1",
+        .scratch_bytes = scratch_bytes,
+        .packed_bytes = packed_bytes,
+        .pack_forward = pack_forward,
+        .pack_backward = pack_backward,
+        .gemm = gemm,
+        .copy_rows = copy_rows,
+        .add_rows = add_rows,
+        .multiply_rows = multiply_rows,
+        .activate = activate,
+        .activate_backward = activate_backward,
+        .lstm_forward = lstm_forward,
+        .lstm_backward = lstm_backward,
+        .pool_forward = pool_forward,
+        .pool_backward = pool_backward,
+        .bce = bce,
+        .group_norm = group_norm,
+        .clip_weight = clip_weight,
+        .absorb = absorb,
+        .scale_sum = scale_sum,
+        .sgd = sgd,
+        .adam = adam,
+        .average = average,
+    };
+    return &ops;
+}

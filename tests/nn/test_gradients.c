@@ -1,0 +1,223 @@
+/* Would catch: a wrong forward formula, a wrong gradient of any layer (also across variable histories, several layers,
+ * the linear path and dropout), a tap that points at the wrong weight, taps of frozen weights, a backward pass that
+ * stops too early, masks that do not come from the documented key, and rows that are read before they are written.
+ *
+ * The truth is oracle.c: the logit in double, its gradient by central differences, weight by weight and unit by unit.
+ */
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+#include <cmocka.h>
+
+#include "base/bytes.h"
+#include "support.h"
+
+#define STEP 1e-5
+
+static const struct sg_model_spec PLAIN = {.kind = SG_MODEL_BILSTM_ATTENTION,
+                                           .n_features = 3,
+                                           .n_static = 2,
+                                           .hidden = 4,
+                                           .layers = 1,
+                                           .attention = 3,
+                                           .mlp = 5};
+static const struct sg_model_spec DEEP = {.kind = SG_MODEL_BILSTM_ATTENTION,
+                                          .n_features = 5,
+                                          .n_static = 3,
+                                          .hidden = 3,
+                                          .layers = 2,
+                                          .attention = 4,
+                                          .mlp = 6,
+                                          .mlp_activation = SG_RELU,
+                                          .linear_steps = 3};
+static const struct sg_model_spec BARE = {
+    .kind = SG_MODEL_BILSTM_ATTENTION, .n_features = 1, .hidden = 2, .layers = 3, .attention = 1};
+static const struct sg_model_spec DROPPED = {.kind = SG_MODEL_BILSTM_ATTENTION,
+                                             .n_features = 4,
+                                             .n_static = 3,
+                                             .hidden = 5,
+                                             .layers = 2,
+                                             .attention = 3,
+                                             .mlp = 7,
+                                             .linear_steps = 2,
+                                             .dropout = .4};
+static const struct sg_model_spec LOGISTIC = {
+    .kind = SG_MODEL_LOGISTIC, .n_features = 4, .n_static = 3, .linear_steps = 4};
+static const struct sg_model_spec LOGISTIC_STATIC = {.kind = SG_MODEL_LOGISTIC, .n_static = 3, .linear_steps = 1};
+
+static const int32_t LENGTHS[] = {3, 1, 7, 2, 4, 1, 6};
+enum { N_UNITS = sizeof LENGTHS / sizeof *LENGTHS };
+
+/* d(dlogit . logit)/dW of every weight for one unit. */
+static void numeric_gradient(const struct sg_model_spec *spec, double *weights, int64_t n,
+                             const struct test_batch *batch, int64_t unit, bool training, double *gradient)
+{
+    for (int64_t i = 0; i < n; i++) {
+        double kept = weights[i];
+        weights[i] = kept + STEP;
+        double above = oracle_logit(spec, weights, batch, unit, training, TEST_SEED);
+        weights[i] = kept - STEP;
+        double below = oracle_logit(spec, weights, batch, unit, training, TEST_SEED);
+        weights[i] = kept;
+        gradient[i] = (above - below) / (2 * STEP) * batch->dlogit[unit];
+    }
+}
+
+static void check_tap(const struct sg_tap *tap, int64_t unit, const double *expected, const char *name)
+{
+    for (int64_t o = 0; o < tap->n_out; o++)
+        for (int64_t i = 0; i < tap->n_in; i++) {
+            double sum = 0;
+            for (int32_t r = tap->offset[unit]; r < tap->offset[unit + 1]; r++)
+                sum += (double)tap->g[r * tap->ldg + o] * tap->a[r * tap->lda + i];
+            double truth = expected[o * tap->n_in + i];
+            if (!(fabs(sum - truth) <= 1e-7 + 2e-6 * fabs(truth)))
+                fail_msg("%s[%d][%d] of unit %d: gradient %.9g, by differences %.9g", name, (int)o, (int)i, (int)unit,
+                         sum, truth);
+        }
+}
+
+/* Every trainable parameter has exactly one tap, in the order of the table, at its place among the trainable weights.
+ */
+static void check_taps(const struct test_model *m, const struct sg_tap *taps, size_t n_taps, int64_t unit,
+                       const double *gradient)
+{
+    size_t n_parameters, n_shapes, at = 0;
+    const struct sg_parameter *p = sg_model_parameters(m->model, &n_parameters);
+    const struct sg_tap *shapes = sg_model_tap_shapes(m->model, &n_shapes);
+    assert_int_equal(n_shapes, n_taps);
+    int64_t first = 0;
+    for (size_t i = 0; i < n_parameters; i++) {
+        assert_int_equal(p[i].trainable_first, p[i].trainable ? first : -1);
+        if (!p[i].trainable)
+            continue;
+        assert_true(at < n_taps);
+        assert_int_equal(taps[at].weight, first);
+        assert_int_equal(taps[at].n_in, p[i].n_in);
+        assert_int_equal(taps[at].n_out, p[i].n_out);
+        assert_int_equal(shapes[at].n_in, p[i].n_in);
+        assert_int_equal(shapes[at].n_out, p[i].n_out);
+        assert_int_equal(shapes[at].weight, first);
+        check_tap(&taps[at++], unit, gradient + p[i].first, p[i].name);
+        first += p[i].n_in * p[i].n_out;
+    }
+    assert_int_equal(at, n_taps);
+    assert_int_equal(first, sg_model_n_trainable(m->model));
+}
+
+static void check_model(const struct sg_ops *ops, const struct sg_model_spec *spec, const char *const *trainable,
+                        bool training)
+{
+    struct test_batch batch;
+    struct test_model m;
+    test_batch_make(spec, LENGTHS, N_UNITS, 5, &batch);
+    test_model_open(spec, ops, trainable, N_UNITS + 2, batch.view.n_rows + 5, &m);
+    double *weights = sg_alloc((size_t)m.n_weights, sizeof *weights);
+    double *gradient = sg_alloc((size_t)m.n_weights, sizeof *gradient);
+    for (int64_t i = 0; i < m.n_weights; i++)
+        weights[i] = m.weights[i];
+    size_t n_taps;
+    const struct sg_tap *taps = test_model_run(&m, &batch, training, &n_taps);
+    for (int64_t b = 0; b < N_UNITS; b++) {
+        double truth = oracle_logit(spec, weights, &batch, b, training, TEST_SEED);
+        if (!(fabs(m.logit[b] - truth) <= 1e-6 * (1 + fabs(truth))))
+            fail_msg("logit of unit %d: %.9g, in double %.9g", (int)b, m.logit[b], truth);
+        numeric_gradient(spec, weights, m.n_weights, &batch, b, training, gradient);
+        check_taps(&m, taps, n_taps, b, gradient);
+    }
+    free(weights);
+    free(gradient);
+    test_batch_free(&batch);
+    test_model_close(&m);
+}
+
+static void check_backends(const struct sg_model_spec *spec, const char *const *trainable, bool training)
+{
+    check_model(sg_ops_reference(), spec, trainable, training);
+}
+
+static void every_model(void **state)
+{
+    (void)state;
+    const struct sg_model_spec *specs[] = {&PLAIN, &DEEP, &BARE, &LOGISTIC, &LOGISTIC_STATIC};
+    for (size_t i = 0; i < sizeof specs / sizeof *specs; i++) {
+        check_backends(specs[i], NULL, false);
+        check_backends(specs[i], NULL, true);
+    }
+}
+
+static void dropout_on_and_off(void **state)
+{
+    (void)state;
+    check_backends(&DROPPED, NULL, false);
+    check_backends(&DROPPED, NULL, true);
+}
+
+static void frozen_patterns(void **state)
+{
+    (void)state;
+    static const char *const patterns[][3] = {
+        {"lstm.0.forward.weight"},
+        {"lstm.0.reverse.weight"},
+        {"lstm.1.forward.weight"},
+        {"lstm.1.*"},
+        {"attention.weight"},
+        {"attention.score.weight"},
+        {"mlp.weight"},
+        {"output.weight"},
+        {"linear.weight"},
+        {"lstm.*", "output*"},
+        {"mlp.*", "attention.s*"},
+        {"*.reverse.*"},
+    };
+    for (size_t i = 0; i < sizeof patterns / sizeof *patterns; i++) {
+        check_backends(&DEEP, patterns[i], false);
+        check_backends(&DROPPED, patterns[i], true);
+    }
+    static const char *const head[] = {"output.weight", NULL}, *const score[] = {"attention.score.weight", NULL};
+    check_backends(&BARE, head, false);
+    check_backends(&BARE, score, false);
+}
+
+/* A second batch in the same workspace must not see the first one's rows. */
+static void workspace_is_reused(void **state)
+{
+    (void)state;
+    struct test_batch large, small;
+    struct test_model used, fresh;
+    test_batch_make(&DEEP, LENGTHS, N_UNITS, 5, &large);
+    const int32_t short_lengths[] = {2, 1, 3};
+    test_batch_make(&DEEP, short_lengths, 3, 9, &small);
+    test_model_open(&DEEP, sg_ops_reference(), NULL, N_UNITS, large.view.n_rows, &used);
+    test_model_open(&DEEP, sg_ops_reference(), NULL, N_UNITS, large.view.n_rows, &fresh);
+    size_t n_taps;
+    const struct sg_tap *taps = test_model_run(&used, &large, true, &n_taps);
+    for (size_t k = 0; k < n_taps; k++) /* whoever holds the taps may zero the rows of a unit that is left out */
+        memset(taps[k].a, 0, (size_t)(taps[k].offset[N_UNITS] * taps[k].lda) * sizeof(float));
+    taps = test_model_run(&used, &small, true, &n_taps);
+    const struct sg_tap *others = test_model_run(&fresh, &small, true, &n_taps);
+    assert_memory_equal(used.logit, fresh.logit, 3 * sizeof(float));
+    for (size_t k = 0; k < n_taps; k++) {
+        size_t rows = (size_t)taps[k].offset[3];
+        assert_memory_equal(taps[k].a, others[k].a, rows * (size_t)taps[k].lda * sizeof(float));
+        assert_memory_equal(taps[k].g, others[k].g, rows * (size_t)taps[k].ldg * sizeof(float));
+    }
+    test_batch_free(&large);
+    test_batch_free(&small);
+    test_model_close(&used);
+    test_model_close(&fresh);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(every_model),
+        cmocka_unit_test(dropout_on_and_off),
+        cmocka_unit_test(frozen_patterns),
+        cmocka_unit_test(workspace_is_reused),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
