@@ -11,7 +11,7 @@
 struct sg_mechanism {
     struct sg_plan plan;
     const struct sg_ops *ops;
-    struct sg_sampler *sampler;
+    struct sg_unit_sampler *sampler;
     struct sg_noise *noise; /* NULL without privacy */
     int64_t steps_done;
 };

@@ -18,7 +18,7 @@ struct joined {
     int32_t unit;
 };
 
-struct sg_sampler {
+struct sg_unit_sampler {
     uint8_t key[SG_KEY_BYTES];
     EVP_CIPHER_CTX *cipher;
     struct joined *joined, *sorted; /* (capacity) in file order, and by (x, digest) */
@@ -27,9 +27,9 @@ struct sg_sampler {
     uint8_t block[BLOCK_UNITS][SG_ID_DIGEST_BYTES];
 };
 
-enum sg_status sg_sampler_open(const uint8_t sampling_key[SG_KEY_BYTES], struct sg_sampler **out)
+enum sg_status sg_sampler_open(const uint8_t sampling_key[SG_KEY_BYTES], struct sg_unit_sampler **out)
 {
-    struct sg_sampler *sampler = sg_alloc(1, sizeof *sampler);
+    struct sg_unit_sampler *sampler = sg_alloc(1, sizeof *sampler);
     memcpy(sampler->key, sampling_key, SG_KEY_BYTES);
     sampler->cipher = EVP_CIPHER_CTX_new();
     *out = sampler;
@@ -46,7 +46,7 @@ static void forget(void *bytes, size_t n)
     free(bytes);
 }
 
-static void free_scratch(struct sg_sampler *sampler)
+static void free_scratch(struct sg_unit_sampler *sampler)
 {
     size_t n = (size_t)sampler->capacity;
     forget(sampler->joined, n * sizeof *sampler->joined);
@@ -54,7 +54,7 @@ static void free_scratch(struct sg_sampler *sampler)
     forget(sampler->bucket, (n + 1) * sizeof *sampler->bucket);
 }
 
-void sg_sampler_close(struct sg_sampler **sampler)
+void sg_sampler_close(struct sg_unit_sampler **sampler)
 {
     if (!*sampler)
         return;
@@ -65,7 +65,7 @@ void sg_sampler_close(struct sg_sampler **sampler)
 }
 
 /* What is in the scratch arrays is kept while the first pass grows them: only `joined` is live by then. */
-static void grow_scratch(struct sg_sampler *sampler, int64_t need)
+static void grow_scratch(struct sg_unit_sampler *sampler, int64_t need)
 {
     if (need <= sampler->capacity)
         return;
@@ -80,7 +80,7 @@ static void grow_scratch(struct sg_sampler *sampler, int64_t need)
     sampler->capacity = capacity;
 }
 
-static enum sg_status key_step(struct sg_sampler *sampler, uint64_t step)
+static enum sg_status key_step(struct sg_unit_sampler *sampler, uint64_t step)
 {
     uint8_t message[12] = {'s', 't', 'e', 'p'}, step_key[SG_DIGEST_BYTES];
     sg_store_u64be(message + 4, step);
@@ -93,7 +93,7 @@ static enum sg_status key_step(struct sg_sampler *sampler, uint64_t step)
 }
 
 /* First pass: everybody draws x; who joins is listed in file order. */
-static enum sg_status draw_units(struct sg_sampler *sampler, uint64_t threshold,
+static enum sg_status draw_units(struct sg_unit_sampler *sampler, uint64_t threshold,
                                  const uint8_t (*id_digest)[SG_ID_DIGEST_BYTES], int64_t n, int64_t *n_joined)
 {
     int64_t joined = 0;
@@ -129,7 +129,7 @@ static bool before(struct joined a, struct joined b, const uint8_t (*id_digest)[
 
 /* Sorts by (x, digest): x is uniform below t, and nobody without the key can make it otherwise, so one bucket per unit
  * and insertion inside the bucket takes linear time. */
-static void sort_units(struct sg_sampler *sampler, uint64_t threshold, const uint8_t (*id_digest)[SG_ID_DIGEST_BYTES],
+static void sort_units(struct sg_unit_sampler *sampler, uint64_t threshold, const uint8_t (*id_digest)[SG_ID_DIGEST_BYTES],
                        int64_t n)
 {
     int32_t *end = sampler->bucket; /* first where each bucket begins, after the scatter where it ends */
@@ -167,7 +167,7 @@ static void grow_sample(struct sg_sample *sample, int64_t n_units, int64_t n_pan
 }
 
 /* Walks the sorted units once: panels and groups are intervals of x, so both begin where their number changes. */
-static void deal(const struct sg_sampler *sampler, const struct sg_sampler_rule *rule, int64_t n,
+static void deal(const struct sg_unit_sampler *sampler, const struct sg_sampler_rule *rule, int64_t n,
                  struct sg_sample *sample)
 {
     int64_t panel = -1, group = -1, n_units = 0, n_groups = 0, n_over = 0;
@@ -200,7 +200,7 @@ static void deal(const struct sg_sampler *sampler, const struct sg_sampler_rule 
     sample->n_over = n_over;
 }
 
-enum sg_status sg_sampler_draw(struct sg_sampler *sampler, uint64_t step, const struct sg_sampler_rule *rule,
+enum sg_status sg_sampler_draw(struct sg_unit_sampler *sampler, uint64_t step, const struct sg_sampler_rule *rule,
                                const uint8_t (*id_digest)[SG_ID_DIGEST_BYTES], int64_t n_units_total,
                                struct sg_sample *sample)
 {

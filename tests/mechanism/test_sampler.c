@@ -19,7 +19,7 @@ typedef unsigned __int128 u128;
 typedef uint8_t id_digest[SG_ID_DIGEST_BYTES];
 
 static uint8_t key[SG_KEY_BYTES];
-static struct sg_sampler *sampler;
+static struct sg_unit_sampler *sampler;
 
 /* Fresh randomness each run, printed, so that a failure can be replayed with SEALGRAD_TEST_SEED. */
 static int open_sampler(void **state)

@@ -38,14 +38,14 @@ struct sg_sample {
     int64_t unit_capacity, panel_capacity;
 };
 
-struct sg_sampler;
+struct sg_unit_sampler;
 
-SG_MUST_USE enum sg_status sg_sampler_open(const uint8_t sampling_key[SG_KEY_BYTES], struct sg_sampler **out);
-void sg_sampler_close(struct sg_sampler **sampler); /* wipes */
+SG_MUST_USE enum sg_status sg_sampler_open(const uint8_t sampling_key[SG_KEY_BYTES], struct sg_unit_sampler **out);
+void sg_sampler_close(struct sg_unit_sampler **sampler); /* wipes */
 
 /* Draws step `step` over n_units_total units (at most 2^31 - 1), whose digests are distinct. No unit at all is an
  * ordinary draw. Not for two threads at once on one sampler. SG_FAILED when the cipher is not available. */
-SG_MUST_USE enum sg_status sg_sampler_draw(struct sg_sampler *sampler, uint64_t step,
+SG_MUST_USE enum sg_status sg_sampler_draw(struct sg_unit_sampler *sampler, uint64_t step,
                                            const struct sg_sampler_rule *rule,
                                            const uint8_t (*id_digest)[SG_ID_DIGEST_BYTES], int64_t n_units_total,
                                            struct sg_sample *sample);
