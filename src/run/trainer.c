@@ -238,10 +238,12 @@ static enum sg_status end_run(struct session *s, enum sg_status status, struct s
 static enum sg_status agree_all(struct session *s, enum sg_status status)
 {
     struct sg_comm *comm = s->options->comm;
-    int64_t failed = status != SG_OK;
-    comm->sum(&failed, 1);
-    if (status == SG_OK && failed)
-        return sg_fail(SG_FAILED, "another rank failed; its message stands above");
+    int64_t failed[2] = {status != SG_OK, status != SG_OK && comm->rank == 0};
+    comm->sum(failed, 2);
+    if (status == SG_OK && failed[0])
+        status = sg_fail(SG_FAILED, "another rank failed; its message stands above");
+    if (comm->rank != 0 && failed[1])
+        sg_error_clear(); /* rank 0 says it */
     return status;
 }
 
