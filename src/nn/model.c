@@ -63,6 +63,8 @@ enum sg_status sg_model_create(const struct sg_model_spec *spec, const struct sg
 {
     *out = NULL;
     SG_TRY(check_spec(spec));
+    if (sodium_init() < 0) /* also picks the fastest stream cipher */
+        return sg_fail(SG_FAILED, "libsodium cannot be initialised");
     struct sg_model *model = sg_alloc(1, sizeof *model);
     model->spec = *spec;
     model->ops = ops;

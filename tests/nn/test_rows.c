@@ -85,7 +85,8 @@ static void check_order(const struct sg_ops *ops, const struct sg_model_spec *sp
 static void check_backends(const int *order, int n)
 {
     for (int i = 0; i < N_SPECS; i++)
-        check_order(sg_ops_reference(), &SPECS[i], order, n);
+        for (int k = 0; test_backend(k); k++)
+            check_order(test_backend(k), &SPECS[i], order, n);
 }
 
 static void one_unit_removed(void **state)
