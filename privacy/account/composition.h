@@ -1,0 +1,49 @@
+/* A history as the engines see it: independent events whose log moments add. One composition is one direction of the
+ * neighbouring relation. */
+#ifndef SG_ACCOUNT_COMPOSITION_H
+#define SG_ACCOUNT_COMPOSITION_H
+
+#include "account/account.h"
+#include "pair.h"
+
+struct sg_laplace {
+    double loss_max; /* 1/b */
+    double count;
+};
+
+struct sg_composition {
+    struct sg_event *events; /* sampled Gaussian mixtures */
+    size_t n_events;
+    double gaussian_mu2; /* all unsampled Gaussian releases together are one of size mu (their losses are Gaussian) */
+    struct sg_laplace *laplaces;
+    size_t n_laplaces;
+    /* Without replacement we know Renyi bounds only: then events is empty and these phases hold the bound. */
+    const struct sg_phase *fixed_size;
+    size_t n_fixed_size;
+    bool is_symmetric; /* the other direction has the same losses */
+};
+
+/* Checks every field; the message names field, value range and remedy. */
+SG_MUST_USE enum sg_status sg_history_check(const struct sg_history *history);
+SG_MUST_USE enum sg_status sg_delta_check(double delta);
+
+/* The direction in which a record is removed (P has it). Close it also after failure. */
+SG_MUST_USE enum sg_status sg_composition_make(const struct sg_history *history, struct sg_composition *out);
+/* The same history seen the other way. */
+void sg_composition_swap(struct sg_composition *composition);
+void sg_composition_close(struct sg_composition *composition);
+
+/* ln E_P[e^{cL}] of the whole composition, c > 0, with an absolute error bound; INFINITY when out of reach.
+ * `nodes` is scratch, closed by the caller. */
+double sg_composition_log_mgf(const struct sg_composition *composition, double c, struct sg_nodes *nodes,
+                              double *error);
+/* How many events there are, as a real number: the amplification of per-step errors. */
+double sg_composition_count(const struct sg_composition *composition);
+
+/* Binomial tail Pr[Bin(n, p) >= k], rounded up by 1e-10 relative. */
+double sg_binomial_tail(int64_t n, double p, int64_t k);
+
+/* ln of the Renyi moment of one fixed-size step, (alpha - 1) times its divergence, rounded up. */
+double sg_fixed_size_log_moment(const struct sg_phase *phase, double alpha);
+
+#endif

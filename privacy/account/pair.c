@@ -1,0 +1,284 @@
+#include "pair.h"
+
+#include <float.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { NODES_MAX = 4000000, SCAN_MAX = 400000 };
+
+/* ln sum_j w_j e^{y_j}, all y_j huge or the sum below 1/2: the plain log-sum-exp. */
+static double log_sum(const struct sg_mixture *m, const double *y, double y_max)
+{
+    double sum = 0;
+    for (int j = 0; j < m->n; j++)
+        sum += m->weight[j] * exp(y[j] - y_max);
+    return y_max + log(sum);
+}
+
+double sg_mixture_log_ratio(const struct sg_mixture *m, double sigma, double x, double *error)
+{
+    double y[SG_PAIR_COMPONENTS_MAX], y_max = -DBL_MAX;
+    double scale = 1 / (2 * sigma * sigma);
+    for (int j = 0; j < m->n; j++) {
+        y[j] = m->shift[j] * (2 * x - m->shift[j]) * scale;
+        if (m->weight[j] > 0 && y[j] > y_max)
+            y_max = y[j];
+    }
+    if (m->n == 1) {
+        *error = 6 * fabs(y[0]);
+        return y[0];
+    }
+    /* 1 + sum w (e^y - 1): exact near 1 whatever the rate; the constant component has y = 0 and drops out. */
+    double value, excess = 0, mass = 0;
+    if (y_max < 300) {
+        for (int j = 0; j < m->n; j++) {
+            double term = m->weight[j] * expm1(y[j]);
+            excess += term;
+            mass += fabs(term);
+        }
+    }
+    if (y_max < 300 && excess > -0.5)
+        value = log1p(excess);
+    else
+        value = log_sum(m, y, y_max), mass = 0;
+    double ratio = exp(fmin(value, 700)), spread = 0;
+    for (int j = 0; j < m->n; j++)
+        if (m->weight[j] > 0)
+            spread += m->weight[j] * exp(y[j] - value) * (fabs(y[j]) + (mass == 0 ? 2 + (y_max - y[j]) : 0));
+    *error = (4 + m->n) * (fabs(value) + 2 * spread + (mass > 0 ? 2 * mass / ratio : 0));
+    return value;
+}
+
+double sg_pair_loss(const struct sg_pair *pair, double x)
+{
+    double ignored;
+    return sg_mixture_log_ratio(&pair->p, pair->sigma, x, &ignored) -
+           sg_mixture_log_ratio(&pair->q, pair->sigma, x, &ignored);
+}
+
+void sg_event_swap(struct sg_event *event)
+{
+    for (int b = 0; b < event->n_branches; b++) {
+        struct sg_mixture p = event->branch[b].p;
+        event->branch[b].p = event->branch[b].q;
+        event->branch[b].q = p;
+    }
+}
+
+void sg_nodes_close(struct sg_nodes *nodes)
+{
+    free(nodes->weight); /* one block */
+    memset(nodes, 0, sizeof *nodes);
+}
+
+static bool reserve(struct sg_nodes *nodes, size_t n)
+{
+    if (n <= nodes->capacity)
+        return true;
+    if (n > NODES_MAX)
+        return false;
+    size_t capacity = nodes->capacity ? nodes->capacity : 512;
+    while (capacity < n)
+        capacity *= 2;
+    double *block = malloc(7 * capacity * sizeof *block);
+    if (!block)
+        return false;
+    double *old[7] = {nodes->weight,  nodes->loss,     nodes->eta,      nodes->loss_error,
+                      nodes->log_phi, nodes->exponent, nodes->phi_error};
+    for (int k = 0; k < 7; k++)
+        if (old[k])
+            memcpy(block + k * capacity, old[k], nodes->n * sizeof *block);
+    free(nodes->weight);
+    nodes->weight = block, nodes->loss = block + capacity, nodes->eta = block + 2 * capacity;
+    nodes->loss_error = block + 3 * capacity, nodes->log_phi = block + 4 * capacity;
+    nodes->exponent = block + 5 * capacity, nodes->phi_error = block + 6 * capacity;
+    nodes->capacity = capacity;
+    return true;
+}
+
+struct range {
+    double low, high;
+};
+
+static struct range shifts(const struct sg_mixture *m)
+{
+    struct range r = {m->shift[0], m->shift[0]};
+    for (int j = 1; j < m->n; j++) {
+        r.low = fmin(r.low, m->shift[j]);
+        r.high = fmax(r.high, m->shift[j]);
+    }
+    return r;
+}
+
+/* The largest step whose trapezoid error, relative to M(c), is at most e^-digits for |t| <= t_max: over half-widths
+ * a = theta sigma^2 of the strip, 2 exp(theta^2 sigma^2 / 2 + t D theta) cos(S_Q theta / 2)^-c / (e^{2 pi theta sigma^2
+ * / h} - 1). Rounded down to 12 significant bits, so that i h is exact. */
+static double trapezoid_step(const struct sg_pair *pair, double c, double t_max, double digits)
+{
+    struct range p = shifts(&pair->p), q = shifts(&pair->q);
+    double spread_p = p.high - p.low, spread_q = q.high - q.low;
+    double turn = fmax(fabs(p.high - q.low), fabs(q.high - p.low));
+    double spread = fmax(spread_p, spread_q), sigma2 = pair->sigma * pair->sigma;
+    double theta_max = spread > 0 ? 3.1 / spread : 40 / pair->sigma;
+    double best = 0;
+    for (double theta = theta_max; theta > theta_max * 1e-9; theta *= 0.9) {
+        double cost = digits + 0.7 + theta * theta * sigma2 / 2 + t_max * turn * theta;
+        if (c > 0 && spread_q > 0)
+            cost -= c * log(cos(spread_q * theta / 2));
+        double h = 2 * M_PI * theta * sigma2 / (cost + 1e-9);
+        if (h > best)
+            best = h;
+        else if (h < best / 4)
+            break;
+    }
+    best = fmin(best, pair->sigma);
+    int exponent;
+    double mantissa = frexp(best, &exponent);
+    return ldexp(floor(mantissa * 4096), exponent - 12);
+}
+
+struct tilt {
+    const struct sg_pair *pair;
+    double c, scale, log_constant; /* 1/(2 sigma^2), ln(probability h / (sigma sqrt(2 pi))) */
+};
+
+static double tilt_exponent(const struct tilt *t, double x, double *log_p, double *log_q, double *error)
+{
+    double error_p, error_q;
+    *log_p = sg_mixture_log_ratio(&t->pair->p, t->pair->sigma, x, &error_p);
+    *log_q = sg_mixture_log_ratio(&t->pair->q, t->pair->sigma, x, &error_q);
+    *error = error_p + error_q;
+    return *log_p + t->c * (*log_p - *log_q);
+}
+
+static bool add_node(const struct tilt *t, double x, struct sg_nodes *nodes)
+{
+    if (!reserve(nodes, nodes->n + 1))
+        return false;
+    size_t i = nodes->n++;
+    double log_p, log_q, error, gauss = x * x * t->scale;
+    nodes->exponent[i] = tilt_exponent(t, x, &log_p, &log_q, &error);
+    nodes->loss[i] = log_p - log_q;
+    nodes->loss_error[i] = error + fabs(nodes->loss[i]);
+    nodes->log_phi[i] = t->log_constant - gauss;
+    nodes->phi_error[i] = 12 + 4 * gauss + 2 * fabs(t->log_constant);
+    nodes->eta[i] = nodes->phi_error[i] + (1 + t->c) * error + 2 * (fabs(log_p) + t->c * fabs(nodes->loss[i])) +
+                    2 * fabs(nodes->exponent[i]);
+    return true;
+}
+
+/* Nodes of one branch, only where the integrand or the Gaussian weight matters. The log of either is a convex function
+ * less a parabola of curvature `curvature`, so between two points of the scan it exceeds its chord by at most 1/8. */
+static bool add_branch(const struct sg_pair *pair, double c, double t_max, double digits, struct sg_nodes *nodes,
+                       double *log_dropped)
+{
+    double h = trapezoid_step(pair, c, t_max, digits), sigma = pair->sigma;
+    struct tilt t = {pair, c, 1 / (2 * sigma * sigma), log(pair->probability * h / (sigma * sqrt(2 * M_PI)))};
+    struct range p = shifts(&pair->p), q = shifts(&pair->q);
+    double spread_q = q.high - q.low;
+    double width = sigma * (sqrt(2 * digits + 20) + 1);
+    double low = fmin(0, (1 + c) * p.low - c * q.high) - width, high = fmax(0, (1 + c) * p.high - c * q.low) + width;
+    double curvature = t.scale * 2 + c * spread_q * spread_q * 4 * t.scale * t.scale / 4;
+    double cell = 1 / sqrt(curvature);
+    if (!(h > 0) || !isfinite(high - low) || !((high - low) / cell < SCAN_MAX))
+        return false;
+    size_t n_cells = (size_t)((high - low) / cell) + 1;
+    double *value = malloc(2 * (n_cells + 1) * sizeof *value), *base = value + n_cells + 1;
+    if (!value)
+        return false;
+    double peak = -INFINITY, log_p, log_q, error;
+    for (size_t k = 0; k <= n_cells; k++) {
+        double x = low + (double)k * cell;
+        base[k] = -x * x * t.scale;
+        value[k] = base[k] + tilt_exponent(&t, x, &log_p, &log_q, &error);
+        peak = fmax(peak, value[k]);
+    }
+    double floor_value = peak - digits - log((double)n_cells + 1) - 6, floor_base = -digits - 6;
+    double dropped = 0, next = -INFINITY;
+    bool ok = isfinite(peak);
+    for (size_t k = 0; ok && k < n_cells; k++) {
+        double left = low + (double)k * cell, right = left + cell;
+        double most = fmax(value[k], value[k + 1]), most_base = fmax(base[k], base[k + 1]);
+        if (most < floor_value && (most_base < floor_base || peak > 40)) {
+            dropped += (cell / h + 1) * (exp(most - peak) + (peak < 40 ? exp(most_base - peak) : 0)) * 1.14;
+            continue;
+        }
+        double i = fmax(ceil(left / h), next);
+        for (; ok && i * h < right; i += 1)
+            ok = add_node(&t, i * h, nodes);
+        next = i;
+    }
+    /* Outside [low, high] the integrand falls faster than the Gaussian at distance `width`. */
+    dropped += 2 * (sigma / h + 1) * fmax(exp(value[0] - peak), exp(value[n_cells] - peak));
+    dropped +=
+        peak < 40 ? 2 * (sigma / h + 1) * exp(base[0] - peak) + 2 * (sigma / h + 1) * exp(base[n_cells] - peak) : 0;
+    *log_dropped = t.log_constant + peak + log(dropped);
+    free(value);
+    return ok;
+}
+
+/* ln M from the nodes: log1p of a sum of expm1 where M is of order one (no cancellation at tiny rates), else
+ * log-sum-exp. */
+static void sum_mgf(struct sg_nodes *nodes, double truncation)
+{
+    double peak = -INFINITY, high = -INFINITY;
+    for (size_t i = 0; i < nodes->n; i++) {
+        peak = fmax(peak, nodes->log_phi[i] + nodes->exponent[i]);
+        high = fmax(high, nodes->exponent[i]);
+    }
+    struct sg_sum sum = {0, 0};
+    double error = 0;
+    if (peak < 20 && high < 690) {
+        for (size_t i = 0; i < nodes->n; i++) {
+            double phi = exp(nodes->log_phi[i]), excess = expm1(nodes->exponent[i]);
+            sg_sum_add(&sum, phi * excess);
+            error += phi * (fabs(excess) * nodes->phi_error[i] + (1 + excess) * (nodes->eta[i] - nodes->phi_error[i]));
+        }
+    }
+    double excess = sg_sum_value(&sum);
+    if (peak < 20 && high < 690 && excess < 1 && excess > -0.5) {
+        nodes->log_mgf = log1p(excess);
+        nodes->log_mgf_error = (error * SG_UNIT * 1.01 + 4 * SG_UNIT * fabs(excess)) / (1 + excess) +
+                               4 * SG_UNIT * fabs(nodes->log_mgf) + truncation;
+        for (size_t i = 0; i < nodes->n; i++)
+            nodes->weight[i] = exp(nodes->log_phi[i] + nodes->exponent[i] - nodes->log_mgf);
+        return;
+    }
+    sum = (struct sg_sum){0, 0}, error = 0;
+    for (size_t i = 0; i < nodes->n; i++) {
+        nodes->weight[i] = exp(nodes->log_phi[i] + nodes->exponent[i] - peak);
+        sg_sum_add(&sum, nodes->weight[i]);
+        error += nodes->weight[i] * nodes->eta[i];
+    }
+    double total = sg_sum_value(&sum);
+    nodes->log_mgf = peak + log(total);
+    nodes->log_mgf_error =
+        1.01 * SG_UNIT * (error / total + 8 + 4 * fabs(nodes->log_mgf) + 2 * fabs(peak)) + truncation;
+    for (size_t i = 0; i < nodes->n; i++)
+        nodes->weight[i] /= total;
+}
+
+bool sg_nodes_tilt(const struct sg_event *event, double c, double t_max, double digits, struct sg_nodes *nodes)
+{
+    nodes->n = 0;
+    double log_dropped[2] = {-INFINITY, -INFINITY};
+    for (int b = 0; b < event->n_branches; b++)
+        if (event->branch[b].probability > 0 &&
+            !add_branch(&event->branch[b], c, t_max, digits, nodes, &log_dropped[b]))
+            return false;
+    if (!nodes->n)
+        return false;
+    sum_mgf(nodes, 4 * exp(-digits));
+    nodes->log_mgf_error += exp(log_dropped[0] - nodes->log_mgf) + exp(log_dropped[1] - nodes->log_mgf);
+    struct sg_sum mean = {0, 0}, square = {0, 0};
+    for (size_t i = 0; i < nodes->n; i++)
+        sg_sum_add(&mean, nodes->weight[i] * nodes->loss[i]);
+    nodes->mean = sg_sum_value(&mean);
+    for (size_t i = 0; i < nodes->n; i++) {
+        double d = nodes->loss[i] - nodes->mean;
+        sg_sum_add(&square, nodes->weight[i] * d * d);
+    }
+    nodes->variance = sg_sum_value(&square);
+    return isfinite(nodes->log_mgf) && isfinite(nodes->log_mgf_error);
+}
