@@ -24,7 +24,9 @@ struct sg_ledger;
 SG_MUST_USE enum sg_status sg_ledger_init(const char *path, const char *origin, const struct sg_signer *signer);
 /* For writing: one writer, rollback journal, synchronous=EXTRA. Waits a bounded time for another writer. */
 SG_MUST_USE enum sg_status sg_ledger_open(const char *path, const struct sg_signer *signer, struct sg_ledger **out);
-void sg_ledger_close(struct sg_ledger **ledger);
+/* For reading, without a key: the file is treated as hostile and never changed. Calls that append fail. */
+SG_MUST_USE enum sg_status sg_ledger_open_read(const char *path, struct sg_ledger **out);
+void sg_ledger_close(struct sg_ledger **ledger); /* before its signer is closed */
 /* Size and root of the tree after the last append. */
 void sg_ledger_head(const struct sg_ledger *ledger, int64_t *size, uint8_t root[SG_DIGEST_BYTES]);
 
@@ -38,7 +40,8 @@ struct sg_dataset_facts {
     const uint8_t *commitment, *schema_digest; /* 32 bytes each */
     const char *row_bucket;        /* coarse, e.g. "10k-100k" */
 };
-/* Appends dataset.register. The dataset key (32 bytes, made here before reading) goes to side storage beside the ledger. */
+/* Appends dataset.register. A private dataset's population needs both limits when it is first registered; later datasets of
+ * the population repeat them or leave them 0. SG_USAGE when they differ or the name is taken. The dataset key (32 bytes, made here before reading) goes to side storage beside the ledger. */
 SG_MUST_USE enum sg_status sg_ledger_register_dataset(struct sg_ledger *ledger, const struct sg_dataset_facts *facts,
                                                       const uint8_t dataset_key[SG_KEY_BYTES]);
 
@@ -73,7 +76,8 @@ struct sg_run {
 };
 /* Reserves the plan's spend and appends run.start in one transaction, durable on return. SG_REFUSED when the population's
  * limit does not admit the plan (the text says spent, limit and what would fit); nothing is written then. A plan without
- * privacy is refused on a population with a limit. */
+ * privacy is refused on a population with a limit (SG_REFUSED). SG_USAGE when the dataset is not registered or the plan's
+ * population_size lies below the registered one. */
 SG_MUST_USE enum sg_status sg_ledger_run_start(struct sg_ledger *ledger, const struct sg_run_facts *facts, struct sg_run *out);
 
 enum sg_run_end { SG_RUN_COMPLETE, SG_RUN_FAIL, SG_RUN_ABORT };

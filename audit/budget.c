@@ -1,0 +1,169 @@
+#include "budget.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "account/account.h"
+#include "schema.h"
+
+#define ROUND_UP (1 + 1e-12) /* more than what adding a few thousand doubles can lose */
+
+double sg_filter_order(double epsilon_limit, double delta_limit)
+{
+    double best_order = 2, best = -INFINITY;
+    for (double order = 1.1; order < 4096; order *= 1.02) {
+        double room = (epsilon_limit - sg_account_rdp_to_epsilon(0, order, delta_limit)) / order;
+        if (room > best) {
+            best = room;
+            best_order = order;
+        }
+    }
+    return round(best_order * 64) / 64; /* a short number to print; any order above 1 is sound */
+}
+
+enum sg_status sg_filter_charge(const struct sg_filter *filter, const struct sg_plan *plan, struct sg_charge *out)
+{
+    struct sg_phase phase;
+    struct sg_history history = sg_plan_history(plan, &phase);
+    double scale = (1 + exp(filter->epsilon_limit)) / (1 + exp(plan->epsilon));
+    *out = (struct sg_charge){.epsilon = plan->epsilon, .delta = plan->delta, .relation = sg_relation_name(plan->relation)};
+    out->slack = (plan->delta_caps + plan->delta_noise) * fmax(scale, 1) * ROUND_UP;
+    if (!(out->slack >= 0)) /* NaN: an epsilon beyond what exp can hold leaves no delta to convert with */
+        out->slack = INFINITY;
+    return sg_account_rdp(&history, filter->order, &out->rho);
+}
+
+void sg_filter_add(struct sg_filter *filter, const struct sg_charge *charge)
+{
+    if (filter->n_runs++ == 0) {
+        filter->first_epsilon = charge->epsilon;
+        filter->first_delta = charge->delta;
+        snprintf(filter->relation, sizeof filter->relation, "%s", charge->relation);
+    }
+    filter->rho = (filter->rho + charge->rho) * ROUND_UP;
+    filter->slack = (filter->slack + charge->slack) * ROUND_UP;
+}
+
+static double composed_epsilon(const struct sg_filter *filter)
+{
+    double delta = filter->delta_limit - filter->slack;
+    if (!(delta > 0))
+        return INFINITY;
+    return sg_account_rdp_to_epsilon(filter->rho, filter->order, delta);
+}
+
+void sg_filter_spent(const struct sg_filter *filter, double *epsilon, double *delta)
+{
+    *epsilon = *delta = 0;
+    if (filter->n_runs == 0)
+        return;
+    *epsilon = composed_epsilon(filter);
+    *delta = filter->delta_limit;
+    if (filter->n_runs == 1 && filter->first_delta <= filter->delta_limit && filter->first_epsilon < *epsilon) {
+        *epsilon = filter->first_epsilon;
+        *delta = filter->first_delta;
+    }
+}
+
+bool sg_filter_admits(const struct sg_filter *filter, const struct sg_charge *charge)
+{
+    struct sg_filter after = *filter;
+    double epsilon, delta;
+    if (filter->n_runs && strcmp(filter->relation, charge->relation) != 0)
+        return false;
+    sg_filter_add(&after, charge);
+    sg_filter_spent(&after, &epsilon, &delta);
+    return epsilon <= filter->epsilon_limit && delta <= filter->delta_limit;
+}
+
+/* The least noise multiplier, to three digits, at which the plan's history fits; 0 when none up to 1000 does. */
+static double fitting_noise(const struct sg_filter *filter, const struct sg_plan *plan)
+{
+    double low = plan->noise_multiplier, high = 1000;
+    for (int i = 0; i < 24; i++) {
+        double middle = i == 0 ? high : sqrt(low * high);
+        struct sg_plan louder = *plan;
+        struct sg_charge charge;
+        louder.noise_multiplier = middle;
+        if (sg_filter_charge(filter, &louder, &charge) != SG_OK)
+            return 0;
+        charge.epsilon = INFINITY; /* only the composition counts here */
+        bool fits = sg_filter_admits(filter, &charge);
+        if (i == 0 && !fits)
+            return 0;
+        if (fits)
+            high = middle;
+        else
+            low = middle;
+    }
+    return ceil(high * 1000) / 1000;
+}
+
+enum sg_status sg_filter_refuse(const struct sg_filter *filter, const char *population, const struct sg_plan *plan)
+{
+    double epsilon, delta;
+    char fits[160];
+    sg_filter_spent(filter, &epsilon, &delta);
+    if (filter->n_runs && strcmp(filter->relation, sg_relation_name(plan->relation)) != 0)
+        return sg_fail(SG_REFUSED, "population %s: its runs are accounted under %s; a run under %s cannot be added to them",
+                       population, filter->relation, sg_relation_name(plan->relation));
+    double noise = fitting_noise(filter, plan);
+    if (noise > 0)
+        snprintf(fits, sizeof fits, "the same plan with noise_multiplier %.3f instead of %.3f would fit", noise,
+                 plan->noise_multiplier);
+    else
+        snprintf(fits, sizeof fits, "no noise up to 1000 would make it fit");
+    return sg_fail(SG_REFUSED,
+                   "population %s: epsilon %.3f (delta %.3g) of %.3f (delta %.3g) is spent by %lld runs, and this run of epsilon "
+                   "%.3f (delta %.3g) does not fit beside them; %s",
+                   population, epsilon, delta, filter->epsilon_limit, filter->delta_limit, (long long)filter->n_runs,
+                   plan->epsilon, plan->delta, fits);
+}
+
+static enum sg_status read_runs(sqlite3 *db, const char *population, struct sg_filter *out)
+{
+    sqlite3_stmt *rows = NULL;
+    SG_TRY(sg_db_prepare(db,
+                         "SELECT epsilon, delta, rho, delta_slack, relation, status FROM run WHERE population = ? AND is_private "
+                         "ORDER BY run_no",
+                         &rows));
+    sg_db_bind(rows, "t", population);
+    int code;
+    while ((code = sqlite3_step(rows)) == SQLITE_ROW) {
+        const char *relation = (const char *)sqlite3_column_text(rows, 4), *status = (const char *)sqlite3_column_text(rows, 5);
+        bool unknown = sqlite3_column_type(rows, 2) == SQLITE_NULL || sqlite3_column_type(rows, 3) == SQLITE_NULL;
+        struct sg_charge charge = {
+            .epsilon = sqlite3_column_double(rows, 0),
+            .delta = sqlite3_column_double(rows, 1),
+            .rho = unknown ? INFINITY : sqlite3_column_double(rows, 2),
+            .slack = unknown ? INFINITY : sqlite3_column_double(rows, 3),
+            .relation = relation ? relation : "",
+        };
+        out->n_open += status && strcmp(status, "running") == 0;
+        sg_filter_add(out, &charge);
+    }
+    sqlite3_finalize(rows);
+    return code == SQLITE_DONE ? SG_OK : sg_db_fail(db, "reading the budget");
+}
+
+enum sg_status sg_filter_read(sqlite3 *db, const char *population, struct sg_filter *out)
+{
+    sqlite3_stmt *row = NULL;
+    *out = (struct sg_filter){0};
+    SG_TRY(sg_db_prepare(db, "SELECT is_limited, epsilon_limit, delta_limit, filter_order FROM population WHERE name = ?", &row));
+    sg_db_bind(row, "t", population);
+    int code = sqlite3_step(row);
+    if (code == SQLITE_ROW) {
+        out->is_limited = sqlite3_column_int(row, 0);
+        out->epsilon_limit = sqlite3_column_double(row, 1);
+        out->delta_limit = sqlite3_column_double(row, 2);
+        out->order = sqlite3_column_double(row, 3);
+    }
+    sqlite3_finalize(row);
+    if (code == SQLITE_DONE)
+        return sg_fail(SG_USAGE, "no population of that name is registered in this ledger: see sealgrad ledger show FILE");
+    if (code != SQLITE_ROW)
+        return sg_db_fail(db, "reading the budget");
+    return read_runs(db, population, out);
+}

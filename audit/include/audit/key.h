@@ -1,0 +1,47 @@
+/* Public keys as C2SP writes them, and what the ledger's own code sees of a signer.
+ *
+ * A vkey is "name+hex(key id)+base64(type || public key)", key id = SHA-256(name || 0x0A || type || public key)[:4]
+ * (c2sp.org/signed-note). Type 0x01 is Ed25519, 0x04 the Ed25519 cosignature of a witness; 0x06 (ML-DSA-44) is known
+ * by its number only. The same pair of keys may appear under several names: comparisons of trust are by public key. */
+#ifndef SG_AUDIT_KEY_H
+#define SG_AUDIT_KEY_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "audit/ledger.h"
+#include "base/bytes.h"
+
+enum { SG_KEY_ED25519 = 1, SG_KEY_COSIGNATURE = 4, SG_PUBLIC_KEY_BYTES = 32, SG_SIGNATURE_BYTES = 64, SG_NAME_MAX = 128 };
+
+struct sg_vkey {
+    char name[SG_NAME_MAX];
+    uint8_t type;
+    uint8_t public_key[SG_PUBLIC_KEY_BYTES];
+    uint8_t key_id[4];
+};
+
+/* A key name: 1 to 127 bytes of UTF-8 without blanks, control characters and '+'. */
+bool sg_key_name_valid(const char *name);
+/* SG_USAGE when the name cannot be a key's name. */
+SG_MUST_USE enum sg_status sg_vkey_make(const char *name, uint8_t type, const uint8_t public_key[SG_PUBLIC_KEY_BYTES],
+                                        struct sg_vkey *out);
+/* One vkey, no line feed. `status` is what a fault is called. */
+SG_MUST_USE enum sg_status sg_vkey_parse(const char *text, size_t len, enum sg_status status, struct sg_vkey *out);
+void sg_vkey_print(const struct sg_vkey *key, struct sg_buffer *out);
+
+/* The ledger's own short name of a public key: the first 16 bytes of SHA-256(public key), in hexadecimal. */
+void sg_key_label(const uint8_t public_key[SG_PUBLIC_KEY_BYTES], char out[33]);
+
+/* False for every signature libsodium refuses: S not reduced, small-order keys, non-canonical points. */
+bool sg_key_verify(const uint8_t public_key[SG_PUBLIC_KEY_BYTES], const void *bytes, size_t n,
+                   const uint8_t signature[SG_SIGNATURE_BYTES]);
+
+/* The public half of a signer under its own name, type 0x01. */
+const struct sg_vkey *sg_signer_vkey(const struct sg_signer *signer);
+void sg_signer_sign(const struct sg_signer *signer, const void *bytes, size_t n, uint8_t out[SG_SIGNATURE_BYTES]);
+/* A signer from a seed that the caller wipes. Tests use it; key files go through sg_signer_open. */
+SG_MUST_USE enum sg_status sg_signer_from_seed(const char *name, const uint8_t seed[SG_KEY_BYTES], struct sg_signer **out);
+
+#endif

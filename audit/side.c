@@ -1,0 +1,90 @@
+#include "side.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/bytes.h"
+#include "schema.h"
+
+static enum sg_status setup(sqlite3 *db)
+{
+    sqlite3_busy_timeout(db, 120000);
+    return sg_db_run(db, "PRAGMA journal_mode=DELETE; PRAGMA synchronous=EXTRA; PRAGMA secure_delete=ON; PRAGMA trusted_schema=OFF;"
+                         "CREATE TABLE IF NOT EXISTS dataset_key(dataset TEXT PRIMARY KEY, key BLOB NOT NULL) STRICT;"
+                         "CREATE TABLE IF NOT EXISTS anchor(one INTEGER PRIMARY KEY CHECK(one = 1), size INTEGER NOT NULL, "
+                         "root BLOB NOT NULL) STRICT;");
+}
+
+enum sg_status sg_side_open(const char *ledger_path, sqlite3 **out)
+{
+    *out = NULL;
+    char *path = sg_format("%s.side.db", ledger_path);
+    int file = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600); /* SQLite would create it by the umask */
+    enum sg_status status = SG_OK;
+    if (file < 0)
+        status = sg_fail(SG_FAILED, "%s: cannot open the side storage: %s", path, strerror(errno));
+    else
+        close(file);
+    if (status == SG_OK && sqlite3_open_v2(path, out, SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOFOLLOW, NULL) != SQLITE_OK)
+        status = sg_fail(SG_FAILED, "%s: cannot open the side storage: %s", path, sqlite3_errmsg(*out));
+    if (status == SG_OK)
+        status = setup(*out);
+    if (status != SG_OK) {
+        sqlite3_close(*out);
+        *out = NULL;
+    }
+    free(path);
+    return status;
+}
+
+enum sg_status sg_side_put_key(sqlite3 *side, const char *dataset, const uint8_t key[SG_KEY_BYTES])
+{
+    sqlite3_stmt *statement = NULL;
+    SG_TRY(sg_db_prepare(side, "INSERT OR REPLACE INTO dataset_key VALUES(?,?)", &statement));
+    sg_db_bind(statement, "tb", dataset, key);
+    enum sg_status status = sg_db_done(side, statement, "writing the side storage");
+    sqlite3_finalize(statement);
+    return status;
+}
+
+enum sg_status sg_side_get_key(sqlite3 *side, const char *dataset, uint8_t key[SG_KEY_BYTES])
+{
+    sqlite3_stmt *statement = NULL;
+    SG_TRY(sg_db_prepare(side, "SELECT key FROM dataset_key WHERE dataset = ?", &statement));
+    sg_db_bind(statement, "t", dataset);
+    bool found = sqlite3_step(statement) == SQLITE_ROW && sqlite3_column_bytes(statement, 0) == SG_KEY_BYTES;
+    if (found)
+        memcpy(key, sqlite3_column_blob(statement, 0), SG_KEY_BYTES);
+    sqlite3_finalize(statement);
+    return found ? SG_OK : sg_fail(SG_FAILED, "dataset %s: its key is not in the side storage beside the ledger (.side.db); the data "
+                                              "cannot be recognised without it", dataset);
+}
+
+enum sg_status sg_side_put_anchor(sqlite3 *side, int64_t size, const uint8_t root[SG_DIGEST_BYTES])
+{
+    sqlite3_stmt *statement = NULL;
+    SG_TRY(sg_db_prepare(side,
+                         "INSERT INTO anchor VALUES(1, ?, ?) ON CONFLICT(one) DO UPDATE SET size = excluded.size, root = excluded.root "
+                         "WHERE excluded.size > size",
+                         &statement));
+    sg_db_bind(statement, "ib", size, root);
+    enum sg_status status = sg_db_done(side, statement, "writing the side storage");
+    sqlite3_finalize(statement);
+    return status;
+}
+
+enum sg_status sg_side_get_anchor(sqlite3 *side, int64_t *size, uint8_t root[SG_DIGEST_BYTES])
+{
+    sqlite3_stmt *statement = NULL;
+    *size = 0;
+    SG_TRY(sg_db_prepare(side, "SELECT size, root FROM anchor", &statement));
+    if (sqlite3_step(statement) == SQLITE_ROW && sqlite3_column_bytes(statement, 1) == SG_DIGEST_BYTES) {
+        *size = sqlite3_column_int64(statement, 0);
+        memcpy(root, sqlite3_column_blob(statement, 1), SG_DIGEST_BYTES);
+    }
+    sqlite3_finalize(statement);
+    return SG_OK;
+}

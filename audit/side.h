@@ -1,0 +1,22 @@
+/* Side storage, LEDGER.side.db (0600): the keys of datasets. Nothing in it is evidence, nothing of it is in the ledger; whoever
+ * destroys a row makes the commitment of that dataset unanswerable, and every proof still verifies. */
+#ifndef SG_AUDIT_SIDE_H
+#define SG_AUDIT_SIDE_H
+
+#include <sqlite3.h>
+#include <stdint.h>
+
+#include "base/digest.h"
+#include "base/status.h"
+
+/* Opens or creates. */
+SG_MUST_USE enum sg_status sg_side_open(const char *ledger_path, sqlite3 **out);
+SG_MUST_USE enum sg_status sg_side_put_key(sqlite3 *side, const char *dataset, const uint8_t key[SG_KEY_BYTES]);
+/* SG_FAILED when the key is not there. */
+SG_MUST_USE enum sg_status sg_side_get_key(sqlite3 *side, const char *dataset, uint8_t key[SG_KEY_BYTES]);
+/* The largest head this machine has seen of the ledger: an older copy put in its place is noticed when it is opened. */
+SG_MUST_USE enum sg_status sg_side_put_anchor(sqlite3 *side, int64_t size, const uint8_t root[SG_DIGEST_BYTES]);
+/* *size = 0 when there is none. */
+SG_MUST_USE enum sg_status sg_side_get_anchor(sqlite3 *side, int64_t *size, uint8_t root[SG_DIGEST_BYTES]);
+
+#endif

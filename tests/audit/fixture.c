@@ -1,0 +1,136 @@
+#include "fixture.h"
+
+#include <dirent.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+static void must(enum sg_status status)
+{
+    if (status == SG_OK)
+        return;
+    fprintf(stderr, "fixture: %s\n", sg_error_text());
+    abort();
+}
+
+char *fixture_folder(void)
+{
+    const char *base = getenv("TMPDIR");
+    char *folder = sg_format("%s/sealgrad-test-XXXXXX", base && *base ? base : "/tmp");
+    if (!mkdtemp(folder))
+        abort();
+    return folder;
+}
+
+void fixture_remove(char *folder)
+{
+    DIR *list = opendir(folder);
+    for (struct dirent *entry; list && (entry = readdir(list));) {
+        char *path = sg_format("%s/%s", folder, entry->d_name);
+        unlink(path);
+        free(path);
+    }
+    if (list)
+        closedir(list);
+    rmdir(folder);
+    free(folder);
+}
+
+struct sg_signer *fixture_signer(uint8_t seed_byte)
+{
+    uint8_t seed[SG_KEY_BYTES];
+    struct sg_signer *signer = NULL;
+    memset(seed, seed_byte, sizeof seed);
+    must(sg_signer_from_seed("tester", seed, &signer));
+    return signer;
+}
+
+struct sg_plan fixture_plan(double epsilon, double delta)
+{
+    struct sg_plan_request request = {
+        .is_private = epsilon > 0, .sampler = SG_SAMPLER_POISSON, .relation = SG_ADD_OR_REMOVE_ONE, .clip_group = SG_CLIP_EXAMPLE,
+        .microbatch_size = 1, .expected_batch_size = 512, .population_size = 10000, .steps = 100, .target_epsilon = epsilon,
+        .target_delta = delta, .max_grad_norm = 1, .rows_per_unit_max = 6, .n_weights = 1000, .noise_source = "chacha20",
+        .noise_tau_log2 = -90,
+    };
+    struct sg_plan plan;
+    must(sg_plan_resolve(&request, &plan));
+    return plan;
+}
+
+char *fixture_init(const char *folder, const struct sg_signer *signer)
+{
+    char *path = sg_format("%s/ledger.db", folder);
+    must(sg_ledger_init(path, "bank.example/credit", signer));
+    return path;
+}
+
+enum sg_status fixture_register(struct sg_ledger *ledger, const char *name, const char *population, double epsilon_limit,
+                                double delta_limit)
+{
+    uint8_t commitment[SG_DIGEST_BYTES], schema[SG_DIGEST_BYTES], key[SG_KEY_BYTES];
+    memset(commitment, 7, sizeof commitment), memset(schema, 8, sizeof schema), memset(key, name[0], sizeof key);
+    struct sg_dataset_facts facts = {
+        .name = name, .population = population, .unit = "all rows of a customer", .population_size = 10000,
+        .is_public = epsilon_limit < 0, .epsilon_limit = fmax(epsilon_limit, 0), .delta_limit = delta_limit,
+        .commitment = commitment, .schema_digest = schema, .row_bucket = "10k-100k",
+    };
+    return sg_ledger_register_dataset(ledger, &facts, key);
+}
+
+enum sg_status fixture_start(struct sg_ledger *ledger, const char *dataset, const struct sg_plan *plan, struct sg_run *out)
+{
+    uint8_t commitment[SG_DIGEST_BYTES];
+    memset(commitment, 9, sizeof commitment);
+    json_t *configuration = json_pack("{s:{s:s,s:i},s:[i,i]}", "model", "type", "logistic", "outputs", 1, "steps", 6, 24);
+    json_t *parameters = json_pack("{s:f,s:s}", "learning_rate", 0.1, "optimizer", "sgd");
+    json_t *libraries = json_pack("{s:s}", "libsodium", "1.0.18");
+    struct sg_run_facts facts = {
+        .dataset = dataset, .plan = plan, .configuration = configuration, .parameters = parameters,
+        .secret_commitment = commitment, .code_digest = "c0de", .binary_digest = "b1", .environment = "cpu/1",
+        .libraries = libraries,
+    };
+    enum sg_status status = sg_ledger_run_start(ledger, &facts, out);
+    json_decref(configuration);
+    json_decref(parameters);
+    json_decref(libraries);
+    return status;
+}
+
+enum sg_status fixture_end(struct sg_ledger *ledger, const struct sg_run *run, enum sg_run_end end)
+{
+    char digest[65];
+    memset(digest, 'a', 64), digest[64] = 0;
+    json_t *metrics = json_pack("[{s:s,s:f,s:s,s:s}]", "name", "auc", "value", 0.77, "split", "validation", "released", "internal");
+    json_t *artifacts = json_pack("[{s:s,s:s,s:i}]", "name", "model.safetensors", "sha256", digest, "bytes", 1234);
+    struct sg_run_result result = {.end = end, .reason = end == SG_RUN_COMPLETE ? NULL : "interrupted",
+                                   .steps_done = end == SG_RUN_COMPLETE ? 100 : 3};
+    if (end == SG_RUN_COMPLETE) {
+        result.metrics = metrics;
+        result.artifacts = artifacts;
+    }
+    enum sg_status status = sg_ledger_run_end(ledger, run, &result);
+    json_decref(metrics);
+    json_decref(artifacts);
+    return status;
+}
+
+char *fixture_twenty(const char *folder, const struct sg_signer *signer)
+{
+    char *path = fixture_init(folder, signer);
+    struct sg_ledger *ledger = NULL;
+    struct sg_plan private = fixture_plan(1, 1e-6), open = fixture_plan(0, 0);
+    struct sg_run run;
+    must(sg_ledger_open(path, signer, &ledger));
+    must(fixture_register(ledger, "book", "customers", 20, 1e-4));
+    must(fixture_register(ledger, "book-2", "customers", 0, 0));
+    must(fixture_register(ledger, "open-data", NULL, -1, 0));
+    for (int i = 0; i < 8; i++) { /* 1 genesis + 3 datasets + 16 run events */
+        must(fixture_start(ledger, i == 3 ? "open-data" : i % 2 ? "book-2" : "book", i == 3 ? &open : &private, &run));
+        must(fixture_end(ledger, &run, i == 5 ? SG_RUN_FAIL : i == 6 ? SG_RUN_ABORT : SG_RUN_COMPLETE));
+    }
+    sg_ledger_close(&ledger);
+    return path;
+}

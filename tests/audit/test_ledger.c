@@ -1,0 +1,246 @@
+/* Would catch: a lost, doubled or reordered event, a run that starts over budget or ends twice, a budget that forgets a failed
+ * run, a limit that changes, a key that may not write and does, an older copy that is written to. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "fixture.h"
+#include "store.h"
+
+#define assert_ok(expr) assert_int_equal(expr, SG_OK)
+
+struct stage {
+    char *folder, *path;
+    struct sg_signer *signer;
+    struct sg_ledger *ledger;
+};
+
+static int setup(void **state)
+{
+    struct stage *stage = sg_alloc(1, sizeof *stage);
+    stage->folder = fixture_folder();
+    stage->signer = fixture_signer(1);
+    stage->path = fixture_init(stage->folder, stage->signer);
+    *state = stage;
+    return sg_ledger_open(stage->path, stage->signer, &stage->ledger);
+}
+
+static int teardown(void **state)
+{
+    struct stage *stage = *state;
+    sg_ledger_close(&stage->ledger);
+    sg_signer_close(&stage->signer);
+    free(stage->path);
+    fixture_remove(stage->folder);
+    free(stage);
+    return 0;
+}
+
+static void test_first_events(void **state)
+{
+    struct stage *stage = *state;
+    int64_t size;
+    uint8_t root[SG_DIGEST_BYTES], again[SG_DIGEST_BYTES];
+    struct sg_run run, second;
+    struct sg_dataset_entry entry;
+    struct sg_plan plan = fixture_plan(1, 1e-6);
+    assert_ok(fixture_register(stage->ledger, "book", "customers", 6, 1e-5));
+    assert_ok(sg_ledger_find_dataset(stage->ledger, "book", &entry));
+    assert_string_equal(entry.population, "customers");
+    assert_int_equal(entry.population_size, 10000);
+    assert_int_equal(entry.dataset_key[0], 'b');
+    assert_true(entry.epsilon_limit == 6 && entry.delta_limit == 1e-5 && !entry.is_public);
+    assert_int_equal(sg_ledger_find_dataset(stage->ledger, "nothing", &entry), SG_USAGE);
+    assert_ok(fixture_start(stage->ledger, "book", &plan, &run));
+    assert_int_equal(run.run_no, 1);
+    assert_int_equal(run.leaf, 2);
+    assert_ok(fixture_end(stage->ledger, &run, SG_RUN_COMPLETE));
+    assert_int_equal(fixture_end(stage->ledger, &run, SG_RUN_FAIL), SG_USAGE); /* a run ends once */
+    assert_ok(fixture_start(stage->ledger, "book", &plan, &second));
+    assert_int_equal(second.run_no, 2);
+    strcpy(run.run_id, "run-000009-00000000");
+    assert_int_equal(fixture_end(stage->ledger, &run, SG_RUN_FAIL), SG_USAGE); /* never started */
+    sg_ledger_head(stage->ledger, &size, root);
+    assert_int_equal(size, 5);
+    sg_ledger_close(&stage->ledger);
+    assert_ok(sg_ledger_open(stage->path, stage->signer, &stage->ledger));
+    sg_ledger_head(stage->ledger, &size, again);
+    assert_int_equal(size, 5);
+    assert_memory_equal(root, again, sizeof root);
+}
+
+static void test_limit_three_admits_one_run_of_three(void **state)
+{
+    struct stage *stage = *state;
+    struct sg_plan plan = fixture_plan(3, 1e-5);
+    struct sg_run run;
+    struct sg_budget budget;
+    assert_ok(fixture_register(stage->ledger, "book", "customers", 3, 1e-5));
+    assert_ok(fixture_start(stage->ledger, "book", &plan, &run));
+    assert_ok(sg_ledger_budget(stage->ledger, "customers", &budget));
+    assert_true(budget.is_limited && budget.n_runs == 1 && budget.n_open == 1);
+    assert_true(budget.epsilon_spent == plan.epsilon && budget.delta_spent == plan.delta);
+    assert_int_equal(fixture_start(stage->ledger, "book", &plan, &run), SG_REFUSED);
+    assert_non_null(strstr(sg_error_text(), "of 3.000"));
+}
+
+static void test_limit_six_composes(void **state)
+{
+    struct stage *stage = *state;
+    struct sg_plan plan = fixture_plan(3, 1e-5);
+    struct sg_run run;
+    struct sg_budget budget;
+    assert_ok(fixture_register(stage->ledger, "book", "customers", 6, 1e-5));
+    double before = 0;
+    int n = 0;
+    for (;; n++) {
+        enum sg_status status = fixture_start(stage->ledger, "book", &plan, &run);
+        if (status == SG_REFUSED)
+            break;
+        assert_ok(status);
+        assert_ok(fixture_end(stage->ledger, &run, n % 2 ? SG_RUN_FAIL : SG_RUN_COMPLETE)); /* failed runs keep theirs */
+        assert_ok(sg_ledger_budget(stage->ledger, "customers", &budget));
+        assert_true(budget.epsilon_spent > before && budget.epsilon_spent <= 6 && budget.n_runs == n + 1);
+        before = budget.epsilon_spent;
+    }
+    print_message("limit 6 admits %d runs of epsilon 3, spent %.4f\n", n, before);
+    assert_in_range(n, 2, 4); /* more than by adding up; never more than composition allows */
+}
+
+static void test_delta_is_a_limit_too(void **state)
+{
+    struct stage *stage = *state;
+    struct sg_plan plan = fixture_plan(1, 1e-4);
+    struct sg_run run;
+    assert_ok(fixture_register(stage->ledger, "book", "customers", 6, 1e-6));
+    assert_int_equal(fixture_start(stage->ledger, "book", &plan, &run), SG_OK); /* by composition at the limit's delta */
+    struct sg_budget budget;
+    assert_ok(sg_ledger_budget(stage->ledger, "customers", &budget));
+    assert_true(budget.delta_spent <= 1e-6);
+}
+
+static void test_refusals(void **state)
+{
+    struct stage *stage = *state;
+    struct sg_plan open = fixture_plan(0, 0), plan = fixture_plan(1, 1e-6), small = plan;
+    struct sg_run run;
+    int64_t size, after;
+    uint8_t root[SG_DIGEST_BYTES];
+    assert_ok(fixture_register(stage->ledger, "book", "customers", 6, 1e-5));
+    assert_ok(fixture_register(stage->ledger, "open", NULL, -1, 0));
+    sg_ledger_head(stage->ledger, &size, root);
+    assert_int_equal(fixture_start(stage->ledger, "book", &open, &run), SG_REFUSED);
+    assert_int_equal(fixture_start(stage->ledger, "nothing", &plan, &run), SG_USAGE);
+    small.epsilon *= 0.9; /* a plan that understates itself */
+    assert_int_equal(fixture_start(stage->ledger, "book", &small, &run), SG_FAILED);
+    assert_int_equal(fixture_register(stage->ledger, "book", "customers", 6, 1e-5), SG_USAGE);    /* taken */
+    assert_int_equal(fixture_register(stage->ledger, "book-2", "customers", 9, 1e-5), SG_USAGE);  /* another limit */
+    assert_int_equal(fixture_register(stage->ledger, "book-2", "customers", -1, 0), SG_USAGE);    /* public of private people */
+    assert_int_equal(fixture_register(stage->ledger, "book-2", "others", 0, 0), SG_USAGE);        /* no limit */
+    assert_int_equal(fixture_register(stage->ledger, "a b", "others", 1, 1e-5), SG_USAGE);
+    sg_ledger_head(stage->ledger, &after, root);
+    assert_int_equal(size, after); /* nothing was written */
+    assert_ok(fixture_register(stage->ledger, "book-2", "customers", 6, 1e-5));
+    assert_ok(fixture_start(stage->ledger, "open", &open, &run));
+}
+
+static void test_wrong_key(void **state)
+{
+    struct stage *stage = *state;
+    struct sg_signer *other = fixture_signer(2);
+    struct sg_ledger *ledger = NULL;
+    assert_int_equal(sg_ledger_open(stage->path, other, &ledger), SG_USAGE);
+    assert_null(ledger);
+    assert_int_equal(sg_ledger_init(stage->path, "x", other), SG_USAGE); /* never overwritten */
+    sg_signer_close(&other);
+}
+
+static void copy(const char *from, const char *to)
+{
+    char *command = sg_format("cp '%s' '%s'", from, to);
+    assert_int_equal(system(command), 0);
+    free(command);
+}
+
+/* An older copy in the ledger's place: the anchor in side storage has seen more. */
+static void test_older_copy(void **state)
+{
+    struct stage *stage = *state;
+    char *old = sg_format("%s/old.db", stage->folder);
+    sg_ledger_close(&stage->ledger);
+    copy(stage->path, old);
+    assert_ok(sg_ledger_open(stage->path, stage->signer, &stage->ledger));
+    assert_ok(fixture_register(stage->ledger, "book", "customers", 6, 1e-5));
+    sg_ledger_close(&stage->ledger);
+    copy(old, stage->path);
+    assert_int_equal(sg_ledger_open(stage->path, stage->signer, &stage->ledger), SG_BROKEN);
+    assert_non_null(strstr(sg_error_text(), "older copy"));
+    free(old);
+}
+
+static void test_two_writers(void **state)
+{
+    struct stage *stage = *state;
+    struct sg_ledger *other = NULL;
+    assert_ok(sg_ledger_open(stage->path, stage->signer, &other));
+    for (int i = 0; i < 10; i++) {
+        char *name = sg_format("book-%d", i);
+        assert_ok(fixture_register(i % 2 ? other : stage->ledger, name, "customers", 6, 1e-5));
+        free(name);
+    }
+    int64_t size;
+    uint8_t root[SG_DIGEST_BYTES];
+    sg_ledger_head(other, &size, root);
+    assert_int_equal(size, 11);
+    sg_ledger_close(&other);
+}
+
+static void test_key_files(void **state)
+{
+    struct stage *stage = *state;
+    struct sg_signer *signer = NULL;
+    char *key = sg_format("%s/plain.key", stage->folder), *sealed = sg_format("%s/sealed.key", stage->folder);
+    char *unlock = sg_format("%s/unlock", stage->folder);
+    assert_ok(sg_key_generate(stage->folder, "plain", NULL));
+    assert_int_equal(sg_key_generate(stage->folder, "plain", NULL), SG_USAGE);
+    assert_int_equal(sg_key_generate(stage->folder, "../x", NULL), SG_USAGE);
+    assert_int_equal(sg_key_generate(stage->folder, "empty", ""), SG_USAGE);
+    struct stat info;
+    assert_int_equal(stat(key, &info), 0);
+    assert_int_equal(info.st_mode & 0777, 0600);
+    assert_ok(sg_signer_open(key, NULL, &signer));
+    sg_signer_close(&signer);
+    assert_int_equal(chmod(key, 0644), 0);
+    assert_int_equal(sg_signer_open(key, NULL, &signer), SG_USAGE);
+    assert_ok(sg_key_generate(stage->folder, "sealed", "correct horse"));
+    assert_int_equal(sg_signer_open(sealed, NULL, &signer), SG_USAGE);
+    FILE *file = fopen(unlock, "w");
+    assert_non_null(file);
+    fputs("correct horse\n", file);
+    fclose(file);
+    assert_ok(sg_signer_open(sealed, unlock, &signer));
+    sg_signer_close(&signer);
+    file = fopen(unlock, "w");
+    fputs("wrong horse\n", file);
+    fclose(file);
+    assert_int_equal(sg_signer_open(sealed, unlock, &signer), SG_USAGE);
+    free(key), free(sealed), free(unlock);
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(test_first_events), TEST(test_limit_three_admits_one_run_of_three), TEST(test_limit_six_composes),
+        TEST(test_delta_is_a_limit_too), TEST(test_refusals), TEST(test_wrong_key), TEST(test_older_copy),
+        TEST(test_two_writers), TEST(test_key_files),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
