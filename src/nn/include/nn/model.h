@@ -4,8 +4,8 @@
  *   logistic          logit = linear path
  *   bilstm_attention  BiLSTM layers -> additive attention pooling (Bahdanau et al. 2015: score = v . tanh(W h + b), no bias on
  *                     v) -> [pooled, static] -> tanh or ReLU MLP -> logit, plus the linear path where there is one.
- * The linear path is one LINEAR layer on [features of the last linear_steps rows, oldest first, zero where the history is
- * shorter; static features; 1]. */
+ * The linear path is one LINEAR layer on [features of the last linear_steps rows, oldest first, the newest row always in the
+ * last place, zero in front where the history is shorter; static features; 1]. */
 #ifndef SG_NN_MODEL_H
 #define SG_NN_MODEL_H
 
@@ -31,7 +31,7 @@ struct sg_model_spec {
     int64_t mlp;           /* width of the hidden layer before the logit; 0: logit straight from [pooled, static] */
     enum sg_activation mlp_activation;
     int64_t linear_steps;  /* rows that the linear path sees; 0 for bilstm_attention: no linear path */
-    double dropout;        /* on [pooled, static] and between LSTM layers, keyed by unit; 0 none */
+    double dropout;        /* on [pooled, static] and between LSTM layers, keyed by unit; 0 none; at most .95 */
 };
 
 struct sg_parameter {
@@ -66,7 +66,8 @@ const struct sg_model_spec *sg_model_spec_of(const struct sg_model *model);
 const struct sg_parameter *sg_model_parameters(const struct sg_model *model, size_t *n);
 int64_t sg_model_n_weights(const struct sg_model *model);           /* all */
 int64_t sg_model_n_trainable(const struct sg_model *model);         /* P of the plan */
-/* Freezes what does not match any of the glob patterns (fnmatch). SG_USAGE when a pattern matches nothing. */
+/* Freezes what does not match any of the glob patterns (fnmatch). SG_USAGE when a pattern matches nothing, or
+ * there is none; nothing changes then. To be called before workspaces are placed. */
 SG_MUST_USE enum sg_status sg_model_train_only(struct sg_model *model, const char *const *patterns, size_t n_patterns);
 /* Public random start: uniform in +-1/sqrt(n_in) (biases zero, forget-gate bias 1), linear path zero; by name and seed. */
 void sg_model_init(const struct sg_model *model, uint64_t seed, float *weights);
@@ -80,11 +81,14 @@ size_t sg_workspace_bytes(const struct sg_model *model, int64_t units_max, int64
 struct sg_workspace *sg_workspace_place(const struct sg_model *model, int64_t units_max, int64_t rows_max, bool with_backward,
                                         void *memory);
 
-/* logit (B). training: dropout on. Activations stay in the workspace for backward. */
+/* logit (B). training: dropout on, which needs a workspace with_backward. Activations stay in the workspace for backward.
+ * A batch of no units is fine. One panel a call is as fast as several and keeps the working set in the cache. */
 void sg_model_forward(const struct sg_model *model, const void *packed, const struct sg_batch *batch, bool training,
                       struct sg_workspace *workspace, float *logit);
 /* From dlogit (B) of the per-unit loss (times any public scale): fills the taps of trainable weights and returns them
- * (borrowed from the workspace, valid until the next forward). Each trainable weight has exactly one tap. */
+ * (borrowed from the workspace and the batch's offsets, valid until the next forward). Each trainable weight has exactly one
+ * tap, in the order of the parameter table. After one forward, one backward: it overwrites what forward left. The holder may
+ * write into a and g, to zero the rows of a unit that is left out. */
 const struct sg_tap *sg_model_backward(const struct sg_model *model, const void *packed, const struct sg_batch *batch,
                                        const float *dlogit, struct sg_workspace *workspace, size_t *n_taps);
 /* Number of taps that backward returns, and their shapes (a, g and offset are NULL), for the plan's operation counts. */
