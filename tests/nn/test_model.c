@@ -138,6 +138,7 @@ static void patterns(void **state)
     const char *const wrong[] = {"output.weight", "lstm.7.*"};
     assert_int_equal(sg_model_train_only(model, wrong, 2), SG_USAGE);
     assert_non_null(strstr(sg_error_text(), "lstm.7.*"));
+    assert_int_equal(sg_model_train_only(model, wrong, 0), SG_USAGE);
     assert_int_equal(sg_model_n_trainable(model), sg_model_n_weights(model)); /* unchanged by a refusal */
     const char *const right[] = {"output.weight", "lstm.?.reverse.weight"};
     assert_int_equal(sg_model_train_only(model, right, 2), SG_OK);
