@@ -205,29 +205,31 @@ static void close_engine(struct engine *e)
     free(e->ms);
 }
 
-static void sum_gradients(const struct bench *b, struct engine *e, bool *overflow)
+static enum sg_status sum_gradients(const struct bench *b, struct engine *e, bool *overflow)
 {
     struct sg_clip_counts counts;
     sg_model_pack(b->model, e->optimizer.weights, true, e->packed);
-    sg_mechanism_sample(e->mechanism, e->step, (const uint8_t(*)[16])b->data.digest, b->data.n_units, &e->sample);
+    SG_TRY(sg_mechanism_sample(e->mechanism, e->step, (const uint8_t(*)[16])b->data.digest, b->data.n_units, &e->sample));
     sg_team_step(e->team, e->mechanism, &e->sample, b->unit, e->packed, e->step, &b->comm, e->sum, overflow, &counts);
+    return SG_OK;
 }
 
-static void measure_first_gradient(const struct bench *b, struct engine *e)
+static enum sg_status measure_first_gradient(const struct bench *b, struct engine *e)
 {
     bool overflow;
-    sum_gradients(b, e, &overflow);
+    SG_TRY(sum_gradients(b, e, &overflow));
     double squares = 0, scale = e->plan.grid / e->plan.divisor;
     for (int64_t i = 0; i < e->plan.n_weights; i++)
         squares += pow((double)e->sum[i] * scale, 2);
     e->figures.first_gradient_norm = sqrt(squares);
+    return SG_OK;
 }
 
 static enum sg_status timed_step(const struct bench *b, struct engine *e, double *ms)
 {
     double start = sg_clock_seconds();
     bool overflow;
-    sum_gradients(b, e, &overflow);
+    SG_TRY(sum_gradients(b, e, &overflow));
     double summed = sg_clock_seconds();
     SG_TRY(sg_mechanism_release(e->mechanism, e->step, e->sum, overflow, e->gradient));
     double released = sg_clock_seconds();
@@ -283,7 +285,7 @@ enum sg_status sg_step_bench_run(const struct sg_step_bench *setup, const struct
             continue;
         status = open_engine(&b, k == 0, engines[k]);
         if (status == SG_OK)
-            measure_first_gradient(&b, engines[k]);
+            status = measure_first_gradient(&b, engines[k]);
     }
     if (status == SG_OK)
         status = time_both(&b, engines, &out->ratio_median);
