@@ -7,6 +7,8 @@
 
 /* A panel's sum in one coordinate, without privacy, beyond which the run ends (DESIGN: the grid). */
 #define PLAIN_SUM_MAX 0x1p20
+/* With privacy clipping bounds the sum and the plan keeps it far below this many grid units; reaching it is a defect. */
+#define PRIVATE_SUM_MAX 0x1p61
 
 struct sg_mechanism {
     struct sg_plan plan;
@@ -59,8 +61,8 @@ void sg_mechanism_close(struct sg_mechanism **mechanism)
     *mechanism = NULL;
 }
 
-void sg_mechanism_sample(struct sg_mechanism *mechanism, int64_t step, const uint8_t (*digest)[16], int64_t n_units,
-                         struct sg_sample *sample)
+enum sg_status sg_mechanism_sample(struct sg_mechanism *mechanism, int64_t step, const uint8_t (*digest)[16], int64_t n_units,
+                                   struct sg_sample *sample)
 {
     const struct sg_sampler_rule rule = {
         .threshold = mechanism->plan.sample_threshold,
@@ -68,7 +70,7 @@ void sg_mechanism_sample(struct sg_mechanism *mechanism, int64_t step, const uin
         .n_groups = mechanism->plan.n_groups,
         .units_per_panel_max = mechanism->plan.units_per_panel_max,
     };
-    sg_sampler_draw(mechanism->sampler, (uint64_t)step, &rule, digest, n_units, sample);
+    return sg_sampler_draw(mechanism->sampler, (uint64_t)step, &rule, digest, n_units, sample);
 }
 
 static size_t carve(size_t *used, size_t bytes)
@@ -118,12 +120,16 @@ static enum sg_norm_route route_of(const struct sg_plan *plan, const struct sg_t
     return gram <= instantiate ? SG_ROUTE_GRAM : SG_ROUTE_INSTANTIATE;
 }
 
-/* Rows of the batch's groups in one tap: group j of the batch owns rows first[j] .. first[j+1]. */
-static void group_rows(const struct sg_sample *sample, int64_t first_group, int64_t n_groups, int64_t first_unit,
-                       const struct sg_tap *tap, int32_t *first)
+/* What a panel's groups are: positions in the sample. */
+struct span {
+    int64_t first_unit, first_group, n_groups;
+};
+
+/* Rows of the panel's groups in one tap: group j of the panel owns rows first[j] .. first[j+1]. */
+static void group_rows(const struct sg_sample *sample, const struct span *span, const struct sg_tap *tap, int32_t *first)
 {
-    for (int64_t j = 0; j <= n_groups; j++)
-        first[j] = tap->offset[sample->group_unit[first_group + j] - first_unit];
+    for (int64_t j = 0; j <= span->n_groups; j++)
+        first[j] = tap->offset[sample->group_unit[span->first_group + j] - span->first_unit];
 }
 
 static void clear_rows(const struct sg_tap *tap, int64_t begin, int64_t end)
@@ -131,6 +137,18 @@ static void clear_rows(const struct sg_tap *tap, int64_t begin, int64_t end)
     for (int64_t r = begin; r < end; r++) {
         memset(tap->a + r * tap->lda, 0, (size_t)tap->n_in * sizeof(float));
         memset(tap->g + r * tap->ldg, 0, (size_t)tap->n_out * sizeof(float));
+    }
+}
+
+/* 0 x infinity is not a number: an excluded group's rows leave as zeros. */
+static void clear_excluded(const struct sg_sample *sample, const struct span *span, const struct sg_tap *taps, size_t n_taps,
+                           struct sg_absorber *absorber)
+{
+    for (size_t t = 0; t < n_taps; t++) {
+        group_rows(sample, span, &taps[t], absorber->first);
+        for (int64_t j = 0; j < span->n_groups; j++)
+            if (absorber->norm[j].excluded)
+                clear_rows(&taps[t], absorber->first[j], absorber->first[j + 1]);
     }
 }
 
@@ -144,53 +162,44 @@ static void count(struct sg_absorber *absorber, int64_t n_groups)
     }
 }
 
-/* Weight of every group of the batch: the one place where a gradient is clipped. */
-static void weigh_groups(const struct sg_mechanism *m, const struct sg_sample *sample, int64_t first_group, int64_t n_groups,
-                         int64_t first_unit, const struct sg_tap *taps, size_t n_taps, struct sg_absorber *absorber, void *scratch)
+/* Weight of every group of the panel: the one place where a gradient is clipped. */
+static void weigh_groups(const struct sg_mechanism *m, const struct sg_sample *sample, const struct span *span,
+                         const struct sg_tap *taps, size_t n_taps, struct sg_absorber *absorber, void *scratch)
 {
-    assert(n_groups <= absorber->groups_max);
-    memset(absorber->norm, 0, (size_t)n_groups * sizeof *absorber->norm);
+    assert(span->n_groups <= absorber->groups_max);
+    memset(absorber->norm, 0, (size_t)span->n_groups * sizeof *absorber->norm);
+    for (size_t t = 0; m->plan.is_private && t < n_taps; t++) {
+        group_rows(sample, span, &taps[t], absorber->first);
+        m->ops->group_norm(route_of(&m->plan, &taps[t]), span->n_groups, absorber->first, taps[t].n_in, taps[t].n_out, taps[t].a,
+                           taps[t].lda, taps[t].g, taps[t].ldg, absorber->norm, scratch);
+    }
+    m->ops->clip_weight(span->n_groups, absorber->norm, m->plan.clip_norm, m->plan.mass_ratio_max, absorber->group_weight);
+    count(absorber, span->n_groups);
     bool any_excluded = false;
-    if (m->plan.is_private) {
-        for (size_t t = 0; t < n_taps; t++) {
-            group_rows(sample, first_group, n_groups, first_unit, &taps[t], absorber->first);
-            m->ops->group_norm(route_of(&m->plan, &taps[t]), n_groups, absorber->first, taps[t].n_in, taps[t].n_out, taps[t].a,
-                               taps[t].lda, taps[t].g, taps[t].ldg, absorber->norm, scratch);
-        }
-        for (int64_t j = 0; j < n_groups; j++)
-            any_excluded |= absorber->norm[j].excluded;
-    }
-    m->ops->clip_weight(n_groups, absorber->norm, m->plan.clip_norm, m->plan.mass_ratio_max, absorber->group_weight);
-    count(absorber, n_groups);
-    for (size_t t = 0; any_excluded && t < n_taps; t++) {
-        group_rows(sample, first_group, n_groups, first_unit, &taps[t], absorber->first);
-        for (int64_t j = 0; j < n_groups; j++)
-            if (absorber->norm[j].excluded)
-                clear_rows(&taps[t], absorber->first[j], absorber->first[j + 1]);
-    }
+    for (int64_t j = 0; j < span->n_groups; j++)
+        any_excluded |= absorber->norm[j].excluded;
+    if (any_excluded)
+        clear_excluded(sample, span, taps, n_taps, absorber);
 }
 
-void sg_mechanism_absorb(const struct sg_mechanism *mechanism, const struct sg_sample *sample, int64_t first_panel,
-                         int64_t n_panels, const struct sg_tap *taps, size_t n_taps, struct sg_absorber *absorber, void *scratch)
+void sg_mechanism_absorb(const struct sg_mechanism *mechanism, const struct sg_sample *sample, int64_t panel,
+                         const struct sg_tap *taps, size_t n_taps, struct sg_absorber *absorber, void *scratch)
 {
     const struct sg_plan *plan = &mechanism->plan;
-    const int32_t *panel_unit = sample->panel_unit + first_panel, *panel_group = sample->panel_group + first_panel;
-    int64_t first_unit = panel_unit[0], first_group = panel_group[0], n_groups = panel_group[n_panels] - first_group;
-    weigh_groups(mechanism, sample, first_group, n_groups, first_unit, taps, n_taps, absorber, scratch);
-    double limit = plan->is_private ? INFINITY : PLAIN_SUM_MAX;
+    const struct span span = {sample->panel_unit[panel], sample->panel_group[panel],
+                              sample->panel_group[panel + 1] - sample->panel_group[panel]};
+    weigh_groups(mechanism, sample, &span, taps, n_taps, absorber, scratch);
+    double limit = plan->is_private ? PRIVATE_SUM_MAX * plan->grid : PLAIN_SUM_MAX;
     for (size_t t = 0; t < n_taps; t++) {
         const struct sg_tap *tap = &taps[t];
-        group_rows(sample, first_group, n_groups, first_unit, tap, absorber->first);
-        assert(absorber->first[n_groups] <= absorber->rows_max);
-        for (int64_t j = 0; j < n_groups; j++)
+        group_rows(sample, &span, tap, absorber->first);
+        int64_t n_rows = absorber->first[span.n_groups];
+        assert(n_rows <= absorber->rows_max);
+        for (int64_t j = 0; j < span.n_groups; j++)
             for (int64_t r = absorber->first[j]; r < absorber->first[j + 1]; r++)
                 absorber->row_weight[r] = absorber->group_weight[j];
-        for (int64_t p = 0; p < n_panels; p++) {
-            int64_t begin = tap->offset[panel_unit[p] - first_unit], end = tap->offset[panel_unit[p + 1] - first_unit];
-            mechanism->ops->absorb(end - begin, tap->n_in, tap->n_out, tap->a + begin * tap->lda, tap->lda,
-                                   tap->g + begin * tap->ldg, tap->ldg, absorber->row_weight + begin, plan->grid, limit,
-                                   absorber->sum + tap->weight, &absorber->overflow, scratch);
-        }
+        mechanism->ops->absorb(n_rows, tap->n_in, tap->n_out, tap->a, tap->lda, tap->g, tap->ldg, absorber->row_weight,
+                               plan->grid, limit, absorber->sum + tap->weight, &absorber->overflow, scratch);
     }
 }
 

@@ -72,7 +72,13 @@ static void reserve(struct sg_buffer *buffer, size_t more)
     size_t capacity = buffer->capacity ? buffer->capacity : 64;
     while (capacity < need)
         capacity = capacity > SIZE_MAX / 2 ? need : capacity * 2;
-    buffer->data = sg_realloc(buffer->data, capacity, 1);
+    char *grown = sg_realloc(NULL, capacity, 1); /* realloc would leave an unwiped copy of what may be a secret */
+    if (buffer->data) {
+        memcpy(grown, buffer->data, buffer->len + 1);
+        sg_wipe(buffer->data, buffer->capacity);
+        free(buffer->data);
+    }
+    buffer->data = grown;
     buffer->capacity = capacity;
 }
 

@@ -11,18 +11,18 @@
 static enum sg_status read_all(int file, const char *path, const char *what, size_t bytes_max, struct sg_buffer *out)
 {
     char block[1 << 14];
-    for (;;) {
-        ssize_t n = read(file, block, sizeof block);
-        if (n == 0)
-            return SG_OK;
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n < 0)
-            return sg_fail(SG_USAGE, "%s: cannot read the %s: %s", path, what, strerror(errno));
-        if ((size_t)n > bytes_max - out->len)
-            return sg_fail(SG_USAGE, "%s: the %s is larger than %zu bytes", path, what, bytes_max);
-        sg_buffer_append(out, block, (size_t)n);
+    enum sg_status status = SG_OK;
+    ssize_t n;
+    while (status == SG_OK && (n = read(file, block, sizeof block)) != 0) {
+        if (n < 0 && errno != EINTR)
+            status = sg_fail(SG_USAGE, "%s: cannot read the %s: %s", path, what, strerror(errno));
+        else if (n > 0 && (size_t)n > bytes_max - out->len)
+            status = sg_fail(SG_USAGE, "%s: the %s is larger than %zu bytes", path, what, bytes_max);
+        else if (n > 0)
+            sg_buffer_append(out, block, (size_t)n);
     }
+    sg_wipe(block, sizeof block); /* it may have been a key */
+    return status;
 }
 
 enum sg_status sg_file_read(const char *path, const char *what, size_t bytes_max, struct sg_buffer *out)

@@ -63,6 +63,8 @@ enum sg_status sg_model_create(const struct sg_model_spec *spec, const struct sg
 {
     *out = NULL;
     SG_TRY(check_spec(spec));
+    if (sodium_init() < 0) /* also picks the fastest stream cipher */
+        return sg_fail(SG_FAILED, "libsodium cannot be initialised");
     struct sg_model *model = sg_alloc(1, sizeof *model);
     model->spec = *spec;
     model->ops = ops;
@@ -107,6 +109,8 @@ int64_t sg_model_n_trainable(const struct sg_model *model)
 enum sg_status sg_model_train_only(struct sg_model *model, const char *const *patterns, size_t n_patterns)
 {
     bool trainable[PARAMETERS_MAX] = {false};
+    if (!n_patterns)
+        return sg_fail(SG_USAGE, "trainable: no pattern is given, so nothing would learn; \"*\" trains everything");
     for (size_t k = 0; k < n_patterns; k++) {
         bool matched = false;
         for (int i = 0; i < model->n_parameters; i++)

@@ -106,7 +106,7 @@ static enum sg_status one_step(struct loop *l, int64_t step)
     bool overflow;
     struct sg_clip_counts counts;
     sg_model_pack(l->prepared->model, l->prepared->weights, true, l->packed);
-    sg_mechanism_sample(l->mechanism, step, (const uint8_t(*)[16])l->digest, l->n_train, &l->sample);
+    SG_TRY(sg_mechanism_sample(l->mechanism, step, (const uint8_t(*)[16])l->digest, l->n_train, &l->sample));
     sg_team_step(l->team, l->mechanism, &l->sample, l->train_unit, l->packed, step, comm, l->sum, &overflow, &counts);
     int64_t flags[2] = {overflow, *l->options->stopped};
     comm->sum(flags, 2);

@@ -1,13 +1,11 @@
 #include "team.h"
 
-#include <assert.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "batch.h"
-
-#define ROWS_AT_ONCE 1536 /* keeps a batch's gates inside the second-level cache of common processors */
 
 struct worker {
     struct sg_team *team;
@@ -20,11 +18,6 @@ struct worker {
     int32_t *unit;
 };
 
-/* Panels first_panel .. first_panel + n_panels of the sample, worked on together. */
-struct chunk {
-    int64_t first_panel, n_panels;
-};
-
 /* What one step asks of everybody; read-only while the workers run. */
 struct job {
     const struct sg_mechanism *mechanism;
@@ -32,37 +25,25 @@ struct job {
     const int32_t *train_unit;
     const void *packed;
     int64_t step;
+    int rank, n_ranks;
 };
 
 struct sg_team {
     struct sg_team_setup setup;
     int n_workers;
     struct worker *workers;
-    struct chunk *chunks;
-    int64_t n_chunks;
     struct job job;
     bool quit;
     pthread_barrier_t start, finish;
-    pthread_mutex_t lock;
-    int64_t next_chunk;
+    atomic_llong next_panel;
 };
-
-void sg_team_batch_size(const struct sg_plan *plan, int64_t *units_max, int64_t *rows_max)
-{
-    int64_t units = ROWS_AT_ONCE / plan->rows_per_unit_max;
-    if (units < plan->units_per_panel_max)
-        units = plan->units_per_panel_max;
-    *units_max = units;
-    *rows_max = units * plan->rows_per_unit_max;
-}
 
 static size_t round_up(size_t bytes) { return (bytes + 63) / 64 * 64; }
 
 /* Sizing and carving in one: memory NULL only counts. */
 static size_t place_worker(const struct sg_model *model, const struct sg_plan *plan, void *memory, struct worker *w)
 {
-    int64_t units, rows;
-    sg_team_batch_size(plan, &units, &rows);
+    int64_t units = plan->units_per_panel_max, rows = units * plan->rows_per_unit_max;
     const struct sg_model_spec *spec = sg_model_spec_of(model);
     char *at = memory;
     size_t gathered = round_up(sg_gathered_place(spec->n_features, spec->n_static, units, rows, at, w ? &w->gathered : NULL));
@@ -83,13 +64,13 @@ size_t sg_team_worker_bytes(const struct sg_model *model, const struct sg_plan *
     return place_worker(model, plan, NULL, NULL);
 }
 
-static void work_on(struct worker *w, const struct chunk *chunk)
+/* One panel at a time: more at once was never faster, and this way everything stays in the cache. */
+static void work_on(struct worker *w, int64_t panel)
 {
     const struct sg_team *team = w->team;
     const struct job *job = &team->job;
     const struct sg_sample *sample = job->sample;
-    int64_t begin = sample->panel_unit[chunk->first_panel];
-    int64_t n = sample->panel_unit[chunk->first_panel + chunk->n_panels] - begin;
+    int64_t begin = sample->panel_unit[panel], n = sample->panel_unit[panel + 1] - begin;
     if (n == 0)
         return; /* a panel without units adds nothing */
     for (int64_t b = 0; b < n; b++)
@@ -102,8 +83,7 @@ static void work_on(struct worker *w, const struct chunk *chunk)
     team->setup.ops->bce(n, w->logit, batch->label, scale, NULL, w->dlogit);
     size_t n_taps;
     const struct sg_tap *taps = sg_model_backward(team->setup.model, job->packed, batch, w->dlogit, w->workspace, &n_taps);
-    sg_mechanism_absorb(job->mechanism, sample, chunk->first_panel, chunk->n_panels, taps, n_taps, &w->absorber,
-                        sg_workspace_scratch(w->workspace));
+    sg_mechanism_absorb(job->mechanism, sample, panel, taps, n_taps, &w->absorber, sg_workspace_scratch(w->workspace));
 }
 
 static void work(struct worker *w)
@@ -111,12 +91,11 @@ static void work(struct worker *w)
     struct sg_team *team = w->team;
     sg_absorber_reset(&w->absorber, team->setup.plan->n_weights);
     for (;;) {
-        pthread_mutex_lock(&team->lock);
-        int64_t mine = team->next_chunk++;
-        pthread_mutex_unlock(&team->lock);
-        if (mine >= team->n_chunks)
+        /* Every n_ranks-th panel is this rank's. */
+        int64_t panel = atomic_fetch_add(&team->next_panel, 1) * team->job.n_ranks + team->job.rank;
+        if (panel >= team->job.sample->n_panels)
             return;
-        work_on(w, &team->chunks[mine]);
+        work_on(w, panel);
     }
 }
 
@@ -137,8 +116,6 @@ enum sg_status sg_team_open(const struct sg_team_setup *setup, struct sg_team **
     struct sg_team *team = sg_alloc(1, sizeof *team);
     team->setup = *setup;
     team->workers = sg_alloc((size_t)setup->n_workers, sizeof *team->workers);
-    team->chunks = sg_alloc((size_t)setup->plan->n_panels, sizeof *team->chunks);
-    pthread_mutex_init(&team->lock, NULL);
     pthread_barrier_init(&team->start, NULL, (unsigned)setup->n_workers);
     pthread_barrier_init(&team->finish, NULL, (unsigned)setup->n_workers);
     *out = NULL; /* stays so on failure: the threads already started wait for good, and the program ends */
@@ -170,36 +147,17 @@ void sg_team_close(struct sg_team **team)
         free(t->workers[i].memory);
     pthread_barrier_destroy(&t->start);
     pthread_barrier_destroy(&t->finish);
-    pthread_mutex_destroy(&t->lock);
     free(t->workers);
-    free(t->chunks);
     free(t);
     *team = NULL;
-}
-
-/* Consecutive panels while their units and rows fit one batch; every size-th chunk is this rank's. */
-static void deal(struct sg_team *team, const struct sg_sample *sample, const struct sg_comm *comm)
-{
-    int64_t units_max, rows_max, n = 0, dealt = 0;
-    sg_team_batch_size(team->setup.plan, &units_max, &rows_max);
-    for (int64_t p = 0; p < sample->n_panels; dealt++) {
-        int64_t begin = p;
-        while (p < sample->n_panels && sample->panel_unit[p + 1] - sample->panel_unit[begin] <= units_max)
-            p++;
-        assert(p > begin);
-        if (dealt % comm->size == comm->rank)
-            team->chunks[n++] = (struct chunk){begin, p - begin};
-    }
-    team->n_chunks = n;
-    team->next_chunk = 0;
 }
 
 void sg_team_step(struct sg_team *team, const struct sg_mechanism *mechanism, const struct sg_sample *sample,
                   const int32_t *train_unit, const void *packed, int64_t step, const struct sg_comm *comm, int64_t *sum,
                   bool *overflow, struct sg_clip_counts *counts)
 {
-    deal(team, sample, comm);
-    team->job = (struct job){mechanism, sample, train_unit, packed, step};
+    team->job = (struct job){mechanism, sample, train_unit, packed, step, comm->rank, comm->size};
+    atomic_store(&team->next_panel, 0);
     if (team->n_workers > 1)
         pthread_barrier_wait(&team->start);
     work(&team->workers[0]);

@@ -17,8 +17,6 @@ struct sg_team_setup {
     int n_workers;
 };
 
-/* Units and rows that a worker handles at once: whole panels, about 1,500 rows, at least one full panel. Public. */
-void sg_team_batch_size(const struct sg_plan *plan, int64_t *units_max, int64_t *rows_max);
 /* Bytes of one worker. */
 size_t sg_team_worker_bytes(const struct sg_model *model, const struct sg_plan *plan);
 

@@ -2,6 +2,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "base/bytes.h"
 #include "base/file.h"
@@ -205,6 +206,8 @@ static enum sg_status release_model(struct session *s, struct sg_train_result *o
     uint8_t digest[SG_DIGEST_BYTES];
     status = sg_sha256_file(path, digest);
     sg_hex_encode(digest, sizeof digest, out->model_digest);
+    struct stat facts;
+    out->model_bytes = stat(path, &facts) == 0 ? (int64_t)facts.st_size : 0;
     free(path);
     return status;
 }
@@ -220,7 +223,8 @@ static enum sg_status end_run(struct session *s, enum sg_status status, struct s
         result.reason = *s->options->stopped ? "interrupted" : s->reason;
     } else {
         result.metrics = sg_record_metrics(out->metrics);
-        result.artifacts = json_pack("[{s:s, s:s}]", "name", "model.safetensors", "sha256", out->model_digest);
+        result.artifacts = json_pack("[{s:s, s:s, s:I}]", "name", "model.safetensors", "sha256", out->model_digest, "bytes",
+                                     (json_int_t)out->model_bytes);
     }
     char *first_fault = sg_strdup(sg_error_text());
     enum sg_status ended = sg_ledger_run_end(s->ledger, &s->run, &result);
@@ -238,10 +242,12 @@ static enum sg_status end_run(struct session *s, enum sg_status status, struct s
 static enum sg_status agree_all(struct session *s, enum sg_status status)
 {
     struct sg_comm *comm = s->options->comm;
-    int64_t failed = status != SG_OK;
-    comm->sum(&failed, 1);
-    if (status == SG_OK && failed)
-        return sg_fail(SG_FAILED, "another rank failed; its message stands above");
+    int64_t failed[2] = {status != SG_OK, status != SG_OK && comm->rank == 0};
+    comm->sum(failed, 2);
+    if (status == SG_OK && failed[0])
+        status = sg_fail(SG_FAILED, "another rank failed; its message stands above");
+    if (comm->rank != 0 && failed[1])
+        sg_error_clear(); /* rank 0 says it */
     return status;
 }
 

@@ -7,6 +7,7 @@
 #include <cmocka.h>
 #include <dirent.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -235,6 +236,45 @@ static void progress_prints_lines_to_a_file(void **state)
     free(path);
 }
 
+/* On a terminal the bar is redrawn in place, and the cursor ends on a new line. */
+static void progress_draws_a_bar_on_a_terminal(void **state)
+{
+    (void)state;
+    int terminal = posix_openpt(O_RDWR | O_NOCTTY);
+    assert_true(terminal >= 0 && grantpt(terminal) == 0 && unlockpt(terminal) == 0);
+    int line = open(ptsname(terminal), O_RDWR | O_NOCTTY);
+    assert_true(line >= 0);
+    pid_t child = fork();
+    if (child == 0) {
+        dup2(line, STDERR_FILENO);
+        struct sg_progress progress;
+        sg_progress_begin(&progress, "training", 200);
+        progress.start_s += 3600; /* no stall of this machine shows in the text: the time passed is 0:00 */
+        progress.last_s -= 1;     /* as if a second had passed since the last drawing */
+        sg_progress_update(&progress, 50, "early");
+        progress.last_s += 3600;
+        sg_progress_update(&progress, 51, "not due yet");
+        sg_progress_end(&progress, 300, "late"); /* beyond the total: the bar is full, no more */
+        _exit(0);
+    }
+    int status;
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_int_equal(status, 0);
+    char text[1000] = {0};
+    size_t n = 0;
+    while (n < sizeof text - 1 && !strchr(text, '\n')) {
+        ssize_t got = read(terminal, text + n, sizeof text - 1 - n);
+        assert_true(got > 0);
+        n += (size_t)got;
+    }
+    const char *first = "\r\033[Ktraining [######..................]  25%  50/200  0:00, left 0:00  early";
+    const char *last = "\r\033[Ktraining [########################] 100%  300/200  0:00  late\r\n";
+    assert_int_equal(strncmp(text, first, strlen(first)), 0);
+    assert_string_equal(text + strlen(first), last);
+    close(line);
+    close(terminal);
+}
+
 int main(void)
 {
 #define IN_A_FOLDER(test) cmocka_unit_test_setup_teardown(test, make_folder, remove_folder)
@@ -247,6 +287,7 @@ int main(void)
         IN_A_FOLDER(reads_check_kind_and_size),
         IN_A_FOLDER(folders_and_paths),
         IN_A_FOLDER(progress_prints_lines_to_a_file),
+        cmocka_unit_test(progress_draws_a_bar_on_a_terminal),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -252,16 +252,26 @@ static void check_mutant(const char *bytes, size_t n)
         assert_true(strstr(sg_error_text(), path) == sg_error_text());
         return;
     }
-    double sum = 0;
     for (size_t i = 0; i < file.n_tensors; i++) {
         int64_t product = 1;
         for (int j = 0; j < file.tensors[i].n_dimensions; j++)
             product *= file.tensors[i].shape[j];
         assert_int_equal(product, file.tensors[i].n);
-        for (int64_t j = 0; j < file.tensors[i].n; j++)
-            sum += file.tensors[i].data[j]; /* touches every float */
     }
-    assert_true(isnan(sum) || sum == sum);
+    static int accepted;
+    if (accepted++ % 64) { /* each write waits for the disk */
+        sg_safetensors_free(&file);
+        return;
+    }
+    struct sg_safetensors again;
+    assert_int_equal(
+        sg_safetensors_write(path, file.tensors, file.n_tensors, (const char *const *)file.metadata, file.n_metadata),
+        SG_OK);
+    assert_int_equal(sg_safetensors_read(path, &again), SG_OK);
+    assert_int_equal(again.n_tensors, file.n_tensors);
+    for (size_t i = 0; i < file.n_tensors; i++)
+        assert_memory_equal(again.tensors[i].data, file.tensors[i].data, (size_t)file.tensors[i].n * sizeof(float));
+    sg_safetensors_free(&again);
     sg_safetensors_free(&file);
 }
 

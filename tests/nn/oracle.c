@@ -31,14 +31,14 @@ static void drop(const struct oracle *o, uint8_t layer, double *x, int64_t n)
     struct sg_buffer text = {0};
     sg_buffer_append(&text, "sealgrad dropout 1", 19);
     sg_buffer_u64be(&text, o->seed);
-    sg_buffer_append(&text, o->digest, 16);
     sg_buffer_u64be(&text, (uint64_t)o->step);
     sg_buffer_u64be(&text, layer);
-    uint8_t key[32], nonce[8] = {0};
+    uint8_t key[32], nonce[24] = {0};
+    memcpy(nonce, o->digest, 16);
     sg_sha256(text.data, text.len, key);
     sg_buffer_free(&text);
     uint8_t *stream = sg_alloc((size_t)n, 4);
-    crypto_stream_chacha20(stream, (unsigned long long)n * 4, nonce, key);
+    crypto_stream_xchacha20(stream, (unsigned long long)n * 4, nonce, key);
     for (int64_t i = 0; i < n; i++) {
         double u =
             (stream[4 * i] + 256.0 * stream[4 * i + 1] + 65536.0 * stream[4 * i + 2] + 16777216.0 * stream[4 * i + 3]) /

@@ -14,6 +14,11 @@ double test_uniform(uint64_t *state)
     return (double)(int64_t)(z ^ z >> 31) * 0x1p-63;
 }
 
+const struct sg_ops *test_backend(int i)
+{
+    return i == 0 ? sg_ops_reference() : i == 1 ? sg_ops_cpu() : NULL;
+}
+
 static void batch_alloc(const struct sg_model_spec *spec, int64_t n_units, int64_t n_rows, struct test_batch *out)
 {
     out->offset = sg_alloc((size_t)(n_units + 1), sizeof *out->offset);

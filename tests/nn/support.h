@@ -45,6 +45,9 @@ const struct sg_tap *test_model_run(struct test_model *m, const struct test_batc
 double oracle_logit(const struct sg_model_spec *spec, const double *weights, const struct test_batch *batch,
                     int64_t unit, bool training, uint64_t seed);
 
+/* The i-th backend that this machine has, NULL after the last. */
+const struct sg_ops *test_backend(int i);
+
 /* A uniform value in -1 .. 1 from a counter. */
 double test_uniform(uint64_t *state);
 

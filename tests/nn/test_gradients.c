@@ -51,19 +51,23 @@ static const struct sg_model_spec LOGISTIC_STATIC = {.kind = SG_MODEL_LOGISTIC, 
 static const int32_t LENGTHS[] = {3, 1, 7, 2, 4, 1, 6};
 enum { N_UNITS = sizeof LENGTHS / sizeof *LENGTHS };
 
-/* d(dlogit . logit)/dW of every weight for one unit. */
-static void numeric_gradient(const struct sg_model_spec *spec, double *weights, int64_t n,
-                             const struct test_batch *batch, int64_t unit, bool training, double *gradient)
+/* d(dlogit . logit)/dW of every trainable weight for one unit. */
+static void numeric_gradient(const struct test_model *m, double *weights, const struct test_batch *batch, int64_t unit,
+                             bool training, double *gradient)
 {
-    for (int64_t i = 0; i < n; i++) {
-        double kept = weights[i];
-        weights[i] = kept + STEP;
-        double above = oracle_logit(spec, weights, batch, unit, training, TEST_SEED);
-        weights[i] = kept - STEP;
-        double below = oracle_logit(spec, weights, batch, unit, training, TEST_SEED);
-        weights[i] = kept;
-        gradient[i] = (above - below) / (2 * STEP) * batch->dlogit[unit];
-    }
+    const struct sg_model_spec *spec = sg_model_spec_of(m->model);
+    size_t n;
+    const struct sg_parameter *p = sg_model_parameters(m->model, &n);
+    for (size_t k = 0; k < n; k++)
+        for (int64_t i = p[k].first; p[k].trainable && i < p[k].first + p[k].n_out * p[k].n_in; i++) {
+            double kept = weights[i];
+            weights[i] = kept + STEP;
+            double above = oracle_logit(spec, weights, batch, unit, training, TEST_SEED);
+            weights[i] = kept - STEP;
+            double below = oracle_logit(spec, weights, batch, unit, training, TEST_SEED);
+            weights[i] = kept;
+            gradient[i] = (above - below) / (2 * STEP) * batch->dlogit[unit];
+        }
 }
 
 static void check_tap(const struct sg_tap *tap, int64_t unit, const double *expected, const char *name)
@@ -108,35 +112,46 @@ static void check_taps(const struct test_model *m, const struct sg_tap *taps, si
     assert_int_equal(first, sg_model_n_trainable(m->model));
 }
 
-static void check_model(const struct sg_ops *ops, const struct sg_model_spec *spec, const char *const *trainable,
-                        bool training)
+static void check_logits(const struct test_model *m, const double *weights, const struct test_batch *batch,
+                         bool training)
+{
+    for (int64_t b = 0; b < N_UNITS; b++) {
+        double truth = oracle_logit(sg_model_spec_of(m->model), weights, batch, b, training, TEST_SEED);
+        if (!(fabs(m->logit[b] - truth) <= 1e-6 * (1 + fabs(truth))))
+            fail_msg("%s: logit of unit %d: %.9g, in double %.9g", m->ops->name, (int)b, m->logit[b], truth);
+    }
+}
+
+/* `trainable`: patterns up to NULL, or NULL for all weights. */
+static void check_model(const struct sg_model_spec *spec, const char *const *trainable, bool training)
 {
     struct test_batch batch;
-    struct test_model m;
-    test_batch_make(spec, LENGTHS, N_UNITS, 5, &batch);
-    test_model_open(spec, ops, trainable, N_UNITS + 2, batch.view.n_rows + 5, &m);
-    double *weights = sg_alloc((size_t)m.n_weights, sizeof *weights);
-    double *gradient = sg_alloc((size_t)m.n_weights, sizeof *gradient);
-    for (int64_t i = 0; i < m.n_weights; i++)
-        weights[i] = m.weights[i];
+    struct test_model m[2];
+    const struct sg_tap *taps[2];
     size_t n_taps;
-    const struct sg_tap *taps = test_model_run(&m, &batch, training, &n_taps);
+    int n_backends = 0;
+    test_batch_make(spec, LENGTHS, N_UNITS, 5, &batch);
+    for (; test_backend(n_backends); n_backends++) {
+        struct test_model *it = &m[n_backends];
+        test_model_open(spec, test_backend(n_backends), trainable, N_UNITS + 2, batch.view.n_rows + 5, it);
+        taps[n_backends] = test_model_run(it, &batch, training, &n_taps);
+    }
+    double *weights = sg_alloc((size_t)m->n_weights, sizeof *weights);
+    double *gradient = sg_alloc((size_t)m->n_weights, sizeof *gradient);
+    for (int64_t i = 0; i < m->n_weights; i++)
+        weights[i] = m->weights[i];
+    for (int i = 0; i < n_backends; i++)
+        check_logits(&m[i], weights, &batch, training);
     for (int64_t b = 0; b < N_UNITS; b++) {
-        double truth = oracle_logit(spec, weights, &batch, b, training, TEST_SEED);
-        if (!(fabs(m.logit[b] - truth) <= 1e-6 * (1 + fabs(truth))))
-            fail_msg("logit of unit %d: %.9g, in double %.9g", (int)b, m.logit[b], truth);
-        numeric_gradient(spec, weights, m.n_weights, &batch, b, training, gradient);
-        check_taps(&m, taps, n_taps, b, gradient);
+        numeric_gradient(&m[0], weights, &batch, b, training, gradient);
+        for (int i = 0; i < n_backends; i++)
+            check_taps(&m[i], taps[i], n_taps, b, gradient);
     }
     free(weights);
     free(gradient);
     test_batch_free(&batch);
-    test_model_close(&m);
-}
-
-static void check_backends(const struct sg_model_spec *spec, const char *const *trainable, bool training)
-{
-    check_model(sg_ops_reference(), spec, trainable, training);
+    for (int i = 0; i < n_backends; i++)
+        test_model_close(&m[i]);
 }
 
 static void every_model(void **state)
@@ -144,16 +159,16 @@ static void every_model(void **state)
     (void)state;
     const struct sg_model_spec *specs[] = {&PLAIN, &DEEP, &BARE, &LOGISTIC, &LOGISTIC_STATIC};
     for (size_t i = 0; i < sizeof specs / sizeof *specs; i++) {
-        check_backends(specs[i], NULL, false);
-        check_backends(specs[i], NULL, true);
+        check_model(specs[i], NULL, false);
+        check_model(specs[i], NULL, true);
     }
 }
 
 static void dropout_on_and_off(void **state)
 {
     (void)state;
-    check_backends(&DROPPED, NULL, false);
-    check_backends(&DROPPED, NULL, true);
+    check_model(&DROPPED, NULL, false);
+    check_model(&DROPPED, NULL, true);
 }
 
 static void frozen_patterns(void **state)
@@ -174,25 +189,24 @@ static void frozen_patterns(void **state)
         {"*.reverse.*"},
     };
     for (size_t i = 0; i < sizeof patterns / sizeof *patterns; i++) {
-        check_backends(&DEEP, patterns[i], false);
-        check_backends(&DROPPED, patterns[i], true);
+        check_model(&DEEP, patterns[i], false);
+        check_model(&DROPPED, patterns[i], true);
     }
     static const char *const head[] = {"output.weight", NULL}, *const score[] = {"attention.score.weight", NULL};
-    check_backends(&BARE, head, false);
-    check_backends(&BARE, score, false);
+    check_model(&BARE, head, false);
+    check_model(&BARE, score, false);
 }
 
 /* A second batch in the same workspace must not see the first one's rows. */
-static void workspace_is_reused(void **state)
+static void check_reuse(const struct sg_ops *ops)
 {
-    (void)state;
     struct test_batch large, small;
     struct test_model used, fresh;
     test_batch_make(&DEEP, LENGTHS, N_UNITS, 5, &large);
     const int32_t short_lengths[] = {2, 1, 3};
     test_batch_make(&DEEP, short_lengths, 3, 9, &small);
-    test_model_open(&DEEP, sg_ops_reference(), NULL, N_UNITS, large.view.n_rows, &used);
-    test_model_open(&DEEP, sg_ops_reference(), NULL, N_UNITS, large.view.n_rows, &fresh);
+    test_model_open(&DEEP, ops, NULL, N_UNITS, large.view.n_rows, &used);
+    test_model_open(&DEEP, ops, NULL, N_UNITS, large.view.n_rows, &fresh);
     size_t n_taps;
     const struct sg_tap *taps = test_model_run(&used, &large, true, &n_taps);
     for (size_t k = 0; k < n_taps; k++) /* whoever holds the taps may zero the rows of a unit that is left out */
@@ -211,13 +225,65 @@ static void workspace_is_reused(void **state)
     test_model_close(&fresh);
 }
 
+static void workspace_is_reused(void **state)
+{
+    (void)state;
+    for (int i = 0; test_backend(i); i++)
+        check_reuse(test_backend(i));
+}
+
+/* Each value of one backend against the other's, relative to the largest of all. */
+static void check_close(const float *x, const float *y, int64_t n, double bound, const char *what, size_t tap)
+{
+    double largest = 0;
+    for (int64_t i = 0; i < n; i++)
+        largest = fmax(largest, fabs(x[i]));
+    for (int64_t i = 0; i < n; i++)
+        if (!(fabs((double)x[i] - y[i]) <= bound * largest))
+            fail_msg("tap %d, %s[%d]: %.9g and %.9g of %g", (int)tap, what, (int)i, x[i], y[i], largest);
+}
+
+static void backends_agree(void **state)
+{
+    (void)state;
+    if (!test_backend(1)) {
+        print_message("this machine has one backend\n");
+        skip();
+    }
+    const struct sg_model_spec large = {.kind = SG_MODEL_BILSTM_ATTENTION,
+                                        .n_features = 10,
+                                        .n_static = 7,
+                                        .hidden = 64,
+                                        .layers = 2,
+                                        .attention = 32,
+                                        .mlp = 64,
+                                        .linear_steps = 6,
+                                        .dropout = .1};
+    struct test_batch batch;
+    struct test_model m, other;
+    test_batch_make(&large, LENGTHS, N_UNITS, 5, &batch);
+    test_model_open(&large, test_backend(0), NULL, N_UNITS, batch.view.n_rows, &m);
+    test_model_open(&large, test_backend(1), NULL, N_UNITS, batch.view.n_rows, &other);
+    size_t n_taps;
+    const struct sg_tap *taps = test_model_run(&m, &batch, true, &n_taps);
+    const struct sg_tap *others = test_model_run(&other, &batch, true, &n_taps);
+    for (int b = 0; b < N_UNITS; b++)
+        assert_true(fabs((double)m.logit[b] - other.logit[b]) <= 1e-5);
+    for (size_t k = 0; k < n_taps; k++) { /* the rows of these taps lie without gaps */
+        int64_t rows = taps[k].offset[N_UNITS];
+        check_close(taps[k].a, others[k].a, rows * taps[k].lda, 2e-6, "a", k);
+        check_close(taps[k].g, others[k].g, rows * taps[k].ldg, 5e-6, "g", k);
+    }
+    test_batch_free(&batch);
+    test_model_close(&m);
+    test_model_close(&other);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(every_model),
-        cmocka_unit_test(dropout_on_and_off),
-        cmocka_unit_test(frozen_patterns),
-        cmocka_unit_test(workspace_is_reused),
+        cmocka_unit_test(every_model),         cmocka_unit_test(dropout_on_and_off), cmocka_unit_test(frozen_patterns),
+        cmocka_unit_test(workspace_is_reused), cmocka_unit_test(backends_agree),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -138,6 +138,7 @@ static void patterns(void **state)
     const char *const wrong[] = {"output.weight", "lstm.7.*"};
     assert_int_equal(sg_model_train_only(model, wrong, 2), SG_USAGE);
     assert_non_null(strstr(sg_error_text(), "lstm.7.*"));
+    assert_int_equal(sg_model_train_only(model, wrong, 0), SG_USAGE);
     assert_int_equal(sg_model_n_trainable(model), sg_model_n_weights(model)); /* unchanged by a refusal */
     const char *const right[] = {"output.weight", "lstm.?.reverse.weight"};
     assert_int_equal(sg_model_train_only(model, right, 2), SG_OK);
@@ -252,11 +253,14 @@ static void workspace_bounds(void **state)
     enum { UNITS = 5, ROWS = 12, GUARD = 4096 };
     const int32_t lengths[UNITS] = {4, 1, 3, 2, 2};
     const struct sg_model_spec *specs[] = {&W1, &FULL, &LOGISTIC};
-    for (size_t i = 0; i < 6; i++) {
-        const struct sg_model_spec *spec = specs[i / 2];
+    for (size_t i = 0; i < 12; i++) {
+        const struct sg_model_spec *spec = specs[i / 4];
+        const struct sg_ops *ops = test_backend(i / 2 % 2);
         bool with_backward = i % 2;
+        if (!ops)
+            continue;
         struct test_model m;
-        test_model_open(spec, sg_ops_reference(), NULL, UNITS, ROWS, &m);
+        test_model_open(spec, ops, NULL, UNITS, ROWS, &m);
         size_t bytes = sg_workspace_bytes(m.model, UNITS, ROWS, with_backward), n_taps;
         uint8_t *memory = sg_alloc_aligned(bytes + GUARD);
         memset(memory, 0xa5, bytes + GUARD);

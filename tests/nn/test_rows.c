@@ -85,7 +85,8 @@ static void check_order(const struct sg_ops *ops, const struct sg_model_spec *sp
 static void check_backends(const int *order, int n)
 {
     for (int i = 0; i < N_SPECS; i++)
-        check_order(sg_ops_reference(), &SPECS[i], order, n);
+        for (int k = 0; test_backend(k); k++)
+            check_order(test_backend(k), &SPECS[i], order, n);
 }
 
 static void one_unit_removed(void **state)
@@ -123,6 +124,43 @@ static void reversed_and_shuffled(void **state)
     }
     check_backends(order, N_UNITS);
     check_backends(order, N_UNITS / 2);
+}
+
+static void check_hostile(const struct sg_ops *ops, const struct sg_model_spec *spec, float value)
+{
+    enum { HOSTILE = 7 };
+    int32_t lengths[N_UNITS];
+    lengths_make(lengths);
+    struct test_batch batch;
+    struct test_model m, other;
+    test_batch_make(spec, lengths, N_UNITS, 21, &batch);
+    test_model_open(spec, ops, NULL, N_UNITS, batch.view.n_rows, &m);
+    test_model_open(spec, ops, NULL, N_UNITS, batch.view.n_rows, &other);
+    size_t n_taps;
+    const struct sg_tap *taps = test_model_run(&m, &batch, true, &n_taps);
+    for (int64_t i = batch.offset[HOSTILE] * spec->n_features; i < batch.offset[HOSTILE + 1] * spec->n_features; i++)
+        batch.x[i] = value;
+    for (int64_t i = HOSTILE * spec->n_static; i < (HOSTILE + 1) * spec->n_static; i++)
+        batch.statics[i] = -value;
+    batch.dlogit[HOSTILE] = value;
+    const struct sg_tap *others = test_model_run(&other, &batch, true, &n_taps);
+    for (int i = 0; i < N_UNITS; i++)
+        if (i != HOSTILE)
+            check_unit(&m, taps, i, &other, others, i, n_taps);
+    test_batch_free(&batch);
+    test_model_close(&m);
+    test_model_close(&other);
+}
+
+/* Whatever stands in one person's row stays in that person's rows. */
+static void hostile_neighbour(void **state)
+{
+    (void)state;
+    const float values[] = {NAN, INFINITY, 3e38f, 1e-45f};
+    for (size_t v = 0; v < sizeof values / sizeof *values; v++)
+        for (int i = 0; i < N_SPECS; i++)
+            for (int k = 0; test_backend(k); k++)
+                check_hostile(test_backend(k), &SPECS[i], values[v]);
 }
 
 /* The columns of the MLP's input that dropout zeroed, of all units: SPECS[1], whose statics are never zero. */
@@ -183,6 +221,7 @@ int main(void)
         cmocka_unit_test(one_unit_removed),
         cmocka_unit_test(alone),
         cmocka_unit_test(reversed_and_shuffled),
+        cmocka_unit_test(hostile_neighbour),
         cmocka_unit_test(masks_change_with_their_key),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,7 +1,7 @@
 /* The mechanism: sample, clip, sum, add noise once, count the step. Everything it does is read from the plan.
  *
  * One object per run holds the subkeys, the sampler, the noise source and the step counter. Each worker owns an absorber: it
- * turns the taps of some panels into norms, weights and integers. Integer sums of workers and ranks add up exactly, so the
+ * turns the taps of a panel into norms, weights and integers. Integer sums of workers and ranks add up exactly, so the
  * released gradient does not depend on how panels were dealt. */
 #ifndef SG_MECHANISM_MECHANISM_H
 #define SG_MECHANISM_MECHANISM_H
@@ -30,9 +30,9 @@ SG_MUST_USE enum sg_status sg_mechanism_open(const struct sg_plan *plan, const s
                                              struct sg_mechanism **out);
 void sg_mechanism_close(struct sg_mechanism **mechanism); /* wipes the keys */
 
-/* The panels of a step: which of the n_units join, where each goes. */
-void sg_mechanism_sample(struct sg_mechanism *mechanism, int64_t step, const uint8_t (*digest)[16], int64_t n_units,
-                         struct sg_sample *sample);
+/* The panels of a step: which of the n_units join, where each goes. SG_FAILED when the cipher is not available. */
+SG_MUST_USE enum sg_status sg_mechanism_sample(struct sg_mechanism *mechanism, int64_t step, const uint8_t (*digest)[16],
+                                               int64_t n_units, struct sg_sample *sample);
 
 /* What the operator may see on request, never a part of the record: sums over one worker's panels. */
 struct sg_clip_counts {
@@ -44,7 +44,7 @@ struct sg_absorber {
     int64_t *sum; /* (P) of the grid */
     bool overflow;
     struct sg_clip_counts counts;
-    /* room for one batch */
+    /* room for one panel */
     int64_t groups_max, rows_max;
     struct sg_group_norm *norm; /* (groups_max) */
     double *group_weight;       /* (groups_max) */
@@ -56,10 +56,10 @@ struct sg_absorber {
 size_t sg_absorber_place(int64_t n_weights, int64_t units_max, int64_t rows_max, void *memory, struct sg_absorber *out);
 void sg_absorber_reset(struct sg_absorber *absorber, int64_t n_weights);
 
-/* Adds n_panels panels of the sample, beginning with first_panel, to the absorber. The taps hold exactly these panels' units in
- * sample order. Rows of excluded groups are set to zero in the taps. */
-void sg_mechanism_absorb(const struct sg_mechanism *mechanism, const struct sg_sample *sample, int64_t first_panel,
-                         int64_t n_panels, const struct sg_tap *taps, size_t n_taps, struct sg_absorber *absorber, void *scratch);
+/* Adds one panel of the sample to the absorber. The taps hold exactly this panel's units, in sample order. Rows of excluded
+ * groups are set to zero in the taps. */
+void sg_mechanism_absorb(const struct sg_mechanism *mechanism, const struct sg_sample *sample, int64_t panel,
+                         const struct sg_tap *taps, size_t n_taps, struct sg_absorber *absorber, void *scratch);
 
 /* The released mean gradient of `step`, which must be the next one of the plan: noise on the grid is added to sum (P) once, one
  * scale to float, the public divisor. The step is counted before this returns. SG_FAILED "gradient overflow" when a panel's sum

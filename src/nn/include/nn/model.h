@@ -2,10 +2,10 @@
  *
  * Two families from one specification:
  *   logistic          logit = linear path
- *   bilstm_attention  BiLSTM layers -> additive attention pooling (Bahdanau et al. 2015: score = v . tanh(W h + b), no bias on
- *                     v) -> [pooled, static] -> tanh or ReLU MLP -> logit, plus the linear path where there is one.
- * The linear path is one LINEAR layer on [features of the last linear_steps rows, oldest first, zero where the history is
- * shorter; static features; 1]. */
+ *   bilstm_attention  BiLSTM layers -> additive attention pooling (Bahdanau et al. 2015: score = v . tanh(W h + b), no
+ * bias on v) -> [pooled, static] -> tanh or ReLU MLP -> logit, plus the linear path where there is one. The linear path
+ * is one LINEAR layer on [features of the last linear_steps rows, oldest first, the newest row always in the last
+ * place, zero in front where the history is shorter; static features; 1]. */
 #ifndef SG_NN_MODEL_H
 #define SG_NN_MODEL_H
 
@@ -23,36 +23,36 @@ enum sg_model_kind { SG_MODEL_LOGISTIC, SG_MODEL_BILSTM_ATTENTION };
 
 struct sg_model_spec {
     enum sg_model_kind kind;
-    int64_t n_features;    /* F: floats per row (time step) */
-    int64_t n_static;      /* S: floats per unit */
-    int64_t hidden;        /* H: cells per direction */
-    int64_t layers;        /* bidirectional layers, 1 .. SG_MODEL_LAYERS_MAX */
-    int64_t attention;     /* width of the attention's tanh layer */
-    int64_t mlp;           /* width of the hidden layer before the logit; 0: logit straight from [pooled, static] */
+    int64_t n_features; /* F: floats per row (time step) */
+    int64_t n_static;   /* S: floats per unit */
+    int64_t hidden;     /* H: cells per direction */
+    int64_t layers;     /* bidirectional layers, 1 .. SG_MODEL_LAYERS_MAX */
+    int64_t attention;  /* width of the attention's tanh layer */
+    int64_t mlp;        /* width of the hidden layer before the logit; 0: logit straight from [pooled, static] */
     enum sg_activation mlp_activation;
-    int64_t linear_steps;  /* rows that the linear path sees; 0 for bilstm_attention: no linear path */
-    double dropout;        /* on [pooled, static] and between LSTM layers, keyed by unit; 0 none */
+    int64_t linear_steps; /* rows that the linear path sees; 0 for bilstm_attention: no linear path */
+    double dropout;       /* on [pooled, static] and between LSTM layers, keyed by unit; 0 none; at most .95 */
 };
 
 struct sg_parameter {
-    char name[96];          /* "lstm.0.forward.weight" (4H, F+H+1: columns x, h, bias), "lstm.0.reverse.weight",
-                               "attention.weight", "attention.score.weight", "mlp.weight", "output.weight", "linear.weight" */
+    char name[96]; /* "lstm.0.forward.weight" (4H, F+H+1: columns x, h, bias), "lstm.0.reverse.weight",
+                      "attention.weight", "attention.score.weight", "mlp.weight", "output.weight", "linear.weight" */
     int64_t n_out, n_in;
-    int64_t first;          /* position in the vector of all parameters */
+    int64_t first; /* position in the vector of all parameters */
     bool trainable;
     int64_t trainable_first; /* position in the vector of trainable parameters; -1 when frozen */
 };
 
 /* Several panels' units, packed. Row r of unit b: offset[b] <= r < offset[b+1]. All pointers are borrowed. */
 struct sg_batch {
-    int64_t n_units;              /* B */
-    int64_t n_rows;               /* R = offset[B] */
-    const int32_t *offset;        /* (B+1), offset[0] = 0, every unit has at least one row */
-    const float *x;               /* (R, F) */
-    const float *statics;         /* (B, S); NULL when S = 0 */
-    const float *label;           /* (B); NULL for scoring */
-    const uint8_t (*digest)[16];  /* (B) unit id digests, key of the dropout masks; NULL when dropout is off */
-    int64_t step;                 /* part of the dropout key */
+    int64_t n_units;             /* B */
+    int64_t n_rows;              /* R = offset[B] */
+    const int32_t *offset;       /* (B+1), offset[0] = 0, every unit has at least one row */
+    const float *x;              /* (R, F) */
+    const float *statics;        /* (B, S); NULL when S = 0 */
+    const float *label;          /* (B); NULL for scoring */
+    const uint8_t (*digest)[16]; /* (B) unit id digests, key of the dropout masks; NULL when dropout is off */
+    int64_t step;                /* part of the dropout key */
 };
 
 struct sg_model;     /* immutable after creation: spec, parameter table */
@@ -64,11 +64,13 @@ SG_MUST_USE enum sg_status sg_model_create(const struct sg_model_spec *spec, con
 void sg_model_close(struct sg_model **model);
 const struct sg_model_spec *sg_model_spec_of(const struct sg_model *model);
 const struct sg_parameter *sg_model_parameters(const struct sg_model *model, size_t *n);
-int64_t sg_model_n_weights(const struct sg_model *model);           /* all */
-int64_t sg_model_n_trainable(const struct sg_model *model);         /* P of the plan */
-/* Freezes what does not match any of the glob patterns (fnmatch). SG_USAGE when a pattern matches nothing. */
+int64_t sg_model_n_weights(const struct sg_model *model);   /* all */
+int64_t sg_model_n_trainable(const struct sg_model *model); /* P of the plan */
+/* Freezes what does not match any of the glob patterns (fnmatch). SG_USAGE when a pattern matches nothing, or
+ * there is none; nothing changes then. To be called before workspaces are placed. */
 SG_MUST_USE enum sg_status sg_model_train_only(struct sg_model *model, const char *const *patterns, size_t n_patterns);
-/* Public random start: uniform in +-1/sqrt(n_in) (biases zero, forget-gate bias 1), linear path zero; by name and seed. */
+/* Public random start: uniform in +-1/sqrt(n_in) (biases zero, forget-gate bias 1), linear path zero; by name and seed.
+ */
 void sg_model_init(const struct sg_model *model, uint64_t seed, float *weights);
 
 /* Packed weights, made once per step from the vector of all weights, shared read-only by all workers. */
@@ -77,17 +79,22 @@ void sg_model_pack(const struct sg_model *model, const float *weights, bool with
 
 /* Room for batches of up to units_max units and rows_max rows; with_backward = false leaves gradients out. */
 size_t sg_workspace_bytes(const struct sg_model *model, int64_t units_max, int64_t rows_max, bool with_backward);
-struct sg_workspace *sg_workspace_place(const struct sg_model *model, int64_t units_max, int64_t rows_max, bool with_backward,
-                                        void *memory);
+struct sg_workspace *sg_workspace_place(const struct sg_model *model, int64_t units_max, int64_t rows_max,
+                                        bool with_backward, void *memory);
 
-/* logit (B). training: dropout on. Activations stay in the workspace for backward. */
+/* logit (B). training: dropout on, which needs a workspace with_backward. Activations stay in the workspace for
+ * backward. A batch of no units is fine. One panel a call is as fast as several and keeps the working set in the cache.
+ */
 void sg_model_forward(const struct sg_model *model, const void *packed, const struct sg_batch *batch, bool training,
                       struct sg_workspace *workspace, float *logit);
 /* From dlogit (B) of the per-unit loss (times any public scale): fills the taps of trainable weights and returns them
- * (borrowed from the workspace, valid until the next forward). Each trainable weight has exactly one tap. */
+ * (borrowed from the workspace and the batch's offsets, valid until the next forward). Each trainable weight has
+ * exactly one tap, in the order of the parameter table. After one forward, one backward: it overwrites what forward
+ * left. The holder may write into a and g, to zero the rows of a unit that is left out. */
 const struct sg_tap *sg_model_backward(const struct sg_model *model, const void *packed, const struct sg_batch *batch,
                                        const float *dlogit, struct sg_workspace *workspace, size_t *n_taps);
-/* Number of taps that backward returns, and their shapes (a, g and offset are NULL), for the plan's operation counts. */
+/* Number of taps that backward returns, and their shapes (a, g and offset are NULL), for the plan's operation counts.
+ */
 const struct sg_tap *sg_model_tap_shapes(const struct sg_model *model, size_t *n_taps);
 /* The workspace's scratch for ops, for whoever works on the taps. */
 void *sg_workspace_scratch(struct sg_workspace *workspace);

@@ -47,6 +47,7 @@ struct sg_train_result {
     json_t *metrics;         /* by split */
     json_t *internal;        /* clip counts and train metrics, only with show_internal */
     char model_digest[65];
+    int64_t model_bytes;
     int64_t ledger_size;
     uint8_t ledger_root[SG_DIGEST_BYTES];
     int64_t n_clipped_values; /* data values outside their bounds, for a coarse bucket */

@@ -1,0 +1,143 @@
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "backend.h"
+#include "base/bytes.h"
+#include "commands.h"
+#include "data/schema.h"
+#include "options.h"
+#include "run/config.h"
+#include "run/step_bench.h"
+
+static const struct workload {
+    const char *name;
+    int64_t n_steps, n_features, n_static, hidden;
+    const char *about;
+} workloads[] = {
+    /* One feature more than the peers' rows have: a constant one, whose weight is their second bias. */
+    {"W1", 6, 11, 7, 64, "credit BiLSTM, 6 steps of 10 features, hidden 64"},
+    {"W1L", 24, 33, 7, 128, "24 steps of 32 features, hidden 128"},
+    {"T24", 24, 201, 7, 128, "24 steps of 200 features, hidden 128"},
+};
+
+static enum sg_status from_config(const char *path, struct sg_step_bench *bench)
+{
+    struct sg_config *config;
+    struct sg_schema *schema = NULL;
+    SG_TRY(sg_config_read(path, &config));
+    enum sg_status status = sg_schema_read(config->schema_file, &schema);
+    if (status == SG_OK) {
+        bench->model = config->model;
+        bench->model.n_features = sg_schema_n_features(schema);
+        bench->model.n_static = sg_schema_n_static(schema);
+        bench->n_steps = sg_schema_steps_max(schema);
+        bench->model.linear_steps = config->linear_path ? bench->n_steps : 0;
+        if (config->plan.expected_batch_size > 0)
+            bench->n_units = (int64_t)config->plan.expected_batch_size;
+    }
+    sg_schema_close(&schema);
+    sg_config_close(&config);
+    return status;
+}
+
+static enum sg_status choose_workload(const char *name, struct sg_step_bench *bench)
+{
+    size_t n = strlen(name);
+    if (n > 5 && strcmp(name + n - 5, ".yaml") == 0)
+        return from_config(name, bench);
+    for (size_t i = 0; i < sizeof workloads / sizeof *workloads; i++) {
+        const struct workload *w = &workloads[i];
+        if (strcmp(name, w->name) != 0)
+            continue;
+        bench->n_steps = w->n_steps;
+        bench->model = (struct sg_model_spec){.kind = SG_MODEL_BILSTM_ATTENTION, .n_features = w->n_features, .n_static = w->n_static,
+                                              .hidden = w->hidden, .layers = 1, .attention = 32, .mlp = 64, .mlp_activation = SG_RELU};
+        return SG_OK;
+    }
+    return sg_fail(SG_USAGE, "bench: unknown workload \"%s\"; W1, W1L, T24 or a configuration ending in .yaml", name);
+}
+
+static json_t *figures(const struct sg_step_figures *f)
+{
+    return json_pack("{s:f, s:f, s:f, s:f}", "median_ms", f->median_ms, "fastest_ms", f->fastest_ms, "noise_ms", f->noise_ms, "g1",
+                     f->first_gradient_norm);
+}
+
+static void print_json(const char *name, const struct sg_step_bench *bench, const struct sg_step_bench_result *r)
+{
+    json_t *object = json_pack("{s:s, s:I, s:I, s:i, s:o, s:o, s:o, s:I}", "workload", name, "units", (json_int_t)bench->n_units,
+                               "weights", (json_int_t)r->n_weights, "workers", bench->n_workers, "private",
+                               bench->is_private ? figures(&r->private_step) : json_null(), "plain",
+                               bench->is_plain ? figures(&r->plain_step) : json_null(), "private_over_plain",
+                               sg_json_real(r->ratio_median), "peak_rss_kib", (json_int_t)r->peak_rss_kib);
+    struct sg_buffer text = {0};
+    sg_json_dump(object, &text);
+    puts(text.data);
+    sg_buffer_free(&text);
+    json_decref(object);
+}
+
+static void print_row(const char *kind, const struct sg_step_figures *f, int64_t units)
+{
+    printf("  %-14s %10.2f %10.2f %12.0f %12.5f\n", kind, f->median_ms, f->fastest_ms, (double)units / f->median_ms * 1e3,
+           f->first_gradient_norm);
+}
+
+static void print_words(const char *name, const struct sg_step_bench *bench, const struct sg_step_bench_result *r)
+{
+    printf("%s: %lld units of %lld time steps, %lld weights, %d worker%s\n", name, (long long)bench->n_units,
+           (long long)bench->n_steps, (long long)r->n_weights, bench->n_workers, bench->n_workers == 1 ? "" : "s");
+    printf("  %-14s %10s %10s %12s %12s\n", "step", "median ms", "fastest", "examples/s", "g1");
+    if (bench->is_private)
+        print_row("private", &r->private_step, bench->n_units);
+    if (bench->is_plain)
+        print_row("non-private", &r->plain_step, bench->n_units);
+    if (isfinite(r->ratio_median))
+        printf("  privacy costs %.1f %% of the step's time; noise %.2f ms of it; peak memory %.1f MiB\n", (r->ratio_median - 1) * 100,
+               r->private_step.noise_ms, (double)r->peak_rss_kib / 1024);
+    else
+        printf("  peak memory %.1f MiB\n", (double)r->peak_rss_kib / 1024);
+}
+
+enum sg_status sg_cmd_bench(int argc, char **argv)
+{
+    struct sg_step_bench bench = {.n_units = 1024, .repetitions = 15, .clip_norm = .3, .noise_source = "chacha20"};
+    const char *backend = NULL, *mode = "both", *name = "W1";
+    int64_t workers = 1;
+    bool json = false;
+    const struct sg_option options[] = {
+        {"units", SG_OPTION_INT, &bench.n_units, "N", "units a step (default 1024, or the configuration's batch)", 1, 1e7, false},
+        {"steps", SG_OPTION_INT, &bench.repetitions, "N", "timed steps of each kind (default 15)", 1, 10000, false},
+        {"mode", SG_OPTION_TEXT, &mode, "KIND", "both (interleaved, default), private or plain", 0, 0, false},
+        {"max-grad-norm", SG_OPTION_NUMBER, &bench.clip_norm, "C", "clip norm after the margin (default .3)", 1e-6, 1e6, false},
+        {"noise-source", SG_OPTION_TEXT, &bench.noise_source, "NAME", "chacha20 (default) or curand", 0, 0, false},
+        {"tensors", SG_OPTION_TEXT, &bench.tensors, "FILE", "rows and weights from a safetensors file", 0, 0, false},
+        {"workers", SG_OPTION_INT, &workers, "N", "worker threads (default 1)", 1, 1024, false},
+        {"backend", SG_OPTION_TEXT, &backend, "NAME", "cpu (default), cuda or reference", 0, 0, false},
+        {"json", SG_OPTION_FLAG, &json, NULL, "print one JSON object", 0, 0, false},
+    };
+    const struct sg_command_line line = {"bench", "step times, private against non-private", options, sizeof options / sizeof *options,
+                                         "[W1|W1L|T24|CONFIG.yaml]", 0, 1, NULL};
+    size_t n;
+    int64_t units_before = bench.n_units;
+    SG_TRY(sg_options_parse(&line, argc, argv, &name, &n));
+    int64_t units_asked = bench.n_units;
+    SG_TRY(choose_workload(name, &bench));
+    if (units_asked != units_before)
+        bench.n_units = units_asked;
+    bench.is_private = strcmp(mode, "plain") != 0;
+    bench.is_plain = strcmp(mode, "private") != 0;
+    if (bench.is_private && bench.is_plain && strcmp(mode, "both") != 0)
+        return sg_fail(SG_USAGE, "bench: --mode is both, private or plain");
+    bench.n_workers = (int)workers;
+    const struct sg_ops *ops;
+    SG_TRY(sg_backend_choose(backend, &ops));
+    struct sg_step_bench_result result;
+    SG_TRY(sg_step_bench_run(&bench, ops, &result));
+    if (json)
+        print_json(name, &bench, &result);
+    else
+        print_words(name, &bench, &result);
+    return SG_OK;
+}

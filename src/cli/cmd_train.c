@@ -1,0 +1,182 @@
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "backend.h"
+#include "base/bytes.h"
+#include "code_digest.h"
+#include "commands.h"
+#include "options.h"
+#include "report.h"
+#include "run/comm.h"
+#include "run/trainer.h"
+
+static volatile sig_atomic_t stopped;
+
+static void on_signal(int signal_number)
+{
+    (void)signal_number;
+    stopped = 1;
+}
+
+struct flags {
+    const char *ledger, *key, *unlock_file, *out, *backend, *noise_source, *secret;
+    int64_t workers, seed;
+    bool dry_run, no_ledger, json, show_internal, quiet;
+};
+
+static void override_path(char **member, const char *flag)
+{
+    if (!flag)
+        return;
+    free(*member);
+    *member = sg_strdup(flag);
+}
+
+/* Flags override the file; what changes the model is written into the record too. */
+static void override(struct sg_config *config, const struct flags *flags)
+{
+    override_path(&config->ledger_file, flags->ledger);
+    override_path(&config->key_file, flags->key);
+    override_path(&config->unlock_file, flags->unlock_file);
+    override_path(&config->out_folder, flags->out);
+    override_path(&config->noise_source, flags->noise_source);
+    if (flags->seed >= 0) {
+        config->training.public_seed = flags->seed;
+        json_object_set_new(json_object_get(config->record, "training"), "public_seed", json_integer(flags->seed));
+    }
+}
+
+static void print_memory(const struct sg_prepared *prepared, const struct sg_train_options *options)
+{
+    printf("  %-22s %.1f MiB for %d worker%s, weights and optimizer; the data's numbers come on top\n", "memory",
+           (double)prepared->memory_bytes / 1048576, options->n_workers, options->n_workers == 1 ? "" : "s");
+}
+
+/* The resolved plan; nothing is opened but configuration, schema and base model. */
+static enum sg_status dry_run(const struct sg_train_options *options, bool json)
+{
+    struct sg_prepared prepared;
+    SG_TRY(sg_train_prepare(options, 0, &prepared));
+    if (json) {
+        json_t *object = sg_plan_to_json(&prepared.plan);
+        json_object_set_new(object, "memory_bytes", json_integer((json_int_t)prepared.memory_bytes));
+        struct sg_buffer text = {0};
+        sg_json_dump(object, &text);
+        puts(text.data);
+        sg_buffer_free(&text);
+        json_decref(object);
+    } else {
+        sg_report_plan(&prepared.plan);
+        print_memory(&prepared, options);
+        printf("nothing was read but the configuration and the schema, and nothing was spent\n");
+    }
+    sg_prepared_free(&prepared);
+    return SG_OK;
+}
+
+static void print_json(const struct sg_train_result *r, const char *model)
+{
+    char root[2 * SG_DIGEST_BYTES + 1];
+    sg_hex_encode(r->ledger_root, SG_DIGEST_BYTES, root);
+    json_t *ledger = r->run_id[0] ? json_pack("{s:I, s:s}", "size", (json_int_t)r->ledger_size, "root", root) : json_null();
+    json_t *object = json_pack("{s:o, s:s, s:b, s:o, s:o, s:I, s:O, s:s, s:s, s:o, s:o}", "run_id",
+                               r->run_id[0] ? json_string(r->run_id) : json_null(), "status", "complete", "privacy",
+                               r->plan.is_private, "epsilon", sg_json_real(r->plan.epsilon), "delta",
+                               r->plan.is_private ? sg_json_real(r->plan.delta) : json_null(), "steps", (json_int_t)r->steps_done,
+                               "metrics", r->metrics, "model", model, "model_sha256", r->model_digest, "ledger", ledger, "plan",
+                               sg_plan_to_json(&r->plan));
+    if (r->internal)
+        json_object_set(object, "internal", r->internal);
+    struct sg_buffer text = {0};
+    sg_json_dump(object, &text);
+    puts(text.data);
+    sg_buffer_free(&text);
+    json_decref(object);
+}
+
+static void print_words(const struct sg_train_result *r, const char *model)
+{
+    sg_report_plan(&r->plan);
+    sg_report_metrics(r->metrics);
+    if (r->internal) {
+        struct sg_buffer text = {0};
+        sg_json_dump(r->internal, &text);
+        printf("internal (not released, do not publish): %s\n", text.data);
+        sg_buffer_free(&text);
+    }
+    printf("%-24s%s\n", "values out of bounds", sg_report_bucket(r->n_clipped_values));
+    printf("%-24s%s (SHA-256 %.16s...)\n", "model", model, r->model_digest);
+    if (r->run_id[0])
+        printf("%-24s%s, ledger of %lld events\n", "run", r->run_id, (long long)r->ledger_size);
+    else
+        printf("%-24snot recorded: no ledger\n", "run");
+}
+
+static enum sg_status run(const struct sg_train_options *options, const struct flags *flags)
+{
+    struct sg_train_result result;
+    enum sg_status status = sg_train(options, &result);
+    if (status == SG_OK && options->comm->rank == 0) {
+        if (flags->json)
+            print_json(&result, options->config->out_folder);
+        else
+            print_words(&result, options->config->out_folder);
+    }
+    sg_train_result_free(&result);
+    return status;
+}
+
+static enum sg_status with_config(const char *path, const struct flags *flags, struct sg_comm *comm)
+{
+    struct sg_train_options options = {
+        .comm = comm,
+        .n_workers = sg_workers_choose(flags->workers),
+        .secret_file = flags->secret,
+        .no_ledger = flags->no_ledger,
+        .show_internal = flags->show_internal,
+        .quiet = flags->quiet,
+        .code_digest = SG_CODE_DIGEST,
+        .stopped = &stopped,
+    };
+    SG_TRY(sg_backend_choose(flags->backend, &options.ops));
+    SG_TRY(sg_config_read(path, &options.config));
+    override(options.config, flags);
+    enum sg_status status = flags->dry_run ? dry_run(&options, flags->json) : run(&options, flags);
+    sg_config_close(&options.config);
+    return status;
+}
+
+enum sg_status sg_cmd_train(int argc, char **argv)
+{
+    struct flags flags = {.seed = -1};
+    const struct sg_option options[] = {
+        {"ledger", SG_OPTION_TEXT, &flags.ledger, "FILE", "the ledger that records the run", 0, 0, false},
+        {"key", SG_OPTION_TEXT, &flags.key, "FILE", "signing key", 0, 0, false},
+        {"unlock-file", SG_OPTION_TEXT, &flags.unlock_file, "FILE", "file whose first line is the key's passphrase", 0, 0, false},
+        {"out", SG_OPTION_TEXT, &flags.out, "FOLDER", "where the model goes", 0, 0, false},
+        {"workers", SG_OPTION_INT, &flags.workers, "N", "worker threads (default: one a core); changes no bit", 1, 1024, false},
+        {"backend", SG_OPTION_TEXT, &flags.backend, "NAME", "cpu (default), cuda or reference", 0, 0, false},
+        {"noise-source", SG_OPTION_TEXT, &flags.noise_source, "NAME", "chacha20 (default) or curand", 0, 0, false},
+        {"seed", SG_OPTION_INT, &flags.seed, "N", "public seed of initial weights and dropout", 0, 1e15, false},
+        {"secret", SG_OPTION_TEXT, &flags.secret, "FILE", "run secret, 64 hex digits: for tests; voids the claim for its holder", 0, 0, false},
+        {"dry-run", SG_OPTION_FLAG, &flags.dry_run, NULL, "print the resolved plan, spend nothing", 0, 0, false},
+        {"no-ledger", SG_OPTION_FLAG, &flags.no_ledger, NULL, "record nothing; the model says so", 0, 0, false},
+        {"show-internal", SG_OPTION_FLAG, &flags.show_internal, NULL, "show unreleased figures of private data to the operator", 0, 0, false},
+        {"quiet", SG_OPTION_FLAG, &flags.quiet, NULL, "no progress", 0, 0, false},
+        {"json", SG_OPTION_FLAG, &flags.json, NULL, "print one JSON object", 0, 0, false},
+    };
+    const struct sg_command_line line = {"train", "train a model from a configuration", options, sizeof options / sizeof *options,
+                                         "CONFIG", 1, 1, NULL};
+    const char *path;
+    SG_TRY(sg_options_parse(&line, argc, argv, &path, NULL));
+    struct sigaction action = {.sa_handler = on_signal};
+    sigaction(SIGINT, &action, NULL);
+    sigaction(SIGTERM, &action, NULL);
+    struct sg_comm comm;
+    SG_TRY(sg_comm_open(&comm));
+    enum sg_status status = with_config(path, &flags, &comm);
+    sg_comm_close(&comm);
+    return status;
+}
