@@ -38,7 +38,8 @@ void sg_check_error(struct sg_check *check, const char *place)
     free(text);
 }
 
-/* SQLite's own check of pages, cells and indexes. Only after the schema was found to be ours: it runs its constraints. */
+/* SQLite's own check of pages, cells and indexes. Only after the schema was found to be ours: it runs its constraints.
+ */
 static void check_pages(struct sg_check *check)
 {
     sqlite3_stmt *rows = NULL;
@@ -63,7 +64,8 @@ static enum sg_status check_identity(struct sg_check *check)
     if (id != SG_LEDGER_APPLICATION_ID)
         return sg_fail(SG_BROKEN, "it does not carry the mark of a ledger (application_id)");
     if (version != SG_LEDGER_VERSION)
-        return sg_fail(SG_BROKEN, "it has format version %lld, this program knows %d", (long long)version, SG_LEDGER_VERSION);
+        return sg_fail(SG_BROKEN, "it has format version %lld, this program knows %d", (long long)version,
+                       SG_LEDGER_VERSION);
     return sg_schema_compare(check->db, check->expected);
 }
 
@@ -80,7 +82,8 @@ static void check_since(struct sg_check *check)
     else if (strcmp(check->since.origin, check->verdict->origin) != 0)
         sg_check_problem(check, SG_BROKEN, "kept checkpoint", "it belongs to another ledger");
     if (check->since.size > check->verdict->size)
-        sg_check_problem(check, SG_BROKEN, "kept checkpoint", "it has %lld events, this file only %lld: this is an older copy, or its end was cut off",
+        sg_check_problem(check, SG_BROKEN, "kept checkpoint",
+                         "it has %lld events, this file only %lld: this is an older copy, or its end was cut off",
                          (long long)check->since.size, (long long)check->verdict->size);
 }
 
@@ -112,14 +115,17 @@ static void say_trust(const struct sg_check *check, struct sg_buffer *out)
 {
     const struct sg_verdict *v = check->verdict;
     char time[32];
-    sg_buffer_printf(out, v->is_trusted ? ", signed by the trusted key of %s" : ", signed by a key that this ledger itself names (%s)",
+    sg_buffer_printf(out,
+                     v->is_trusted ? ", signed by the trusted key of %s"
+                                   : ", signed by a key that this ledger itself names (%s)",
                      v->origin);
     if (v->witnessed_size > 0) {
         print_time(v->witness_time_s, time);
         sg_buffer_printf(out, ", witnessed up to event %lld at %s", (long long)v->witnessed_size, time);
     }
     if (v->witnessed_size < v->size)
-        sg_buffer_text(out, v->witnessed_size ? "; what came later has no witness" : "; no witness: an older copy cannot be ruled out");
+        sg_buffer_text(out, v->witnessed_size ? "; what came later has no witness"
+                                              : "; no witness: an older copy cannot be ruled out");
 }
 
 static void decide(struct sg_check *check)
@@ -131,14 +137,17 @@ static void decide(struct sg_check *check)
     bool lacks_witness = v->witnessed_size < v->size && !options->allow_unwitnessed;
     v->status = v->n_broken ? SG_BROKEN : v->n_open || lacks_trust || lacks_witness ? SG_INCOMPLETE : SG_OK;
     if (v->n_broken) {
-        sg_buffer_printf(&text, "BROKEN: %zu problem%s found; do not rely on this ledger", v->n_broken, v->n_broken == 1 ? "" : "s");
+        sg_buffer_printf(&text, "BROKEN: %zu problem%s found; do not rely on this ledger", v->n_broken,
+                         v->n_broken == 1 ? "" : "s");
     } else {
-        const char *word = v->status == SG_OK ? (v->witnessed_size == v->size && v->is_trusted ? "INTACT" : "INTACT AS FAR AS IT GOES")
-                                              : "INCOMPLETE";
-        sg_buffer_printf(&text, "%s: %lld events", word, (long long)v->size);
+        const char *word = v->status == SG_OK
+                               ? (v->witnessed_size == v->size && v->is_trusted ? "INTACT" : "INTACT AS FAR AS IT GOES")
+                               : "INCOMPLETE";
+        sg_buffer_printf(&text, "%s: %lld event%s", word, (long long)v->size, v->size == 1 ? "" : "s");
         say_trust(check, &text);
         if (v->n_open)
-            sg_buffer_printf(&text, "; %lld run%s began and never ended", (long long)v->n_open, v->n_open == 1 ? "" : "s");
+            sg_buffer_printf(&text, "; %lld run%s began and never ended", (long long)v->n_open,
+                             v->n_open == 1 ? "" : "s");
         if (v->quick)
             sg_buffer_text(&text, "; quick: signatures before the newest and derived tables were not checked");
     }
@@ -158,7 +167,8 @@ static void check_trust(struct sg_check *check)
 
 static enum sg_status open_expected(struct sg_check *check)
 {
-    if (sqlite3_open_v2(":memory:", &check->expected, SQLITE_OPEN_READWRITE | SQLITE_OPEN_MEMORY | SQLITE_OPEN_NOMUTEX, NULL) != SQLITE_OK)
+    if (sqlite3_open_v2(":memory:", &check->expected, SQLITE_OPEN_READWRITE | SQLITE_OPEN_MEMORY | SQLITE_OPEN_NOMUTEX,
+                        NULL) != SQLITE_OK)
         return sg_fail(SG_FAILED, "SQLite did not open a database in memory");
     SG_TRY(sg_schema_create(check->expected));
     SG_TRY(sg_db_run(check->expected, "BEGIN"));
@@ -191,8 +201,8 @@ static enum sg_status verify_db(sqlite3 *db, const struct sg_verify_options *opt
 }
 
 /* A file that cannot even be opened as a database is evidence that is broken, and that is a verdict. */
-static enum sg_status verdict_of(enum sg_status status, struct sg_snapshot *snapshot, const struct sg_verify_options *options,
-                                 struct sg_verdict *out)
+static enum sg_status verdict_of(enum sg_status status, struct sg_snapshot *snapshot,
+                                 const struct sg_verify_options *options, struct sg_verdict *out)
 {
     if (status == SG_OK) {
         status = verify_db(snapshot->db, options, out);
@@ -227,7 +237,8 @@ enum sg_status sg_verify_file(const char *path, const struct sg_verify_options *
     return verdict_of(sg_snapshot_open(path, &snapshot), &snapshot, options, out);
 }
 
-enum sg_status sg_verify_bytes(const uint8_t *bytes, size_t n, const struct sg_verify_options *options, struct sg_verdict *out)
+enum sg_status sg_verify_bytes(const uint8_t *bytes, size_t n, const struct sg_verify_options *options,
+                               struct sg_verdict *out)
 {
     struct sg_snapshot snapshot;
     SG_TRY(begin(options, out));
