@@ -29,7 +29,7 @@ static void set_u128(mpfr_t out, sg_u128 value)
 static const struct sg_noise_shape shapes[] = {
     {SG_NOISE_CELL_BITS, SG_NOISE_STD_BITS, SG_NOISE_OFFSET_BITS, SG_NOISE_WEIGHT_BITS}, {8, 4, 3, 100}, {4, 2, 0, 20}};
 
-/* |W_c - p_c 2^W| <= 1/2 + 2^-90 for all but the first, and at most half a unit for each of the others for the first.
+/* |W_c - p_c 2^W| <= 1/2 + 2^-50 for all but the first, and at most half a unit for each of the others for the first.
  */
 static void weights_are_the_nearest_integers(void **state)
 {
