@@ -194,6 +194,16 @@ static uint32_t column_of_zero(const struct sg_noise_table *table)
     return column;
 }
 
+/* The word with the smallest `accept` that it can do with, or the one below. */
+static uint64_t at_the_border(const struct sg_noise_table *table, uint64_t word)
+{
+    uint32_t entry = table->quick[word & 4095], kept = (uint32_t)(word >> 12) & 8191;
+    uint64_t cell = kept < entry >> 12 ? word & 4095 : entry & 4095, coarse = (word >> 44) & 4095;
+    uint64_t accept = ((coarse + 1) * (2 * cell + 1) + 32767) >> 15;
+    accept -= word >> 62 & 1;
+    return (word & ~((uint64_t)127 << 56 | (uint64_t)127 << 25)) | accept >> 7 << 56 | (accept & 127) << 25;
+}
+
 static void vector_code_gives_the_scalar_bits(void **state)
 {
     (void)state;
@@ -208,9 +218,9 @@ static void vector_code_gives_the_scalar_bits(void **state)
     uint64_t *word = sg_alloc(N, sizeof *word);
     assert_int_equal(sg_random_bytes(word, N * sizeof *word), SG_OK);
     const uint64_t zero = 0x1fff000 | column_of_zero(table), kept_bits = 0x1fff000;
-    for (int i = 0; i < N; i += 5) /* dense rare cases: ties, small accepts, zeros */
+    for (int i = 0; i < N; i += 5) /* dense rare cases: ties, `accept` around the border of its bound, zeros */
         word[i] = i % 3 == 0   ? (word[i] & ~kept_bits) | (table->quick[word[i] & 4095] & kept_bits)
-                  : i % 3 == 1 ? word[i] & ~((uint64_t)127 << 56 | (uint64_t)127 << 25)
+                  : i % 3 == 1 ? at_the_border(table, word[i])
                                : (word[i] & ~((uint64_t)0xffffff << 32 | 4095)) | zero;
     struct sg_noise_more a = {.block = block}, b = {.block = block};
     for (int start = 0; start < 9; start++) {
@@ -220,7 +230,7 @@ static void vector_code_gives_the_scalar_bits(void **state)
         assert_memory_equal(sum, scalar, N * sizeof *sum);
     }
     assert_memory_equal(&a.counts, &b.counts, sizeof a.counts);
-    assert_true(a.counts.slow > N && a.counts.ties > N / 2 && a.counts.rejected > N / 20 && a.counts.zeros > N / 5);
+    assert_true(a.counts.slow > N && a.counts.ties > N / 2 && a.counts.rejected > N / 50 && a.counts.zeros > N / 5);
     free(sum);
     free(scalar);
     free(word);
