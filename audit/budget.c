@@ -27,7 +27,8 @@ enum sg_status sg_filter_charge(const struct sg_filter *filter, const struct sg_
     struct sg_phase phase;
     struct sg_history history = sg_plan_history(plan, &phase);
     double scale = (1 + exp(filter->epsilon_limit)) / (1 + exp(plan->epsilon));
-    *out = (struct sg_charge){.epsilon = plan->epsilon, .delta = plan->delta, .relation = sg_relation_name(plan->relation)};
+    *out = (struct sg_charge){
+        .epsilon = plan->epsilon, .delta = plan->delta, .relation = sg_relation_name(plan->relation)};
     out->slack = (plan->delta_caps + plan->delta_noise) * fmax(scale, 1) * ROUND_UP;
     if (!(out->slack >= 0)) /* NaN: an epsilon beyond what exp can hold leaves no delta to convert with */
         out->slack = INFINITY;
@@ -106,7 +107,8 @@ enum sg_status sg_filter_refuse(const struct sg_filter *filter, const char *popu
     char fits[160];
     sg_filter_spent(filter, &epsilon, &delta);
     if (filter->n_runs && strcmp(filter->relation, sg_relation_name(plan->relation)) != 0)
-        return sg_fail(SG_REFUSED, "population %s: its runs are accounted under %s; a run under %s cannot be added to them",
+        return sg_fail(SG_REFUSED,
+                       "population %s: its runs are accounted under %s; a run under %s cannot be added to them",
                        population, filter->relation, sg_relation_name(plan->relation));
     double noise = fitting_noise(filter, plan);
     if (noise > 0)
@@ -114,24 +116,27 @@ enum sg_status sg_filter_refuse(const struct sg_filter *filter, const char *popu
                  plan->noise_multiplier);
     else
         snprintf(fits, sizeof fits, "no noise up to 1000 would make it fit");
-    return sg_fail(SG_REFUSED,
-                   "population %s: epsilon %.3f (delta %.3g) of %.3f (delta %.3g) is spent by %lld runs, and this run of epsilon "
-                   "%.3f (delta %.3g) does not fit beside them; %s",
-                   population, epsilon, delta, filter->epsilon_limit, filter->delta_limit, (long long)filter->n_runs,
-                   plan->epsilon, plan->delta, fits);
+    return sg_fail(
+        SG_REFUSED,
+        "population %s: epsilon %.3f (delta %.3g) of %.3f (delta %.3g) is spent by %lld runs, and this run of epsilon "
+        "%.3f (delta %.3g) does not fit beside them; %s",
+        population, epsilon, delta, filter->epsilon_limit, filter->delta_limit, (long long)filter->n_runs,
+        plan->epsilon, plan->delta, fits);
 }
 
 static enum sg_status read_runs(sqlite3 *db, const char *population, struct sg_filter *out)
 {
     sqlite3_stmt *rows = NULL;
-    SG_TRY(sg_db_prepare(db,
-                         "SELECT epsilon, delta, rho, delta_slack, relation, status FROM run WHERE population = ? AND is_private "
-                         "ORDER BY run_no",
-                         &rows));
+    SG_TRY(sg_db_prepare(
+        db,
+        "SELECT epsilon, delta, rho, delta_slack, relation, status FROM run WHERE population = ? AND is_private "
+        "ORDER BY run_no",
+        &rows));
     sg_db_bind(rows, "t", population);
     int code;
     while ((code = sqlite3_step(rows)) == SQLITE_ROW) {
-        const char *relation = (const char *)sqlite3_column_text(rows, 4), *status = (const char *)sqlite3_column_text(rows, 5);
+        const char *relation = (const char *)sqlite3_column_text(rows, 4),
+                   *status = (const char *)sqlite3_column_text(rows, 5);
         bool unknown = sqlite3_column_type(rows, 2) == SQLITE_NULL || sqlite3_column_type(rows, 3) == SQLITE_NULL;
         struct sg_charge charge = {
             .epsilon = sqlite3_column_double(rows, 0),
@@ -151,7 +156,8 @@ enum sg_status sg_filter_read(sqlite3 *db, const char *population, struct sg_fil
 {
     sqlite3_stmt *row = NULL;
     *out = (struct sg_filter){0};
-    SG_TRY(sg_db_prepare(db, "SELECT is_limited, epsilon_limit, delta_limit, filter_order FROM population WHERE name = ?", &row));
+    SG_TRY(sg_db_prepare(
+        db, "SELECT is_limited, epsilon_limit, delta_limit, filter_order FROM population WHERE name = ?", &row));
     sg_db_bind(row, "t", population);
     int code = sqlite3_step(row);
     if (code == SQLITE_ROW) {
@@ -162,7 +168,8 @@ enum sg_status sg_filter_read(sqlite3 *db, const char *population, struct sg_fil
     }
     sqlite3_finalize(row);
     if (code == SQLITE_DONE)
-        return sg_fail(SG_USAGE, "no population of that name is registered in this ledger: see sealgrad ledger show FILE");
+        return sg_fail(SG_USAGE, "no population of that name is registered in this ledger: sealgrad ledger query FILE "
+                                 "--view populations lists them");
     if (code != SQLITE_ROW)
         return sg_db_fail(db, "reading the budget");
     return read_runs(db, population, out);

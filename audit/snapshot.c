@@ -52,6 +52,15 @@ static int begin(sqlite3 *db)
     return code & 0xff;
 }
 
+/* Everything but the machine's own troubles is the file's fault. */
+static enum sg_status first_read_fault(sqlite3 *db, int code)
+{
+    if (code == SQLITE_BUSY || code == SQLITE_LOCKED || code == SQLITE_IOERR || code == SQLITE_NOMEM || code == SQLITE_FULL ||
+        code == SQLITE_PERM || code == SQLITE_CANTOPEN)
+        return sg_db_fail(db, "reading");
+    return sg_fail(SG_BROKEN, "SQLite cannot read it: %s", sqlite3_errmsg(db));
+}
+
 static enum sg_status open_at(const char *path, int flags, struct sg_snapshot *out)
 {
     if (sqlite3_open_v2(path, &out->db, flags | SQLITE_OPEN_NOMUTEX, NULL) != SQLITE_OK)
@@ -143,7 +152,7 @@ enum sg_status sg_snapshot_open(const char *path, struct sg_snapshot *out)
         code = status == SG_OK ? begin(out->db) : 0;
     }
     if (status == SG_OK && code != SQLITE_OK)
-        status = sg_db_fail(out->db, "reading");
+        status = first_read_fault(out->db, code);
     if (status != SG_OK)
         sg_snapshot_close(out);
     return status;
@@ -162,8 +171,9 @@ enum sg_status sg_snapshot_from_bytes(const uint8_t *bytes, size_t n, struct sg_
     if (status == SG_OK && sqlite3_deserialize(out->db, "main", copy, (sqlite3_int64)n, (sqlite3_int64)n,
                                                SQLITE_DESERIALIZE_FREEONCLOSE | SQLITE_DESERIALIZE_READONLY) != SQLITE_OK)
         status = sg_fail(SG_BROKEN, "the bytes are not an SQLite database");
-    if (status == SG_OK && begin(out->db) != SQLITE_OK)
-        status = sg_db_fail(out->db, "reading");
+    int code = status == SG_OK ? begin(out->db) : SQLITE_OK;
+    if (code != SQLITE_OK)
+        status = first_read_fault(out->db, code);
     if (status != SG_OK)
         sg_snapshot_close(out);
     return status;

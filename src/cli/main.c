@@ -3,6 +3,9 @@
 #include "options.h"
 
 static const struct sg_command commands[] = {
+    {"keygen", sg_cmd_keygen, "make a signing key pair"},
+    {"ledger", sg_cmd_ledger, "make, verify and query the record"},
+    {"budget", sg_cmd_budget, "privacy spent on a population, and what is left"},
     {"train", NULL, "train a model from a configuration"},
     {"score", NULL, "score a file with a trained model"},
     {"evaluate", NULL, "metrics of a trained model on a labelled file"},

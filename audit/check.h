@@ -1,0 +1,57 @@
+/* Inside the verifier: what its parts share. */
+#ifndef SG_AUDIT_CHECK_H
+#define SG_AUDIT_CHECK_H
+
+#include <sqlite3.h>
+
+#include "audit/leaf.h"
+#include "audit/note.h"
+#include "audit/verify.h"
+#include "base/merkle.h"
+#include "budget.h"
+#include "derive.h"
+
+enum { SG_CHECK_KEYS_MAX = 64 };
+
+struct sg_check_key {
+    struct sg_vkey key; /* under the ledger's origin */
+    char label[33];
+    bool is_root, has_ended;
+};
+
+struct sg_check_population {
+    char name[128];
+    struct sg_filter filter;
+};
+
+struct sg_check {
+    const struct sg_verify_options *options;
+    struct sg_verdict *verdict;
+    struct sg_plan_memo *memo;
+    sqlite3 *db;       /* the file */
+    sqlite3 *expected; /* ours: every table as it follows from the leaves */
+    struct sg_derive *derive;
+    bool derive_stopped; /* an event could not be derived: the tables after it cannot be compared */
+    struct sg_merkle tree;
+    uint8_t previous[SG_DIGEST_BYTES];
+    struct sg_check_key keys[SG_CHECK_KEYS_MAX];
+    size_t n_keys;
+    struct sg_check_population *populations;
+    size_t n_populations;
+    struct sg_checkpoint since;
+};
+
+void sg_check_problem(struct sg_check *check, enum sg_status status, const char *place, const char *format, ...) SG_PRINTF(4, 5);
+/* The last error text as a problem of `place`. */
+void sg_check_error(struct sg_check *check, const char *place);
+
+/* Events in order, after their bytes were checked: keys, plans, budgets. */
+void sg_check_semantics(struct sg_check *check, const struct sg_event *event, const struct sg_check_key *signer);
+/* Every leaf with its node rows and its checkpoint. */
+void sg_check_leaves(struct sg_check *check);
+void sg_check_cosignatures(struct sg_check *check);
+void sg_check_derived_tables(struct sg_check *check);
+/* Runs that began and did not end. */
+void sg_check_open_runs(struct sg_check *check);
+
+#endif

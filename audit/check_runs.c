@@ -1,0 +1,218 @@
+/* What the events mean: which keys are in force, whether each plan's epsilon follows from the plan, whether each run fitted
+ * its population's budget when it began. */
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "check.h"
+#include "schema.h"
+
+/* ---- Plans that were recomputed before. */
+enum { MEMO_SLOTS = 512 };
+struct memo_entry {
+    bool is_used;
+    uint8_t key[SG_DIGEST_BYTES];
+    bool is_good;
+    char text[256];
+    struct sg_charge charge;
+};
+struct sg_plan_memo {
+    struct memo_entry entry[MEMO_SLOTS];
+};
+
+struct sg_plan_memo *sg_plan_memo_new(void) { return sg_alloc(1, sizeof(struct sg_plan_memo)); }
+
+void sg_plan_memo_free(struct sg_plan_memo **memo)
+{
+    free(*memo);
+    *memo = NULL;
+}
+
+/* Digest of the plan as recorded and of the filter's constants, on which the charge depends. */
+static void memo_key(json_t *plan, const struct sg_filter *filter, uint8_t out[SG_DIGEST_BYTES])
+{
+    struct sg_buffer text = {0};
+    sg_json_dump(plan, &text);
+    if (filter)
+        sg_buffer_printf(&text, "|%.17g|%.17g|%.17g", filter->order, filter->epsilon_limit, filter->delta_limit);
+    sg_sha256(text.data, text.len, out);
+    sg_buffer_free(&text);
+}
+
+static void recompute(const struct sg_plan *plan, const struct sg_filter *filter, struct memo_entry *out)
+{
+    enum sg_status status = sg_plan_check(plan);
+    if (status == SG_OK && filter)
+        status = sg_filter_charge(filter, plan, &out->charge);
+    out->is_good = status == SG_OK;
+    snprintf(out->text, sizeof out->text, "%.255s", status == SG_OK ? "" : sg_error_text());
+}
+
+static const struct memo_entry *plan_entry(struct sg_check *check, json_t *object, const struct sg_plan *plan,
+                                           const struct sg_filter *filter)
+{
+    uint8_t key[SG_DIGEST_BYTES];
+    memo_key(object, filter, key);
+    struct memo_entry *entry = &check->memo->entry[(key[0] | key[1] << 8) % MEMO_SLOTS];
+    if (entry->is_used && memcmp(entry->key, key, sizeof key) == 0)
+        return entry;
+    *entry = (struct memo_entry){.is_used = true};
+    memcpy(entry->key, key, sizeof key);
+    recompute(plan, filter, entry);
+    check->verdict->n_plans_recomputed++;
+    return entry;
+}
+
+/* ---- Keys. */
+static void semantics_key(struct sg_check *check, const struct sg_event *event, const struct sg_check_key *signer, const char *place)
+{
+    const char *text = json_string_value(json_object_get(event->facts, "key"));
+    const char *label = json_string_value(json_object_get(event->facts, "key_id"));
+    if (!signer || !signer->is_root)
+        sg_check_problem(check, SG_BROKEN, place, "a change of keys that the root key did not sign");
+    if (strcmp(event->type, "key.revoke") == 0) {
+        for (size_t i = 0; label && i < check->n_keys; i++)
+            if (strcmp(check->keys[i].label, label) == 0)
+                check->keys[i].has_ended = true;
+        return;
+    }
+    struct sg_check_key *key = &check->keys[check->n_keys];
+    if (check->n_keys == SG_CHECK_KEYS_MAX) {
+        sg_check_problem(check, SG_BROKEN, place, "more than %d keys", SG_CHECK_KEYS_MAX);
+        return;
+    }
+    *key = (struct sg_check_key){0};
+    if (!text || sg_vkey_parse(text, strlen(text), SG_BROKEN, &key->key) != SG_OK || key->key.type != SG_KEY_ED25519 ||
+        strcmp(key->key.name, check->verdict->origin) != 0) {
+        sg_check_problem(check, SG_BROKEN, place, "its key is not an Ed25519 key under the ledger's origin");
+        return;
+    }
+    sg_key_label(key->key.public_key, key->label);
+    check->n_keys++;
+}
+
+/* ---- Populations and runs. */
+static struct sg_check_population *find_population(struct sg_check *check, const char *name)
+{
+    for (size_t i = 0; name && i < check->n_populations; i++)
+        if (strcmp(check->populations[i].name, name) == 0)
+            return &check->populations[i];
+    return NULL;
+}
+
+static void semantics_dataset(struct sg_check *check, const struct sg_event *event)
+{
+    const char *name = json_string_value(json_object_get(event->facts, "population"));
+    json_t *limit = json_object_get(event->facts, "epsilon_limit");
+    check->verdict->n_datasets++;
+    if (!name || strlen(name) >= sizeof check->populations->name || find_population(check, name))
+        return; /* that it repeats the limits is checked where the tables are derived */
+    check->populations = sg_realloc(check->populations, check->n_populations + 1, sizeof *check->populations);
+    struct sg_check_population *p = &check->populations[check->n_populations++];
+    *p = (struct sg_check_population){.filter = {
+        .is_limited = json_is_number(limit),
+        .epsilon_limit = json_number_value(limit),
+        .delta_limit = json_number_value(json_object_get(event->facts, "delta_limit")),
+        .order = json_number_value(json_object_get(event->facts, "filter_order")),
+    }};
+    strcpy(p->name, name);
+}
+
+static bool not_below(double recorded, double recomputed)
+{
+    return recorded >= recomputed - 1e-9 * fabs(recomputed) || recorded == recomputed;
+}
+
+static double number_of(const json_t *object, const char *key)
+{
+    const json_t *value = json_object_get(object, key);
+    return json_is_number(value) ? json_number_value(value) : NAN;
+}
+
+/* The reservation as recorded against the one that follows from the plan and from the runs before it. */
+static void check_reservation(struct sg_check *check, const json_t *budget, struct sg_filter *filter, const struct sg_charge *charge,
+                              const char *place)
+{
+    double epsilon, delta;
+    struct sg_charge recorded = *charge;
+    recorded.rho = number_of(budget, "rho");
+    recorded.slack = number_of(budget, "delta_slack");
+    if (!not_below(recorded.rho, charge->rho) || !not_below(recorded.slack, charge->slack)) {
+        sg_check_problem(check, SG_BROKEN, place, "its reservation is smaller than what its plan costs");
+        recorded = *charge;
+    }
+    if (number_of(budget, "filter_order") != filter->order || number_of(budget, "epsilon_limit") != filter->epsilon_limit ||
+        number_of(budget, "delta_limit") != filter->delta_limit || number_of(budget, "runs_before") != (double)filter->n_runs)
+        sg_check_problem(check, SG_BROKEN, place, "its reservation names other limits or other runs before it than the ledger has");
+    if (!sg_filter_admits(filter, &recorded))
+        sg_check_problem(check, SG_BROKEN, place, "it was started although its population's limit does not admit it");
+    sg_filter_add(filter, &recorded);
+    sg_filter_spent(filter, &epsilon, &delta);
+    if (!not_below(number_of(budget, "epsilon_after"), epsilon))
+        sg_check_problem(check, SG_BROKEN, place, "the spend it records lies below the one that follows from the runs so far");
+}
+
+static bool dataset_allows(struct sg_check *check, const char *dataset, const struct sg_plan *plan, bool *is_public)
+{
+    sqlite3_stmt *row = NULL;
+    bool allows = true;
+    *is_public = false;
+    if (sg_db_prepare(check->expected, "SELECT is_public, population_size FROM dataset WHERE name = ?", &row) != SG_OK)
+        return false;
+    sg_db_bind(row, "t", dataset);
+    if (sqlite3_step(row) == SQLITE_ROW) {
+        *is_public = sqlite3_column_int(row, 0);
+        allows = !plan->is_private || plan->population_size >= sqlite3_column_int64(row, 1);
+    }
+    sqlite3_finalize(row);
+    return allows;
+}
+
+static void semantics_run(struct sg_check *check, const struct sg_event *event, const char *place)
+{
+    json_t *object = json_object_get(event->facts, "plan");
+    const char *dataset = json_string_value(json_object_get(event->facts, "dataset"));
+    struct sg_check_population *population =
+        find_population(check, json_string_value(json_object_get(event->facts, "population")));
+    struct sg_plan plan;
+    bool is_public;
+    check->verdict->n_runs++;
+    if (sg_plan_from_json(object, SG_BROKEN, &plan) != SG_OK || plan.n_panels < 1 || !dataset || !population)
+        return; /* said where the tables are derived */
+    if (!dataset_allows(check, dataset, &plan, &is_public))
+        sg_check_problem(check, SG_BROKEN, place, "its plan assumes fewer people than its dataset may hold");
+    if (!plan.is_private && !is_public)
+        sg_check_problem(check, SG_BROKEN, place, "a run without privacy on people whose privacy is limited");
+    bool is_charged = plan.is_private && population->filter.is_limited;
+    const struct memo_entry *entry = plan_entry(check, object, &plan, is_charged ? &population->filter : NULL);
+    if (!entry->is_good)
+        sg_check_problem(check, SG_BROKEN, place, "%s", entry->text);
+    else if (is_charged)
+        check_reservation(check, json_object_get(event->facts, "budget"), &population->filter, &entry->charge, place);
+}
+
+void sg_check_semantics(struct sg_check *check, const struct sg_event *event, const struct sg_check_key *signer)
+{
+    char place[64];
+    snprintf(place, sizeof place, "leaf %llu", (unsigned long long)check->tree.size);
+    if (strncmp(event->type, "key.", 4) == 0)
+        semantics_key(check, event, signer, place);
+    else if (strcmp(event->type, "dataset.register") == 0)
+        semantics_dataset(check, event);
+    else if (strcmp(event->type, "run.start") == 0)
+        semantics_run(check, event, place);
+}
+
+void sg_check_open_runs(struct sg_check *check)
+{
+    sqlite3_stmt *rows = NULL;
+    if (sg_db_prepare(check->expected, "SELECT run_id, actor, host FROM run WHERE status = 'running' ORDER BY run_no", &rows) != SG_OK)
+        return sg_check_error(check, "table run");
+    while (sqlite3_step(rows) == SQLITE_ROW) {
+        check->verdict->n_open++;
+        sg_check_problem(check, SG_INCOMPLETE, (const char *)sqlite3_column_text(rows, 0),
+                         "this run began and never ended (by %.40s on %.40s); its spend stays reserved",
+                         (const char *)sqlite3_column_text(rows, 1), (const char *)sqlite3_column_text(rows, 2));
+    }
+    sqlite3_finalize(rows);
+}

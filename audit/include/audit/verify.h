@@ -1,0 +1,50 @@
+/* The verifier. It treats the file as written by an enemy: nothing in it is executed, nothing of it is trusted, and every
+ * fault found is listed, not only the first. docs/ledger.md says what is checked and what each finding means. */
+#ifndef SG_AUDIT_VERIFY_H
+#define SG_AUDIT_VERIFY_H
+
+#include "audit/trust.h"
+
+enum { SG_PROBLEMS_MAX = 200 }; /* listed; the rest is counted */
+
+struct sg_problem {
+    enum sg_status status; /* SG_BROKEN or SG_INCOMPLETE */
+    char place[64];        /* "leaf 7", "checkpoint 8", "table run", "run-000003-9f12ab01" */
+    char text[256];
+};
+
+/* Remembers which plans were recomputed; may outlive one call of verify. */
+struct sg_plan_memo;
+struct sg_plan_memo *sg_plan_memo_new(void);
+void sg_plan_memo_free(struct sg_plan_memo **memo);
+
+struct sg_verify_options {
+    const struct sg_trust *trust;  /* NULL: none */
+    const char *since;             /* a checkpoint note that the verifier kept; NULL: none */
+    bool allow_unwitnessed, allow_self_trust;
+    bool quick;                    /* leaves out the signatures of all but the newest checkpoint, and the derived tables */
+    struct sg_plan_memo *memo;     /* NULL: a new one for this call */
+};
+
+struct sg_verdict {
+    enum sg_status status; /* SG_OK, SG_BROKEN, SG_INCOMPLETE */
+    char sentence[512];    /* the verdict in words */
+    char origin[SG_NAME_MAX], key[192];
+    int64_t size, first_ms, last_ms;
+    uint8_t root[SG_DIGEST_BYTES];
+    bool is_trusted, quick;
+    int64_t witnessed_size, witness_time_s; /* the largest size whose checkpoint meets the quorum; 0: none */
+    int64_t n_runs, n_open, n_datasets, n_plans_recomputed;
+    size_t n_problems, n_broken; /* found */
+    size_t n_listed;
+    struct sg_problem problems[SG_PROBLEMS_MAX];
+};
+
+/* SG_OK whenever there is a verdict, good or bad: look at verdict->status. SG_USAGE or SG_FAILED when the file could not be
+ * read at all. */
+SG_MUST_USE enum sg_status sg_verify_file(const char *path, const struct sg_verify_options *options, struct sg_verdict *out);
+/* The same over a whole database file in memory, which is copied. */
+SG_MUST_USE enum sg_status sg_verify_bytes(const uint8_t *bytes, size_t n, const struct sg_verify_options *options,
+                                           struct sg_verdict *out);
+
+#endif

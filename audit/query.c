@@ -1,0 +1,380 @@
+#include "audit/query.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "audit/leaf.h"
+#include "base/number.h"
+#include "budget.h"
+#include "schema.h"
+#include "store.h"
+
+void sg_query_time(int64_t time_ms, char out[40])
+{
+    time_t seconds = (time_t)(time_ms / 1000);
+    struct tm utc = {0};
+    gmtime_r(&seconds, &utc);
+    size_t n = strftime(out, 32, "%Y-%m-%dT%H:%M:%S", &utc);
+    snprintf(out + n, 40 - n, ".%03dZ", (int)(time_ms % 1000));
+}
+
+/* ---- Rows of any statement. A column named *_ms is printed as a time, is_* as true or false, a blob as hexadecimal.
+ */
+static json_t *blob_value(sqlite3_stmt *row, int column)
+{
+    int n = sqlite3_column_bytes(row, column);
+    char *hex = sg_alloc(2 * (size_t)n + 1, 1);
+    sg_hex_encode(sqlite3_column_blob(row, column), (size_t)n, hex);
+    json_t *value = json_string(hex);
+    free(hex);
+    return value;
+}
+
+static bool ends_with(const char *name, const char *end)
+{
+    size_t n = strlen(name), k = strlen(end);
+    return n > k && strcmp(name + n - k, end) == 0;
+}
+
+static json_t *cell_value(sqlite3_stmt *row, int column, const char *name)
+{
+    char time[40];
+    json_t *text;
+    switch (sqlite3_column_type(row, column)) {
+    case SQLITE_INTEGER:
+        if (strncmp(name, "is_", 3) == 0)
+            return json_boolean(sqlite3_column_int(row, column));
+        if (!ends_with(name, "_ms"))
+            return json_integer(sqlite3_column_int64(row, column));
+        sg_query_time(sqlite3_column_int64(row, column), time);
+        return json_string(time);
+    case SQLITE_FLOAT:
+        return sg_json_real(sqlite3_column_double(row, column));
+    case SQLITE_BLOB:
+        return blob_value(row, column);
+    case SQLITE_TEXT:
+        text = json_stringn((const char *)sqlite3_column_text(row, column), (size_t)sqlite3_column_bytes(row, column));
+        return text ? text : json_string("(not text)");
+    default:
+        return json_null();
+    }
+}
+
+/* "started_ms" becomes "started": it is a time in words now. */
+static json_t *row_object(sqlite3_stmt *row)
+{
+    json_t *object = json_object();
+    for (int column = 0; column < sqlite3_column_count(row); column++) {
+        char key[64];
+        const char *name = sqlite3_column_name(row, column);
+        snprintf(key, sizeof key, "%s", name);
+        if (ends_with(name, "_ms"))
+            key[strlen(key) - 3] = 0;
+        json_object_set_new(object, strncmp(key, "is_", 3) == 0 ? key + 3 : key, cell_value(row, column, name));
+    }
+    return object;
+}
+
+static enum sg_status all_rows(sqlite3 *db, sqlite3_stmt *statement, json_t **rows)
+{
+    int code;
+    *rows = json_array();
+    while ((code = sqlite3_step(statement)) == SQLITE_ROW)
+        json_array_append_new(*rows, row_object(statement));
+    if (code == SQLITE_DONE)
+        return SG_OK;
+    json_decref(*rows);
+    *rows = NULL;
+    return sg_db_fail(db, "reading");
+}
+
+static enum sg_status rows_of(struct sg_ledger *ledger, const char *sql, const char *subject, json_t **rows)
+{
+    sqlite3_stmt *statement = NULL;
+    *rows = NULL;
+    SG_TRY(sg_db_prepare(ledger->db, sql, &statement));
+    if (sqlite3_bind_parameter_count(statement) > 0)
+        sg_db_bind(statement, "t", subject);
+    enum sg_status status = all_rows(ledger->db, statement, rows);
+    sqlite3_finalize(statement);
+    return status;
+}
+
+/* ---- Runs. */
+#define RUN_COLUMNS                                                                                                    \
+    "r.run_no, r.run_id, r.status, r.reason, r.dataset, r.population, r.is_private, r.epsilon, r.delta, r.steps, "     \
+    "r.steps_done, "                                                                                                   \
+    "r.actor, r.host, r.started_ms, r.ended_ms, (SELECT a.sha256 FROM artifact a WHERE a.run_no = r.run_no ORDER BY "  \
+    "a.ordinal "                                                                                                       \
+    "LIMIT 1) AS model, r.start_leaf, r.end_leaf"
+
+enum sg_status sg_query_runs(struct sg_ledger *ledger, const struct sg_run_filter *filter, json_t **rows)
+{
+    sqlite3_stmt *statement = NULL;
+    *rows = NULL;
+    SG_TRY(sg_db_prepare(
+        ledger->db,
+        "SELECT " RUN_COLUMNS
+        " FROM run r WHERE (?1 IS NULL OR r.dataset = ?1) AND (?2 IS NULL OR EXISTS(SELECT 1 FROM "
+        "artifact m WHERE m.run_no = r.run_no AND m.sha256 = ?2)) AND (?3 IS NULL OR r.status = ?3) AND "
+        "(?4 IS NULL OR r.actor = ?4) AND (?5 IS NULL OR r.population = ?5) AND (?6 = 0 OR r.started_ms >= ?6) AND "
+        "(?7 = 0 OR r.started_ms < ?7) AND (?8 = 0 OR NOT r.is_private OR r.secret_supplied OR r.status <> 'complete') "
+        "ORDER BY r.run_no LIMIT ?9",
+        &statement));
+    sg_db_bind(statement, "tttttiiii", filter->dataset, filter->model, filter->status, filter->actor,
+               filter->population, filter->since_ms, filter->until_ms, (int64_t)filter->violates,
+               filter->limit > 0 ? filter->limit : (int64_t)-1);
+    enum sg_status status = all_rows(ledger->db, statement, rows);
+    sqlite3_finalize(statement);
+    return status;
+}
+
+/* ---- Views: the questions an officer asks, one statement each. ?1 is the subject. */
+const struct sg_view sg_views[] = {
+    {"events", "what happened, in order", "[TYPE]",
+     "SELECT seq AS leaf, ts_ms, type, event_id, length(body) AS bytes FROM leaf WHERE ?1 IS NULL OR type = ?1 ORDER "
+     "BY seq"},
+    {"runs", "who trained which model when", NULL, "SELECT " RUN_COLUMNS " FROM run r ORDER BY r.run_no"},
+    {"open", "which runs began and never ended", NULL,
+     "SELECT run_no, run_id, actor, host, started_ms, dataset, population, epsilon, start_leaf AS leaf FROM run WHERE "
+     "status = "
+     "'running' ORDER BY run_no"},
+    {"trace", "which run made this model file, and from what", "SHA256 of the model",
+     "SELECT r.run_id, r.status, a.name AS file, a.sha256, r.dataset, d.commitment, r.base_model, r.code_digest, "
+     "r.is_private, r.epsilon, "
+     "r.delta, r.actor, r.ended_ms, a.leaf FROM artifact a JOIN run r ON r.run_no = a.run_no JOIN dataset d ON d.name "
+     "= r.dataset "
+     "WHERE a.sha256 = ?1 ORDER BY r.run_no"},
+    {"lineage", "which models were made from this dataset", "DATASET",
+     "SELECT r.run_id, r.status, a.sha256 AS model, d.row_bucket AS rows, d.population, r.is_private, r.epsilon, "
+     "r.started_ms, "
+     "r.start_leaf AS leaf FROM run r JOIN dataset d ON d.name = r.dataset LEFT JOIN artifact a ON a.run_no = r.run_no "
+     "WHERE "
+     "r.dataset = ?1 ORDER BY r.run_no, a.ordinal"},
+    {"violations", "which runs had no privacy, or a secret that somebody supplied", NULL,
+     "SELECT run_id, status, dataset, is_private, secret_supplied <> 0 AS is_secret_supplied, epsilon, delta, actor, "
+     "start_leaf AS leaf "
+     "FROM run WHERE NOT is_private OR secret_supplied ORDER BY run_no"},
+    {"trials", "how many runs stand behind the models of this population, failed ones included", "[POPULATION]",
+     "SELECT population, dataset, count(*) AS trials, sum(status = 'complete') AS complete, sum(status IN ('failed', "
+     "'aborted')) AS "
+     "failed, sum(status = 'running') AS open, sum(is_private) AS charged, min(start_leaf) AS first_leaf, "
+     "max(start_leaf) AS last_leaf "
+     "FROM run WHERE ?1 IS NULL OR population = ?1 GROUP BY population, dataset ORDER BY population, dataset"},
+    {"populations", "whose privacy is limited, and to what", NULL,
+     "SELECT p.name, p.unit, p.is_limited, p.epsilon_limit, p.delta_limit, p.filter_order, (SELECT count(*) FROM run r "
+     "WHERE "
+     "r.population = p.name) AS runs, p.leaf FROM population p ORDER BY p.name"},
+    {"datasets", "which data is registered", NULL,
+     "SELECT name, population, unit, population_size, is_public, row_bucket, commitment, schema_digest, leaf FROM "
+     "dataset ORDER BY leaf"},
+    {"metrics", "what was measured, by split and release", "[RUN]",
+     "SELECT r.run_id, m.name, m.value, m.split, m.released, m.leaf FROM metric m JOIN run r ON r.run_no = m.run_no "
+     "WHERE ?1 IS NULL OR "
+     "r.run_id = ?1 OR r.run_no = ?1 ORDER BY m.run_no, m.ordinal"},
+    {"params", "with which settings", "[RUN]",
+     "SELECT r.run_id, p.name, p.value, p.leaf FROM param p JOIN run r ON r.run_no = p.run_no WHERE ?1 IS NULL OR "
+     "r.run_id = ?1 OR "
+     "r.run_no = ?1 ORDER BY p.run_no, p.name"},
+    {"compare", "in which settings do these two runs differ", "RUN,RUN",
+     "WITH pair AS (SELECT substr(?1, 1, instr(?1, ',') - 1) AS x, substr(?1, instr(?1, ',') + 1) AS y), "
+     "a AS (SELECT p.* FROM param p JOIN run r ON r.run_no = p.run_no, pair WHERE r.run_id = pair.x OR r.run_no = "
+     "pair.x), "
+     "b AS (SELECT p.* FROM param p JOIN run r ON r.run_no = p.run_no, pair WHERE r.run_id = pair.y OR r.run_no = "
+     "pair.y) "
+     "SELECT n.name, a.value AS first, b.value AS second, a.leaf AS first_leaf, b.leaf AS second_leaf FROM (SELECT "
+     "name FROM a UNION "
+     "SELECT name FROM b) n LEFT JOIN a ON a.name = n.name LEFT JOIN b ON b.name = n.name WHERE a.value IS NOT b.value "
+     "ORDER BY n.name"},
+    {"keys", "which keys may write, since when", NULL,
+     "SELECT k.key_id, k.role, k.vkey, a.ts_ms AS from_ms, e.ts_ms AS until_ms, k.compromised_since_ms, k.added_leaf "
+     "AS leaf, "
+     "k.ended_leaf FROM signing_key k JOIN leaf a ON a.seq = k.added_leaf LEFT JOIN leaf e ON e.seq = k.ended_leaf "
+     "ORDER BY k.added_leaf"},
+    {"witnesses", "who has seen the ledger at which size", NULL,
+     "SELECT size, witness, line FROM cosignature ORDER BY size, witness"},
+    {"gaps", "between which events did more than a day pass", "[HOURS]",
+     "SELECT seq AS leaf, type, ts_ms, previous_ms, (ts_ms - previous_ms) / 3600000 AS hours FROM (SELECT seq, type, "
+     "ts_ms, lag(ts_ms) "
+     "OVER (ORDER BY seq) AS previous_ms FROM leaf) WHERE ts_ms - previous_ms >= coalesce(?1, 24) * 3600000 ORDER BY "
+     "seq"},
+};
+const size_t sg_n_views = sizeof sg_views / sizeof *sg_views;
+
+enum sg_status sg_query_view(struct sg_ledger *ledger, const char *view, const char *subject, json_t **rows)
+{
+    struct sg_buffer names = {0};
+    *rows = NULL;
+    for (size_t i = 0; i < sg_n_views; i++) {
+        const struct sg_view *v = &sg_views[i];
+        sg_buffer_printf(&names, "%s%s", i ? ", " : "", v->name);
+        if (strcmp(v->name, view) != 0)
+            continue;
+        sg_buffer_free(&names);
+        if (v->subject && v->subject[0] != '[' && !subject)
+            return sg_fail(SG_USAGE, "ledger query --view %s: name the subject: %s", view, v->subject);
+        if (!v->subject && subject)
+            return sg_fail(SG_USAGE, "ledger query --view %s takes no subject", view);
+        return rows_of(ledger, v->sql, subject, rows);
+    }
+    enum sg_status status = sg_fail(SG_USAGE, "ledger query: there is no view of that name; there are %s", names.data);
+    sg_buffer_free(&names);
+    return status;
+}
+
+/* ---- One run. */
+enum sg_status sg_query_leaf(struct sg_ledger *ledger, int64_t seq, json_t **statement)
+{
+    sqlite3_stmt *row = NULL;
+    struct sg_envelope envelope;
+    *statement = NULL;
+    SG_TRY(sg_db_prepare(ledger->db, "SELECT body FROM leaf WHERE seq = ?", &row));
+    sg_db_bind(row, "i", seq);
+    enum sg_status status =
+        sqlite3_step(row) == SQLITE_ROW
+            ? sg_envelope_parse(sqlite3_column_blob(row, 0), (size_t)sqlite3_column_bytes(row, 0), &envelope)
+            : sg_fail(SG_USAGE, "the ledger has no leaf %lld", (long long)seq);
+    sqlite3_finalize(row);
+    SG_TRY(status);
+    status = sg_json_parse(envelope.payload.data, envelope.payload.len, "statement", SG_BROKEN, statement);
+    sg_envelope_free(&envelope);
+    return status;
+}
+
+static enum sg_status set_rows(struct sg_ledger *ledger, json_t *object, const char *key, const char *sql,
+                               const char *run)
+{
+    json_t *rows;
+    SG_TRY(rows_of(ledger, sql, run, &rows));
+    json_object_set_new(object, key, rows);
+    return SG_OK;
+}
+
+static enum sg_status set_leaf(struct sg_ledger *ledger, json_t *object, const char *key, const json_t *seq)
+{
+    json_t *statement = NULL;
+    if (json_is_integer(seq))
+        SG_TRY(sg_query_leaf(ledger, json_integer_value(seq), &statement));
+    json_object_set_new(object, key, statement ? statement : json_null());
+    return SG_OK;
+}
+
+static enum sg_status fill_show(struct sg_ledger *ledger, json_t *object, const char *run)
+{
+    json_t *row = json_object_get(object, "run");
+    SG_TRY(set_rows(ledger, object, "metrics",
+                    "SELECT name, value, split, released, leaf FROM metric m WHERE run_no = (SELECT run_no FROM "
+                    "run WHERE run_id = ?1 OR run_no = ?1) ORDER BY ordinal",
+                    run));
+    SG_TRY(set_rows(ledger, object, "artifacts",
+                    "SELECT name, sha256, bytes, leaf FROM artifact WHERE run_no = (SELECT run_no FROM run "
+                    "WHERE run_id = ?1 OR run_no = ?1) ORDER BY ordinal",
+                    run));
+    SG_TRY(set_rows(ledger, object, "params",
+                    "SELECT name, value, leaf FROM param WHERE run_no = (SELECT run_no FROM run WHERE run_id = "
+                    "?1 OR run_no = ?1) ORDER BY name",
+                    run));
+    SG_TRY(set_leaf(ledger, object, "start", json_object_get(row, "start_leaf")));
+    return set_leaf(ledger, object, "end", json_object_get(row, "end_leaf"));
+}
+
+enum sg_status sg_query_show(struct sg_ledger *ledger, const char *run, json_t **object)
+{
+    json_t *rows;
+    *object = NULL;
+    SG_TRY(rows_of(ledger, "SELECT " RUN_COLUMNS " FROM run r WHERE r.run_id = ?1 OR r.run_no = ?1", run, &rows));
+    if (json_array_size(rows) != 1) {
+        json_decref(rows);
+        return sg_fail(SG_USAGE,
+                       "the ledger has no run \"%.60s\": give its id or its number (sealgrad ledger runs FILE)", run);
+    }
+    *object = json_object();
+    json_object_set(*object, "run", json_array_get(rows, 0));
+    json_decref(rows);
+    enum sg_status status = fill_show(ledger, *object, run);
+    if (status != SG_OK) {
+        json_decref(*object);
+        *object = NULL;
+    }
+    return status;
+}
+
+/* ---- Budget. */
+static enum sg_status last_charge(struct sg_ledger *ledger, const char *population, struct sg_charge *out, bool *found)
+{
+    sqlite3_stmt *row = NULL;
+    SG_TRY(sg_db_prepare(
+        ledger->db,
+        "SELECT epsilon, delta, rho, delta_slack FROM run WHERE population = ? AND is_private AND rho IS NOT "
+        "NULL ORDER BY run_no DESC LIMIT 1",
+        &row));
+    sg_db_bind(row, "t", population);
+    *found = sqlite3_step(row) == SQLITE_ROW;
+    if (*found)
+        *out = (struct sg_charge){sqlite3_column_double(row, 0), sqlite3_column_double(row, 1),
+                                  sqlite3_column_double(row, 2), sqlite3_column_double(row, 3), NULL};
+    sqlite3_finalize(row);
+    return SG_OK;
+}
+
+static enum sg_status set_more_runs(struct sg_ledger *ledger, const char *population, const struct sg_filter *filter,
+                                    json_t *object)
+{
+    struct sg_filter after = *filter;
+    struct sg_charge charge;
+    bool found = false;
+    int64_t n = 0;
+    if (filter->is_limited)
+        SG_TRY(last_charge(ledger, population, &charge, &found));
+    if (!found) {
+        json_object_set_new(object, "more_runs_like_last", json_null());
+        return SG_OK;
+    }
+    charge.relation = filter->relation;
+    while (n < 1000000 && sg_filter_admits(&after, &charge)) {
+        sg_filter_add(&after, &charge);
+        n++;
+    }
+    json_object_set_new(object, "more_runs_like_last", json_integer(n));
+    return SG_OK;
+}
+
+static json_t *limited_real(const struct sg_filter *filter, double value)
+{
+    return filter->is_limited ? sg_json_real(value) : json_null();
+}
+
+enum sg_status sg_query_budget(struct sg_ledger *ledger, const char *population, json_t **object)
+{
+    struct sg_filter filter;
+    double epsilon = NAN, delta = NAN;
+    *object = NULL;
+    SG_TRY(sg_filter_read(ledger->db, population, &filter));
+    if (filter.is_limited)
+        sg_filter_spent(&filter, &epsilon, &delta);
+    json_t *o = json_object();
+    json_object_set_new(o, "population", json_string(population));
+    json_object_set_new(o, "limited", json_boolean(filter.is_limited));
+    json_object_set_new(o, "epsilon_limit", limited_real(&filter, filter.epsilon_limit));
+    json_object_set_new(o, "delta_limit", limited_real(&filter, filter.delta_limit));
+    json_object_set_new(o, "epsilon_spent", limited_real(&filter, epsilon));
+    json_object_set_new(o, "delta_spent", limited_real(&filter, delta));
+    json_object_set_new(o, "epsilon_left", limited_real(&filter, fmax(filter.epsilon_limit - epsilon, 0)));
+    json_object_set_new(o, "filter_order", limited_real(&filter, filter.order));
+    json_object_set_new(o, "runs", json_integer(filter.n_runs));
+    json_object_set_new(o, "open_runs", json_integer(filter.n_open));
+    enum sg_status status = set_more_runs(ledger, population, &filter, o);
+    if (status == SG_OK)
+        status =
+            set_rows(ledger, o, "by",
+                     "SELECT run_no, run_id, status, actor, dataset, epsilon, delta, rho, started_ms, start_leaf AS "
+                     "leaf FROM run WHERE population = ?1 AND is_private ORDER BY run_no",
+                     population);
+    if (status == SG_OK)
+        *object = o;
+    else
+        json_decref(o);
+    return status;
+}

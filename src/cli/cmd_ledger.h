@@ -1,0 +1,9 @@
+/* The verbs of sealgrad ledger. argv[0] is the verb. */
+#ifndef SG_CLI_CMD_LEDGER_H
+#define SG_CLI_CMD_LEDGER_H
+
+#include "base/status.h"
+
+enum sg_status sg_ledger_verb_verify(int argc, char **argv);
+
+#endif
