@@ -25,6 +25,7 @@ struct sg_mixture {
 struct sg_pair {
     double probability; /* of this branch of the step; the branches' sum to 1 */
     double sigma;
+    double cut, cut_width; /* the law of x is thinned by Phi((cut - x) / cut_width); width 0: not at all */
     struct sg_mixture p, q;
 };
 
@@ -48,6 +49,7 @@ struct sg_nodes {
     double *phi_error;             /* the share of eta that belongs to log_phi */
     double *log_phi, *exponent;    /* scratch: ln(h phi(x_i)) and (1+c) ln p - c ln q over N(0, sigma^2) */
     double log_mgf, log_mgf_error; /* ln M(c) and a bound of its absolute error: quadrature, truncation and rounding */
+    double truncation; /* quadrature and dropped nodes, relative to M(c), for every |t| <= t_max */
     double mean, variance;         /* of the loss under the tilt */
 };
 
