@@ -26,8 +26,8 @@ static double posterior_shift(const struct sg_mixture *m, double sigma, double x
     double mean = 0;
     for (int j = 0; j < m->n; j++)
         if (m->weight[j] > 0)
-            mean += m->weight[j] * m->shift[j] *
-                    exp(m->shift[j] * (2 * x - m->shift[j]) / (2 * sigma * sigma) - log_ratio);
+            mean +=
+                m->weight[j] * m->shift[j] * exp(m->shift[j] * (2 * x - m->shift[j]) / (2 * sigma * sigma) - log_ratio);
     return mean;
 }
 
@@ -40,11 +40,10 @@ static struct point evaluate(const struct sg_pair *pair, double c, double x)
     double ignored, log_p = sg_mixture_log_ratio(&pair->p, pair->sigma, x, &ignored);
     double log_q = sg_mixture_log_ratio(&pair->q, pair->sigma, x, &ignored);
     double sigma2 = pair->sigma * pair->sigma;
-    double slope = (posterior_shift(&pair->p, pair->sigma, x, log_p) - posterior_shift(&pair->q, pair->sigma, x, log_q)) /
-                   sigma2;
+    double slope =
+        (posterior_shift(&pair->p, pair->sigma, x, log_p) - posterior_shift(&pair->q, pair->sigma, x, log_q)) / sigma2;
     double log_f = log_p + c * (log_p - log_q) - x * x / (2 * sigma2);
-    if (pair->cut_width > 0)
-        log_f += log(0.5 * erfc(fmin((x - pair->cut) / (pair->cut_width * M_SQRT2), 26)));
+    log_f += sg_pair_log_thinning(pair, x, &ignored);
     return (struct point){log_f, log_p - log_q, fabs(slope)};
 }
 
@@ -73,7 +72,8 @@ static void fill(const struct sg_pair *pair, double c, double low, double h, dou
     /* convexity above and below the parabola: how far ln f may sag under, and ln(f / L') rise above, a chord */
     double sag = h * h / 8 * ((1 + c) * sp * sp / (4 * sigma2 * sigma2)) + 1e-9;
     double thinning = pair->cut_width > 0 ? 1 / (pair->cut_width * pair->cut_width) : 0;
-    double bump = expm1(h * h / 8 * (thinning + 1 / sigma2 + ((1 + c) * sp * sp + c * sq * sq + 5 * s * s) / (4 * sigma2 * sigma2)));
+    double bump = expm1(
+        h * h / 8 * (thinning + 1 / sigma2 + ((1 + c) * sp * sp + c * sq * sq + 5 * s * s) / (4 * sigma2 * sigma2)));
     double sign = 1, previous = 0;
     for (size_t i = 0; i <= b->n; i++) {
         struct point p = evaluate(pair, c, low + (double)i * h);
@@ -112,12 +112,7 @@ bool sg_bridge_open(const struct sg_event *event, double c, double log_mgf, stru
     double *block = malloc(5 * (n + 1) * sizeof *block);
     if (!block)
         return false;
-    *out = (struct sg_bridge){n,
-                              block,
-                              block + n + 1,
-                              block + 2 * (n + 1),
-                              block + 3 * (n + 1),
-                              block + 4 * (n + 1)};
+    *out = (struct sg_bridge){n, block, block + n + 1, block + 2 * (n + 1), block + 3 * (n + 1), block + 4 * (n + 1)};
     fill(pair, c, low, h, -log_mgf - log(pair->sigma * sqrt(2 * M_PI)), out);
     return true;
 }

@@ -1,8 +1,8 @@
 /* What the contour's sum leaves out: a proven bound of |E[e^{itL}]| under the tilted law, for all t beyond a point.
  *
  * No quadrature of an oscillating integrand is needed for it. Two facts do (docs/accounting.md, section "Tail"):
- * cells of the tilted law whose losses lie close together turn against each other, 1 - |phi|^2 = E[1 - cos t(L - L')], and
- * on an interval where the loss has a density of bounded variation V, |int e^{itL}| <= V / t. */
+ * cells of the tilted law whose losses lie close together turn against each other, 1 - |phi|^2 = E[1 - cos t(L - L')],
+ * and on an interval where the loss has a density of bounded variation V, |int e^{itL}| <= V / t. */
 #ifndef SG_ACCOUNT_BRIDGE_H
 #define SG_ACCOUNT_BRIDGE_H
 

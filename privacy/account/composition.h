@@ -41,8 +41,9 @@ struct sg_tilt {
 /* Tilts the whole composition by c > 0. `nodes` is scratch, closed by the caller. */
 struct sg_tilt sg_composition_tilt(const struct sg_composition *composition, double c, struct sg_nodes *nodes);
 /* Leaves out the far tail of each event's P, where the loss is largest, with probability `mass` at most over the whole
- * composition; returns what was left out. delta of the rest is a lower bound of delta, and plus that an upper bound. The moments of
- * the rest do not explode at high orders. Only for the direction in which the loss rises with x (P is the mixture). */
+ * composition; returns what was left out. delta of the rest is a lower bound of delta, and plus that an upper bound.
+ * The moments of the rest do not explode at high orders. Only for the direction in which the loss rises with x (P is
+ * the mixture). */
 double sg_composition_thin(struct sg_composition *composition, double mass);
 void sg_composition_unthin(struct sg_composition *composition);
 

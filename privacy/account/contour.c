@@ -1,7 +1,6 @@
 #include "contour.h"
 
 #include <float.h>
-#include <stdio.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -10,12 +9,12 @@
 
 enum { LANES = 8, RESYNC = 64, POINTS_MAX = 60000 };
 static const double work_max = 6e7; /* node visits; about a tenth of a second */
-static const double alias_share = 1e-8, tail_share = 1e-9;
+static const double alias_share = 1e-8, tail_share = 1e-8;
 
 /* One event on the contour: e^{it d_i} - 1 carried along t by a recurrence. */
 struct wheel {
-    size_t n; /* a multiple of LANES, padded with weight 0 */
-    double count, reach; /* d = loss - centre; reach = sum w |d| */
+    size_t n;                                        /* a multiple of LANES, padded with weight 0 */
+    double count, reach;                             /* d = loss - centre; reach = sum w |d| */
     double rounding_slope, rounding_cap, loss_slope; /* error of the sum, units of SG_UNIT: see wheel_error */
     double truncation;
     double *w, *d, *er, *ei, *rr, *ri;
@@ -144,6 +143,7 @@ static void add_laplace(const struct sg_laplace *laplace, double c, double t, st
 }
 
 struct builder {
+    double enough; /* tail wanted, in units of the sum */
     const struct sg_composition *composition;
     struct table *table;
     struct wheel *wheels;
@@ -158,8 +158,8 @@ static bool open_wheels(struct builder *b, double t_max)
 {
     for (size_t i = 0; i < b->composition->n_events; i++) {
         wheel_close(&b->wheels[i]);
-        if (!wheel_open(&b->composition->events[i], b->table->c, t_max, b->digits, b->centre[i],
-                        &b->nodes, &b->wheels[i]))
+        if (!wheel_open(&b->composition->events[i], b->table->c, t_max, b->digits, b->centre[i], &b->nodes,
+                        &b->wheels[i]))
             return false;
         wheel_set(&b->wheels[i], b->table->dt, b->wheels[i].rr, b->wheels[i].ri);
     }
@@ -238,7 +238,7 @@ static bool fill(struct builder *b)
         table->n = j + 1;
         seen = fmax(seen, table->magnitude);
         double size = exp(entry.log_modulus) / (t * t + table->c * table->c);
-        double whole = fabs(table->magnitude) * tail_share;
+        double whole = fmax(b->enough, table->magnitude * 1e-18);
         if (j > 2 && t >= try_at && size * t / table->dt < whole * 100) {
             table->tail = tail_bound(b, t, whole);
             if (table->tail <= whole)
@@ -253,7 +253,7 @@ static bool fill(struct builder *b)
 }
 
 static bool table_build(const struct sg_composition *composition, double c, double period, double alias_c2,
-                        double alias_log, struct table *table)
+                        double alias_log, double epsilon, double delta, struct table *table)
 {
     size_t n = composition->n_events;
     struct builder b = {.composition = composition, .table = table};
@@ -269,6 +269,7 @@ static bool table_build(const struct sg_composition *composition, double c, doub
         double variance = composition->gaussian_mu2;
         struct sg_tilt tilt = sg_composition_tilt(composition, c, &b.nodes);
         table->log_scale = tilt.log_mgf, table->log_error = tilt.error;
+        b.enough = tail_share * exp(fmin(log(delta) - tilt.log_mgf + c * epsilon - log(table->dt / M_PI), 600));
         ok = isfinite(table->log_scale);
         table->shift = composition->gaussian_mu2 * (c + 0.5);
         for (size_t i = 0; ok && i < n; i++) {
@@ -385,8 +386,8 @@ static double log_excess(const struct table *table, double epsilon, double delta
     return log(fmax(value[is_upper], 1e-300) / delta);
 }
 
-/* The root of bound(epsilon) = delta between `low`, where the bound exceeds delta, and `high`, where it does not; Newton's
- * steps on ln delta, whose slope is about -c, inside bisection. The end returned is on the safe side. */
+/* The root of bound(epsilon) = delta between `low`, where the bound exceeds delta, and `high`, where it does not;
+ * Newton's steps on ln delta, whose slope is about -c, inside bisection. The end returned is on the safe side. */
 static double narrow(const struct table *table, double delta, double low, double high, double start, bool is_upper)
 {
     double at = start;
@@ -444,7 +445,8 @@ static struct saddle saddle_at(const struct sg_composition *composition, double 
     return (struct saddle){c, epsilon, log_delta, true};
 }
 
-/* Both epsilon and -ln delta rise with c. Finds where `target` is met by one of them; an unreachable c counts as too far. */
+/* Both epsilon and -ln delta rise with c. Finds where `target` is met by one of them; an unreachable c counts as too
+ * far. */
 static struct saddle find_saddle(const struct sg_composition *composition, double target, bool by_delta,
                                  struct sg_nodes *nodes)
 {
@@ -472,11 +474,12 @@ static bool build_at(const struct sg_composition *composition, double c, double 
 {
     struct line line;
     return choose_line(composition, c, epsilon, delta, &line) &&
-           table_build(composition, line.c, line.period, line.c2, line.alias_log, table);
+           table_build(composition, line.c, line.period, line.c2, line.alias_log, epsilon, delta, table);
 }
 
 /* How many nats the line's integrand exceeds delta: what cancels, and so what rounding costs. */
-static double cancellation(const struct sg_composition *composition, const struct saddle *saddle, struct sg_nodes *nodes)
+static double cancellation(const struct sg_composition *composition, const struct saddle *saddle,
+                           struct sg_nodes *nodes)
 {
     double c = saddle->c;
     struct sg_tilt tilt = sg_composition_tilt(composition, c, nodes);
@@ -491,12 +494,15 @@ bool sg_contour_epsilon(struct sg_composition *composition, bool may_thin, doubl
     bool ok = false;
     double left_out = 0;
     struct saddle saddle = find_saddle(composition, log(delta), true, &nodes);
-    /* Rare large losses make the moments explode before the saddle: leave out what happens with probability 1e-9 delta. */
-    if (may_thin && (!saddle.ok || cancellation(composition, &saddle, &nodes) > 4)) {
+    /* Rare large losses make the moments explode before the saddle: leave out what happens with probability 1e-9 delta.
+     */
+    if (may_thin &&
+        (!saddle.ok || fabs(saddle.log_delta - log(delta)) > 0.5 || cancellation(composition, &saddle, &nodes) > 4)) {
         left_out = sg_composition_thin(composition, alias_share * delta);
         saddle = find_saddle(composition, log(delta), true, &nodes);
     }
-    /* The approximation is good for sums of many small losses; where it was not, a second table starts from the first. */
+    /* The approximation is good for sums of many small losses; where it was not, a second table starts from the first.
+     */
     for (int pass = 0; saddle.ok && pass < 3; pass++) {
         double hint = fmax(saddle.epsilon, 0);
         bool built = build_at(composition, saddle.c, hint, delta, &table);
@@ -516,7 +522,8 @@ bool sg_contour_epsilon(struct sg_composition *composition, bool may_thin, doubl
     return ok;
 }
 
-bool sg_contour_delta(const struct sg_composition *composition, double epsilon, double enough, double *lower, double *upper)
+bool sg_contour_delta(const struct sg_composition *composition, double epsilon, double enough, double *lower,
+                      double *upper)
 {
     struct table table = {0};
     struct sg_nodes nodes = {0};

@@ -154,8 +154,7 @@ static double tilt_exponent(const struct tilt *t, double x, double *log_p, doubl
     return *log_p + t->c * (*log_p - *log_q);
 }
 
-/* ln Phi((cut - x) / width); *error in units of SG_UNIT. */
-static double log_thinning(const struct sg_pair *pair, double x, double *error)
+double sg_pair_log_thinning(const struct sg_pair *pair, double x, double *error)
 {
     *error = 0;
     if (pair->cut_width == 0)
@@ -164,13 +163,14 @@ static double log_thinning(const struct sg_pair *pair, double x, double *error)
     if (z < -6)
         return 0; /* 1 - Phi is below 1e-16 of it */
     *error = 8 * (1 + z * z);
-    return log(0.5 * erfc(z));
+    /* beyond erfc's range an upper bound, relative to which the truth is within 1e-3: such nodes are long negligible */
+    return z < 26 ? log(0.5 * erfc(z)) : -z * z - log(2 * sqrt(M_PI) * z);
 }
 
 static bool add_node(const struct tilt *t, double x, struct sg_nodes *nodes)
 {
     double log_p, log_q, error, gauss = x * x * t->scale, thinning_error;
-    double thinning = log_thinning(t->pair, x, &thinning_error);
+    double thinning = sg_pair_log_thinning(t->pair, x, &thinning_error);
     if (thinning < -600)
         return true;
     if (!reserve(nodes, nodes->n + 1))
@@ -210,7 +210,7 @@ static bool add_branch(const struct sg_pair *pair, double c, double t_max, doubl
     double peak = -INFINITY, log_p, log_q, error;
     for (size_t k = 0; k <= n_cells; k++) {
         double x = low + (double)k * cell;
-        base[k] = -x * x * t.scale + log_thinning(pair, x, &error);
+        base[k] = -x * x * t.scale + sg_pair_log_thinning(pair, x, &error);
         value[k] = base[k] + tilt_exponent(&t, x, &log_p, &log_q, &error);
         peak = fmax(peak, value[k]);
     }
@@ -259,8 +259,8 @@ static void sum_mgf(struct sg_nodes *nodes)
     double excess = sg_sum_value(&sum);
     if (peak < 20 && high < 690 && excess < 1 && excess > -0.5) {
         nodes->log_mgf = log1p(excess);
-        nodes->log_mgf_error = (error * SG_UNIT * 1.01 + 4 * SG_UNIT * fabs(excess)) / (1 + excess) +
-                               4 * SG_UNIT * fabs(nodes->log_mgf);
+        nodes->log_mgf_error =
+            (error * SG_UNIT * 1.01 + 4 * SG_UNIT * fabs(excess)) / (1 + excess) + 4 * SG_UNIT * fabs(nodes->log_mgf);
         for (size_t i = 0; i < nodes->n; i++)
             nodes->weight[i] = exp(nodes->log_phi[i] + nodes->exponent[i] - nodes->log_mgf);
         return;
@@ -273,8 +273,7 @@ static void sum_mgf(struct sg_nodes *nodes)
     }
     double total = sg_sum_value(&sum);
     nodes->log_mgf = peak + log(total);
-    nodes->log_mgf_error =
-        1.01 * SG_UNIT * (error / total + 8 + 4 * fabs(nodes->log_mgf) + 2 * fabs(peak));
+    nodes->log_mgf_error = 1.01 * SG_UNIT * (error / total + 8 + 4 * fabs(nodes->log_mgf) + 2 * fabs(peak));
     for (size_t i = 0; i < nodes->n; i++)
         nodes->weight[i] /= total;
 }
