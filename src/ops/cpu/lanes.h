@@ -188,5 +188,13 @@ SG_INLINE void vd_add_rounded(vd x, int64_t *sum, int64_t n)
 
 /* How many of the lanes beginning at j lie before n. */
 SG_INLINE int64_t lanes_left(int64_t n, int64_t j) { return n - j < SG_LANES ? n - j : SG_LANES; }
+SG_INLINE vf load_left(const float *p, int64_t n) { return n == SG_LANES ? vf_load(p) : vf_load_first(p, n); }
+SG_INLINE void store_left(float *p, vf x, int64_t n)
+{
+    if (n == SG_LANES)
+        vf_store(p, x);
+    else
+        vf_store_first(p, x, n);
+}
 
 #endif
