@@ -307,7 +307,7 @@ static enum sg_status derive_run_start(struct sg_derive *derive, const struct sg
 static enum sg_status add_metric(struct sg_derive *derive, int64_t run_no, size_t i, const json_t *one, int64_t seq)
 {
     const char *name, *split, *released;
-    double value;
+    double value = NAN;
     SG_TRY(text_of(one, "name", &name));
     SG_TRY(text_of(one, "split", &split));
     SG_TRY(text_of(one, "released", &released));

@@ -155,7 +155,7 @@ static void run_shape(const struct sg_ops *ops, const char *width, struct shape 
     p.w = memory((size_t)s.k * sizeof(double));
     p.sum = memory((size_t)(s.m * s.n) * sizeof(int64_t));
     for (int64_t i = 0; i < s.k; i++)
-        p.w[i] = 0.7;
+        p.w[i] = 0.7f;
     if (s.kind == FORWARD)
         ops->pack_forward(s.n, s.k, p.b, s.k, p.packed);
     else if (s.kind == INPUT_GRADIENT)

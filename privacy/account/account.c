@@ -1,6 +1,8 @@
 #include "account/account.h"
 
 #include <math.h>
+#include "closed.h"
+#include "contour.h"
 #include <string.h>
 
 #include "closed.h"
@@ -64,19 +66,63 @@ enum sg_status sg_account_rdp(const struct sg_history *history, double alpha, do
     return status;
 }
 
+/* One direction by the best engine for it. */
+static bool one_direction(struct sg_composition *composition, bool is_first, double delta, struct sg_epsilon *out)
+{
+    bool is_once = composition->n_events == 1 && composition->events[0].count == 1 && !composition->n_laplaces &&
+                   composition->gaussian_mu2 == 0;
+    if (is_once && sg_event_epsilon_once(&composition->events[0], delta, &out->epsilon_lower, &out->epsilon)) {
+        out->accountant = "closed_form";
+        return true;
+    }
+    out->accountant = "contour";
+    return sg_contour_epsilon(composition, is_first, delta, &out->epsilon_lower, &out->epsilon);
+}
+
+static void plain_gaussian(const struct sg_composition *composition, double delta, struct sg_epsilon *out)
+{
+    double mu = sqrt(composition->gaussian_mu2), ignored;
+    sg_gaussian_epsilon(mu * (1 + 0x1p-50), delta, &ignored, &out->epsilon);
+    sg_gaussian_epsilon(mu * (1 - 0x1p-40), delta, &out->epsilon_lower, &ignored);
+    out->accountant = "closed_form";
+}
+
+/* Is the other direction's delta at the first one's epsilon within delta as well? It always was in practice; where it
+ * cannot be shown the other direction is solved too. */
+static bool other_direction_fits(const struct sg_composition *composition, double epsilon, double delta)
+{
+    double lower, upper;
+    if (composition->n_events == 1 && composition->events[0].count == 1 && !composition->n_laplaces &&
+        composition->gaussian_mu2 == 0)
+        return sg_event_delta_once(&composition->events[0], epsilon, &lower, &upper) && upper <= delta;
+    return sg_contour_delta(composition, epsilon, delta, &lower, &upper) && upper <= delta;
+}
+
 static enum sg_status both_directions(struct sg_composition *composition, double delta, struct sg_epsilon *out)
 {
     out->epsilon = out->epsilon_rdp;
     out->epsilon_lower = 0;
     out->accountant = "rdp";
-    bool is_plain = !composition->n_events && !composition->n_laplaces && !composition->n_fixed_size;
-    if (is_plain) {
-        double mu = sqrt(composition->gaussian_mu2) * (1 + 0x1p-52), lower, upper;
-        sg_gaussian_epsilon(mu, delta, &lower, &upper);
-        sg_gaussian_epsilon(mu * (1 - 0x1p-48), delta, &out->epsilon_lower, &lower);
-        out->epsilon = fmin(upper, out->epsilon_rdp);
-        out->accountant = "closed_form";
+    struct sg_epsilon first = *out, second = *out;
+    if (composition->n_fixed_size)
+        return SG_OK;
+    if (!composition->n_events && !composition->n_laplaces) {
+        plain_gaussian(composition, delta, out);
+        return SG_OK;
     }
+    if (!one_direction(composition, true, delta, &first))
+        return SG_OK;
+    if (!composition->is_symmetric) {
+        sg_composition_swap(composition);
+        if (!other_direction_fits(composition, first.epsilon, delta)) {
+            if (!one_direction(composition, false, delta, &second))
+                return SG_OK;
+            first.epsilon = fmax(first.epsilon, second.epsilon);
+            first.epsilon_lower = fmax(first.epsilon_lower, second.epsilon_lower);
+        }
+    }
+    first.epsilon_rdp = out->epsilon_rdp;
+    *out = first;
     return SG_OK;
 }
 

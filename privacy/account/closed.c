@@ -179,6 +179,35 @@ bool sg_event_delta_once(const struct sg_event *event, double epsilon, double *l
     return true;
 }
 
+/* One branch: epsilon = L(x) at the end x of the half line, and delta moves monotonically with x. One search. */
+static bool branch_epsilon(const struct sg_pair *pair, long double target, bool is_upper, double *out)
+{
+    bool rising = is_rising(pair);
+    long double low = -1, high = 1, epsilon = 0;
+    while (loss(pair, low) * (rising ? 1 : -1) > 0 || loss(pair, high) * (rising ? 1 : -1) < 0)
+        low *= 2, high *= 2;
+    high = rising ? high + 50 * pair->sigma : high, low = rising ? low : low - 50 * pair->sigma;
+    for (int i = 0; i < 110; i++) {
+        long double middle = (low + high) / 2;
+        epsilon = loss(pair, middle);
+        bool too_small = epsilon < 0;
+        if (!too_small) {
+            long double upper = mixture_tail(&pair->p, pair->sigma, middle, rising);
+            long double scaled = expl(fminl(epsilon, 11300)) * mixture_tail(&pair->q, pair->sigma, middle, rising);
+            long double far = fabsl(middle) / pair->sigma + 2;
+            long double error = (upper + scaled) * (0x1p-59L * (1 + far * far / 8) + 0x1p-62L * epsilon);
+            too_small = upper - scaled + (is_upper ? error : -error) > target;
+        }
+        if (too_small == rising)
+            low = middle;
+        else
+            high = middle;
+    }
+    epsilon = loss(pair, is_upper == rising ? high : low);
+    *out = is_upper ? nextafter((double)fmaxl(epsilon, 0), INFINITY) : nextafter((double)fmaxl(epsilon, 0), 0);
+    return epsilon < 11000;
+}
+
 bool sg_event_epsilon_once(const struct sg_event *event, double delta, double *lower, double *upper)
 {
     long double low, high, target = delta;
@@ -188,6 +217,11 @@ bool sg_event_epsilon_once(const struct sg_event *event, double delta, double *l
             return false;
         if ((side ? high : low) <= target) {
             *(side ? upper : lower) = 0;
+            continue;
+        }
+        if (event->n_branches == 1) {
+            if (!branch_epsilon(&event->branch[0], target, side, side ? upper : lower))
+                return false;
             continue;
         }
         for (;; b *= 2) {

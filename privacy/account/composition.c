@@ -130,7 +130,8 @@ static struct sg_event phase_event(const struct sg_history *h, const struct sg_p
     struct sg_event event = {.count = (double)phase->steps, .n_branches = 1};
     double q = phase->sample_rate;
     int64_t group = h->group_size ? h->group_size : 1;
-    event.branch[0] = (struct sg_pair){1, phase->noise_multiplier / h->sensitivity, sampled(q, 1, group), point()};
+    event.branch[0] = (struct sg_pair){
+        .probability = 1, .sigma = phase->noise_multiplier / h->sensitivity, .p = sampled(q, 1, group), .q = point()};
     if (h->relation == SG_REPLACE_ONE) /* 2405.20769; Zhu, Dong, Wang 2022, proposition 30 */
         event.branch[0].q = sampled(q, -1, 1);
     if (h->sampler != SG_SAMPLER_TRUNCATED_POISSON)
@@ -143,7 +144,8 @@ static struct sg_event phase_event(const struct sg_history *h, const struct sg_p
     double rate = fmin(1, over * (double)h->batch_max / ((double)h->population_size * full) * (1 + 1e-8));
     event.n_branches = 2;
     event.branch[0].probability = 1 - full;
-    event.branch[1] = (struct sg_pair){full, phase->noise_multiplier / h->sensitivity, sampled(rate, 2, 1), point()};
+    event.branch[1] = (struct sg_pair){
+        .probability = full, .sigma = phase->noise_multiplier / h->sensitivity, .p = sampled(rate, 2, 1), .q = point()};
     return event;
 }
 
@@ -251,23 +253,82 @@ static double laplace_log_mgf(double a, double c, double *error)
     return log1p(fmax(up + down, 0) / (2 * c + 1));
 }
 
-double sg_composition_log_mgf(const struct sg_composition *composition, double c, struct sg_nodes *nodes, double *error)
+static void add_laplace(const struct sg_laplace *laplace, double c, struct sg_tilt *out)
 {
-    double total = composition->gaussian_mu2 * c * (c + 1) / 2, step_error;
-    *error = 8 * SG_UNIT * total;
-    double digits = 45 + log(sg_composition_count(composition));
-    for (size_t i = 0; i < composition->n_laplaces; i++) {
-        const struct sg_laplace *laplace = &composition->laplaces[i];
-        total += laplace->count * laplace_log_mgf(laplace->loss_max, c, &step_error);
-        *error += laplace->count * step_error;
-    }
+    double error, ignored, h = 1e-3 * (c + 1e-3);
+    double here = laplace_log_mgf(laplace->loss_max, c, &error);
+    double left = laplace_log_mgf(laplace->loss_max, c - h, &ignored);
+    double right = laplace_log_mgf(laplace->loss_max, c + h, &ignored);
+    out->log_mgf += laplace->count * here;
+    out->error += laplace->count * error;
+    out->mean += laplace->count * (right - left) / (2 * h);
+    out->variance += laplace->count * fmax(right - 2 * here + left, 0) / (h * h);
+}
+
+struct sg_tilt sg_composition_tilt(const struct sg_composition *composition, double c, struct sg_nodes *nodes)
+{
+    double mu2 = composition->gaussian_mu2, digits = 45 + log(sg_composition_count(composition));
+    struct sg_tilt out = {.log_mgf = mu2 * c * (c + 1) / 2, .mean = mu2 * (c + 0.5), .variance = mu2};
+    out.error = 8 * SG_UNIT * out.log_mgf;
+    for (size_t i = 0; i < composition->n_laplaces; i++)
+        add_laplace(&composition->laplaces[i], c, &out);
     for (size_t i = 0; i < composition->n_events; i++) {
         const struct sg_event *event = &composition->events[i];
         if (!sg_nodes_tilt(event, c, 0, digits, nodes))
-            return INFINITY;
-        total += event->count * nodes->log_mgf;
-        *error += event->count * nodes->log_mgf_error;
+            return (struct sg_tilt){.log_mgf = INFINITY};
+        out.log_mgf += event->count * nodes->log_mgf;
+        out.error += event->count * nodes->log_mgf_error;
+        out.mean += event->count * nodes->mean;
+        out.variance += event->count * nodes->variance;
     }
-    *error += 4 * SG_UNIT * fabs(total) * (double)(1 + composition->n_events + composition->n_laplaces);
-    return isfinite(total) && isfinite(*error) ? total : INFINITY;
+    out.error += 4 * SG_UNIT * fabs(out.log_mgf) * (double)(1 + composition->n_events + composition->n_laplaces);
+    if (!isfinite(out.log_mgf) || !isfinite(out.error))
+        out.log_mgf = INFINITY;
+    return out;
+}
+
+/* Pr[some step is thinned away], at most: X + width Z beyond the cut. */
+static double thinned_away(const struct sg_event *event)
+{
+    double sum = 0;
+    for (int b = 0; b < event->n_branches; b++) {
+        const struct sg_pair *pair = &event->branch[b];
+        double wide = sqrt(2 * (pair->sigma * pair->sigma + pair->cut_width * pair->cut_width));
+        for (int j = 0; j < pair->p.n; j++)
+            sum += pair->probability * pair->p.weight[j] * 0.5 * erfc((pair->cut - pair->p.shift[j]) / wide);
+    }
+    return event->count * sum * (1 + 1e-9);
+}
+
+double sg_composition_thin(struct sg_composition *composition, double mass)
+{
+    double total = 0;
+    for (size_t i = 0; i < composition->n_events; i++) {
+        struct sg_event *event = &composition->events[i];
+        double low = 0, high = 0;
+        for (int b = 0; b < event->n_branches; b++) {
+            high = fmax(high, 39 * event->branch[b].sigma + event->branch[b].p.shift[event->branch[b].p.n - 1]);
+            event->branch[b].cut_width = event->branch[b].sigma / 8;
+        }
+        for (int k = 0; k < 60; k++) {
+            double middle = (low + high) / 2;
+            for (int b = 0; b < event->n_branches; b++)
+                event->branch[b].cut = middle;
+            if (thinned_away(event) > mass / (double)composition->n_events)
+                low = middle;
+            else
+                high = middle;
+        }
+        for (int b = 0; b < event->n_branches; b++)
+            event->branch[b].cut = high;
+        total += thinned_away(event);
+    }
+    return total;
+}
+
+void sg_composition_unthin(struct sg_composition *composition)
+{
+    for (size_t i = 0; i < composition->n_events; i++)
+        for (int b = 0; b < composition->events[i].n_branches; b++)
+            composition->events[i].branch[b].cut_width = 0;
 }

@@ -33,10 +33,20 @@ SG_MUST_USE enum sg_status sg_composition_make(const struct sg_history *history,
 void sg_composition_swap(struct sg_composition *composition);
 void sg_composition_close(struct sg_composition *composition);
 
-/* ln E_P[e^{cL}] of the whole composition, c > 0, with an absolute error bound; INFINITY when out of reach.
- * `nodes` is scratch, closed by the caller. */
-double sg_composition_log_mgf(const struct sg_composition *composition, double c, struct sg_nodes *nodes,
-                              double *error);
+struct sg_tilt {
+    double log_mgf, error; /* K(c) = ln E_P[e^{cL}] and a bound of its absolute error; INFINITY when out of reach */
+    double mean, variance; /* K'(c), K''(c), for choosing lines only */
+};
+
+/* Tilts the whole composition by c > 0. `nodes` is scratch, closed by the caller. */
+struct sg_tilt sg_composition_tilt(const struct sg_composition *composition, double c, struct sg_nodes *nodes);
+/* Leaves out the far tail of each event's P, where the loss is largest, with probability `mass` at most over the whole
+ * composition; returns what was left out. delta of the rest is a lower bound of delta, and plus that an upper bound.
+ * The moments of the rest do not explode at high orders. Only for the direction in which the loss rises with x (P is
+ * the mixture). */
+double sg_composition_thin(struct sg_composition *composition, double mass);
+void sg_composition_unthin(struct sg_composition *composition);
+
 /* How many events there are, as a real number: the amplification of per-step errors. */
 double sg_composition_count(const struct sg_composition *composition);
 

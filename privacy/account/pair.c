@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { NODES_MAX = 4000000, SCAN_MAX = 400000 };
+enum { NODES_MAX = 200000, SCAN_MAX = 50000 };
 
 /* ln sum_j w_j e^{y_j}, all y_j huge or the sum below 1/2: the plain log-sum-exp. */
 static double log_sum(const struct sg_mixture *m, const double *y, double y_max)
@@ -124,6 +124,8 @@ static double trapezoid_step(const struct sg_pair *pair, double c, double t_max,
     double best = 0;
     for (double theta = theta_max; theta > theta_max * 1e-9; theta *= 0.9) {
         double cost = digits + 0.7 + theta * theta * sigma2 / 2 + t_max * turn * theta;
+        if (pair->cut_width > 0) /* |Phi(u - iv)| <= e^{v^2/2} Phi(u) */
+            cost += theta * theta * sigma2 / 2 * sigma2 / (pair->cut_width * pair->cut_width);
         if (c > 0 && spread_q > 0)
             cost -= c * log(cos(spread_q * theta / 2));
         double h = 2 * M_PI * theta * sigma2 / (cost + 1e-9);
@@ -152,17 +154,33 @@ static double tilt_exponent(const struct tilt *t, double x, double *log_p, doubl
     return *log_p + t->c * (*log_p - *log_q);
 }
 
+double sg_pair_log_thinning(const struct sg_pair *pair, double x, double *error)
+{
+    *error = 0;
+    if (pair->cut_width == 0)
+        return 0;
+    double z = (x - pair->cut) / (pair->cut_width * M_SQRT2);
+    if (z < -6)
+        return 0; /* 1 - Phi is below 1e-16 of it */
+    *error = 8 * (1 + z * z);
+    /* beyond erfc's range an upper bound, relative to which the truth is within 1e-3: such nodes are long negligible */
+    return z < 26 ? log(0.5 * erfc(z)) : -z * z - log(2 * sqrt(M_PI) * z);
+}
+
 static bool add_node(const struct tilt *t, double x, struct sg_nodes *nodes)
 {
+    double log_p, log_q, error, gauss = x * x * t->scale, thinning_error;
+    double thinning = sg_pair_log_thinning(t->pair, x, &thinning_error);
+    if (thinning < -600)
+        return true;
     if (!reserve(nodes, nodes->n + 1))
         return false;
     size_t i = nodes->n++;
-    double log_p, log_q, error, gauss = x * x * t->scale;
     nodes->exponent[i] = tilt_exponent(t, x, &log_p, &log_q, &error);
     nodes->loss[i] = log_p - log_q;
     nodes->loss_error[i] = error + fabs(nodes->loss[i]);
-    nodes->log_phi[i] = t->log_constant - gauss;
-    nodes->phi_error[i] = 12 + 4 * gauss + 2 * fabs(t->log_constant);
+    nodes->log_phi[i] = t->log_constant - gauss + thinning;
+    nodes->phi_error[i] = 12 + 4 * gauss + 2 * fabs(t->log_constant) + thinning_error;
     nodes->eta[i] = nodes->phi_error[i] + (1 + t->c) * error + 2 * (fabs(log_p) + t->c * fabs(nodes->loss[i])) +
                     2 * fabs(nodes->exponent[i]);
     return true;
@@ -180,6 +198,8 @@ static bool add_branch(const struct sg_pair *pair, double c, double t_max, doubl
     double width = sigma * (sqrt(2 * digits + 20) + 1);
     double low = fmin(0, (1 + c) * p.low - c * q.high) - width, high = fmax(0, (1 + c) * p.high - c * q.low) + width;
     double curvature = t.scale * 2 + c * spread_q * spread_q * 4 * t.scale * t.scale / 4;
+    if (pair->cut_width > 0)
+        curvature += 1 / (pair->cut_width * pair->cut_width);
     double cell = 1 / sqrt(curvature);
     if (!(h > 0) || !isfinite(high - low) || !((high - low) / cell < SCAN_MAX))
         return false;
@@ -190,7 +210,7 @@ static bool add_branch(const struct sg_pair *pair, double c, double t_max, doubl
     double peak = -INFINITY, log_p, log_q, error;
     for (size_t k = 0; k <= n_cells; k++) {
         double x = low + (double)k * cell;
-        base[k] = -x * x * t.scale;
+        base[k] = -x * x * t.scale + sg_pair_log_thinning(pair, x, &error);
         value[k] = base[k] + tilt_exponent(&t, x, &log_p, &log_q, &error);
         peak = fmax(peak, value[k]);
     }
@@ -220,7 +240,7 @@ static bool add_branch(const struct sg_pair *pair, double c, double t_max, doubl
 
 /* ln M from the nodes: log1p of a sum of expm1 where M is of order one (no cancellation at tiny rates), else
  * log-sum-exp. */
-static void sum_mgf(struct sg_nodes *nodes, double truncation)
+static void sum_mgf(struct sg_nodes *nodes)
 {
     double peak = -INFINITY, high = -INFINITY;
     for (size_t i = 0; i < nodes->n; i++) {
@@ -239,8 +259,8 @@ static void sum_mgf(struct sg_nodes *nodes, double truncation)
     double excess = sg_sum_value(&sum);
     if (peak < 20 && high < 690 && excess < 1 && excess > -0.5) {
         nodes->log_mgf = log1p(excess);
-        nodes->log_mgf_error = (error * SG_UNIT * 1.01 + 4 * SG_UNIT * fabs(excess)) / (1 + excess) +
-                               4 * SG_UNIT * fabs(nodes->log_mgf) + truncation;
+        nodes->log_mgf_error =
+            (error * SG_UNIT * 1.01 + 4 * SG_UNIT * fabs(excess)) / (1 + excess) + 4 * SG_UNIT * fabs(nodes->log_mgf);
         for (size_t i = 0; i < nodes->n; i++)
             nodes->weight[i] = exp(nodes->log_phi[i] + nodes->exponent[i] - nodes->log_mgf);
         return;
@@ -253,8 +273,7 @@ static void sum_mgf(struct sg_nodes *nodes, double truncation)
     }
     double total = sg_sum_value(&sum);
     nodes->log_mgf = peak + log(total);
-    nodes->log_mgf_error =
-        1.01 * SG_UNIT * (error / total + 8 + 4 * fabs(nodes->log_mgf) + 2 * fabs(peak)) + truncation;
+    nodes->log_mgf_error = 1.01 * SG_UNIT * (error / total + 8 + 4 * fabs(nodes->log_mgf) + 2 * fabs(peak));
     for (size_t i = 0; i < nodes->n; i++)
         nodes->weight[i] /= total;
 }
@@ -269,8 +288,9 @@ bool sg_nodes_tilt(const struct sg_event *event, double c, double t_max, double 
             return false;
     if (!nodes->n)
         return false;
-    sum_mgf(nodes, 4 * exp(-digits));
-    nodes->log_mgf_error += exp(log_dropped[0] - nodes->log_mgf) + exp(log_dropped[1] - nodes->log_mgf);
+    sum_mgf(nodes);
+    nodes->truncation = 4 * exp(-digits) + exp(log_dropped[0] - nodes->log_mgf) + exp(log_dropped[1] - nodes->log_mgf);
+    nodes->log_mgf_error += nodes->truncation;
     struct sg_sum mean = {0, 0}, square = {0, 0};
     for (size_t i = 0; i < nodes->n; i++)
         sg_sum_add(&mean, nodes->weight[i] * nodes->loss[i]);

@@ -25,6 +25,7 @@ struct sg_mixture {
 struct sg_pair {
     double probability; /* of this branch of the step; the branches' sum to 1 */
     double sigma;
+    double cut, cut_width; /* the law of x is thinned by Phi((cut - x) / cut_width); width 0: not at all */
     struct sg_mixture p, q;
 };
 
@@ -48,6 +49,7 @@ struct sg_nodes {
     double *phi_error;             /* the share of eta that belongs to log_phi */
     double *log_phi, *exponent;    /* scratch: ln(h phi(x_i)) and (1+c) ln p - c ln q over N(0, sigma^2) */
     double log_mgf, log_mgf_error; /* ln M(c) and a bound of its absolute error: quadrature, truncation and rounding */
+    double truncation;             /* quadrature and dropped nodes, relative to M(c), for every |t| <= t_max */
     double mean, variance;         /* of the loss under the tilt */
 };
 
@@ -56,6 +58,9 @@ void sg_nodes_close(struct sg_nodes *nodes);
 /* Nodes good to a relative quadrature and truncation error of e^-digits for every s = c + it, |t| <= t_max.
  * False when the tilt is out of reach (more nodes than a bound allows, overflow): the caller treats M as infinite. */
 bool sg_nodes_tilt(const struct sg_event *event, double c, double t_max, double digits, struct sg_nodes *nodes);
+
+/* ln Phi((cut - x) / cut_width), 0 without a cut; *error bounds its absolute error in units of SG_UNIT. */
+double sg_pair_log_thinning(const struct sg_pair *pair, double x, double *error);
 
 /* The event with the roles of P and Q exchanged (the other direction of the neighbouring relation). */
 void sg_event_swap(struct sg_event *event);

@@ -51,7 +51,8 @@ static double units_per_panel_max(const struct sg_plan *plan)
     return cap < n ? cap : n;
 }
 
-/* What is added to delta for everything that is not the ideal mechanism, at a given epsilon: full panels and the noise. */
+/* What is added to delta for everything that is not the ideal mechanism, at a given epsilon: full panels and the noise.
+ */
 static void set_delta_shares(struct sg_plan *plan, double epsilon)
 {
     double both = (1 + exp(epsilon)) * (1 + 1e-9);
@@ -65,13 +66,15 @@ static void set_delta_shares(struct sg_plan *plan, double epsilon)
 static enum sg_status check_delta_shares(const struct sg_plan *plan)
 {
     if (!(plan->delta_noise <= DELTA_EXTRA_MAX * plan->delta))
-        return sg_fail(SG_USAGE,
-                       "privacy: the noise sampler's statistical distance would take more than 1 %% of target_delta; use a "
-                       "larger target_delta, fewer steps or fewer trainable weights");
+        return sg_fail(
+            SG_USAGE,
+            "privacy: the noise sampler's statistical distance would take more than 1 %% of target_delta; use a "
+            "larger target_delta, fewer steps or fewer trainable weights");
     if (!(plan->delta_caps <= DELTA_EXTRA_MAX * plan->delta))
-        return sg_fail(SG_USAGE,
-                       "privacy: the chance of an overfull panel would take more than 1 %% of target_delta; use a larger "
-                       "target_delta, fewer steps or fewer panels");
+        return sg_fail(
+            SG_USAGE,
+            "privacy: the chance of an overfull panel would take more than 1 %% of target_delta; use a larger "
+            "target_delta, fewer steps or fewer panels");
     return SG_OK;
 }
 
@@ -98,10 +101,11 @@ static enum sg_status derive_mechanism(struct sg_plan *plan)
     plan->clip_norm = c * (1 - margin) - regrid;
     plan->shrink = 1 - plan->clip_norm / c;
     if (!(plan->shrink <= SHRINK_MAX))
-        return sg_fail(SG_USAGE,
-                       "privacy: the margin for rounding would take %.2f %% of max_grad_norm, 1 %% is the most; use more panels "
-                       "(n_panels) or a smaller mass_ratio_max",
-                       plan->shrink * 100);
+        return sg_fail(
+            SG_USAGE,
+            "privacy: the margin for rounding would take %.2f %% of max_grad_norm, 1 %% is the most; use more panels "
+            "(n_panels) or a smaller mass_ratio_max",
+            plan->shrink * 100);
     double largest = ((double)plan->n_panels * groups * c + 14 * plan->noise_std) / plan->grid;
     if (!(largest < 0x1p62))
         return sg_fail(SG_USAGE, "privacy: the integer sum could overflow; use a larger noise_multiplier");
@@ -134,7 +138,8 @@ static enum sg_status resolve_rate(const struct sg_plan_request *request, struct
 {
     int given = (request->sample_rate > 0) + (request->expected_batch_size > 0) + (request->population_size > 0);
     if (given != 2)
-        return sg_fail(SG_USAGE, "training: give exactly two of sample_rate, expected_batch_size and population_size (found %d)",
+        return sg_fail(SG_USAGE,
+                       "training: give exactly two of sample_rate, expected_batch_size and population_size (found %d)",
                        given);
     plan->sample_rate = request->sample_rate;
     plan->expected_batch_size = request->expected_batch_size;
@@ -146,8 +151,9 @@ static enum sg_status resolve_rate(const struct sg_plan_request *request, struct
     if (!(request->expected_batch_size > 0))
         plan->expected_batch_size = plan->sample_rate * (double)plan->population_size;
     if (!(plan->sample_rate > 0 && plan->sample_rate <= 1))
-        return sg_fail(SG_USAGE, "training: expected_batch_size is larger than population_size; choose a batch of at most the "
-                                 "population");
+        return sg_fail(SG_USAGE,
+                       "training: expected_batch_size is larger than population_size; choose a batch of at most the "
+                       "population");
     return SG_OK;
 }
 
@@ -170,7 +176,8 @@ static enum sg_status resolve_groups(const struct sg_plan_request *request, stru
         return SG_OK;
     double k = (double)request->microbatch_size, groups = plan->expected_batch_size / k;
     if (!(k > 1))
-        return sg_fail(SG_USAGE, "privacy: microbatch_size must be at least 2; for one unit a group say clip_group: example");
+        return sg_fail(SG_USAGE,
+                       "privacy: microbatch_size must be at least 2; for one unit a group say clip_group: example");
     if (groups != floor(groups) || groups > 1e9)
         return sg_fail(SG_USAGE, "privacy: expected_batch_size must be a whole multiple of microbatch_size");
     if (request->relation != SG_ADD_OR_REMOVE_ONE)
@@ -180,7 +187,9 @@ static enum sg_status resolve_groups(const struct sg_plan_request *request, stru
     if (request->n_panels <= 0)
         plan->n_panels = divisor_from(plan->n_groups, wanted < plan->n_groups ? wanted : plan->n_groups);
     if (plan->n_groups % plan->n_panels != 0)
-        return sg_fail(SG_USAGE, "privacy: n_panels must divide the number of microbatches, expected_batch_size / microbatch_size");
+        return sg_fail(
+            SG_USAGE,
+            "privacy: n_panels must divide the number of microbatches, expected_batch_size / microbatch_size");
     return SG_OK;
 }
 
@@ -199,7 +208,8 @@ static enum sg_status resolve_noise(const struct sg_plan_request *request, struc
     struct sg_phase phase;
     struct sg_history history = sg_plan_history(plan, &phase);
     struct sg_epsilon figure;
-    return sg_account_calibrate(&history, request->target_epsilon, plan->delta_accountant, &plan->noise_multiplier, &figure);
+    return sg_account_calibrate(&history, request->target_epsilon, plan->delta_accountant, &plan->noise_multiplier,
+                                &figure);
 }
 
 enum sg_status sg_plan_resolve(const struct sg_plan_request *request, struct sg_plan *out)
@@ -249,17 +259,19 @@ static enum sg_status check_deciding(const struct sg_plan *plan)
     } checks[] = {
         {"sample_rate", plan->sample_rate > 0 && plan->sample_rate <= 1},
         {"population_size", plan->population_size > 0},
-        {"expected_batch_size", close_to(plan->expected_batch_size, plan->sample_rate * (double)plan->population_size, 1e-9) ||
-                                    ceil(plan->expected_batch_size / plan->sample_rate) == (double)plan->population_size},
+        {"expected_batch_size",
+         close_to(plan->expected_batch_size, plan->sample_rate * (double)plan->population_size, 1e-9) ||
+             ceil(plan->expected_batch_size / plan->sample_rate) == (double)plan->population_size},
         {"steps", plan->steps >= 1},
         {"n_panels", plan->n_panels >= 1},
         {"n_weights", plan->n_weights >= 1},
         {"rows_per_unit_max", plan->rows_per_unit_max >= 1},
         {"sampler", plan->sampler == SG_SAMPLER_POISSON},
-        {"microbatch_size", plan->clip_group == SG_CLIP_EXAMPLE
-                                ? plan->microbatch_size == 1 && plan->n_groups == 0
-                                : plan->microbatch_size > 1 && plan->relation == SG_ADD_OR_REMOVE_ONE &&
-                                      (double)plan->n_groups * (double)plan->microbatch_size == plan->expected_batch_size},
+        {"microbatch_size",
+         plan->clip_group == SG_CLIP_EXAMPLE
+             ? plan->microbatch_size == 1 && plan->n_groups == 0
+             : plan->microbatch_size > 1 && plan->relation == SG_ADD_OR_REMOVE_ONE &&
+                   (double)plan->n_groups * (double)plan->microbatch_size == plan->expected_batch_size},
         {"n_groups", plan->n_groups % plan->n_panels == 0},
         {"max_grad_norm", !plan->is_private || (plan->max_grad_norm >= 1e-6 && plan->max_grad_norm <= 1e6)},
         {"noise_multiplier", !plan->is_private || (isfinite(plan->noise_multiplier) && plan->noise_multiplier > 0)},
@@ -296,12 +308,13 @@ enum sg_status sg_plan_check(const struct sg_plan *plan)
     };
     for (size_t i = 0; i < sizeof fields / sizeof *fields; i++)
         if (!close_to(fields[i].recorded, fields[i].recomputed, fields[i].tolerance))
-            return sg_fail(SG_BROKEN, "plan: the recorded %s is not the one that follows from the plan", fields[i].field);
+            return sg_fail(SG_BROKEN, "plan: the recorded %s is not the one that follows from the plan",
+                           fields[i].field);
     if (plan->sample_threshold != again.sample_threshold)
         return sg_fail(SG_BROKEN, "plan: the recorded sample_threshold is not the one that follows from the plan");
     if (plan->is_private && !(plan->epsilon >= again.epsilon * (1 - 1e-9)))
-        return sg_fail(SG_BROKEN, "plan: the recorded epsilon %.9g lies below %.9g, which follows from the plan", plan->epsilon,
-                       again.epsilon);
+        return sg_fail(SG_BROKEN, "plan: the recorded epsilon %.9g lies below %.9g, which follows from the plan",
+                       plan->epsilon, again.epsilon);
     return SG_OK;
 }
 
@@ -315,7 +328,10 @@ struct field {
     size_t offset, bytes;
 };
 
-#define FIELD(member, kind) {#member, kind, offsetof(struct sg_plan, member), sizeof(((struct sg_plan *)0)->member)}
+#define FIELD(member, kind)                                                                                            \
+    {                                                                                                                  \
+#member, kind, offsetof(struct sg_plan, member), sizeof(((struct sg_plan *)0)->member)                         \
+    }
 
 static const struct field fields[] = {
     {"private", TRUTH, offsetof(struct sg_plan, is_private), sizeof(bool)},
@@ -359,16 +375,23 @@ static json_t *field_to_json(const struct field *field, const void *value)
 {
     char text[24];
     switch (field->type) {
-    case REAL: return sg_json_real(*(const double *)value);
-    case WHOLE: return json_integer(*(const int64_t *)value);
+    case REAL:
+        return sg_json_real(*(const double *)value);
+    case WHOLE:
+        return json_integer(*(const int64_t *)value);
     case WHOLE_TEXT: /* 64 bits do not survive in every JSON reader */
         snprintf(text, sizeof text, "%llu", (unsigned long long)*(const uint64_t *)value);
         return json_string(text);
-    case TRUTH: return json_boolean(*(const bool *)value);
-    case TEXT: return json_string(value);
-    case SAMPLER: return json_string(sg_sampler_name(*(const enum sg_sampler *)value));
-    case RELATION: return json_string(sg_relation_name(*(const enum sg_relation *)value));
-    case GROUP: return json_string(group_names[*(const enum sg_clip_group *)value]);
+    case TRUTH:
+        return json_boolean(*(const bool *)value);
+    case TEXT:
+        return json_string(value);
+    case SAMPLER:
+        return json_string(sg_sampler_name(*(const enum sg_sampler *)value));
+    case RELATION:
+        return json_string(sg_relation_name(*(const enum sg_relation *)value));
+    case GROUP:
+        return json_string(group_names[*(const enum sg_clip_group *)value]);
     }
     return json_null();
 }
@@ -396,8 +419,12 @@ static bool parse_text_field(const struct field *field, const char *text, void *
             return false;
         *(uint64_t *)out = strtoull(text, &end, 10);
         return *end == 0;
-    case SAMPLER: index = sg_sampler_parse(text); break;
-    case RELATION: index = sg_relation_parse(text); break;
+    case SAMPLER:
+        index = sg_sampler_parse(text);
+        break;
+    case RELATION:
+        index = sg_relation_parse(text);
+        break;
     default:
         for (int i = 0; i < 2; i++)
             if (strcmp(text, group_names[i]) == 0)
@@ -420,7 +447,8 @@ static bool field_from_json(const struct field *field, const json_t *value, void
     case TRUTH:
         *(bool *)out = json_is_true(value);
         return json_is_boolean(value);
-    default: return json_is_string(value) && parse_text_field(field, json_string_value(value), out);
+    default:
+        return json_is_string(value) && parse_text_field(field, json_string_value(value), out);
     }
 }
 

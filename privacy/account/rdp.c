@@ -19,12 +19,12 @@ double sg_account_rdp_to_log_delta(double rho, double alpha, double epsilon)
 
 double sg_composition_rdp(const struct sg_composition *composition, double alpha, struct sg_nodes *nodes)
 {
-    double error, moment = sg_composition_log_mgf(composition, alpha - 1, nodes, &error);
+    struct sg_tilt tilt = sg_composition_tilt(composition, alpha - 1, nodes);
     double fixed = 0;
     for (size_t i = 0; i < composition->n_fixed_size; i++)
         fixed +=
             (double)composition->fixed_size[i].steps * sg_fixed_size_log_moment(&composition->fixed_size[i], alpha);
-    return (moment + error + fixed * (1 + 1e-12)) / (alpha - 1) * (1 + 4 * DBL_EPSILON);
+    return (tilt.log_mgf + tilt.error + fixed * (1 + 1e-12)) / (alpha - 1) * (1 + 4 * DBL_EPSILON);
 }
 
 static double epsilon_at(const struct sg_composition *composition, double delta, double log_order,

@@ -77,6 +77,9 @@ struct sg_noise_counts {
     uint64_t zeros;    /* attempts that gave zero with a minus */
 };
 
+struct sg_noise;
+const struct sg_noise_counts *sg_noise_counts(const struct sg_noise *noise); /* since it was opened */
+
 /* Further words for a value: block `attempt` (from 0) of the stream that belongs to value `index` alone. */
 struct sg_noise_more {
     void (*block)(struct sg_noise_more *more, uint64_t index, uint32_t attempt, uint64_t word[8]);

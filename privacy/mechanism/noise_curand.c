@@ -65,13 +65,12 @@ static enum sg_status read_words(struct sg_noise_words *words, uint64_t first, i
     return SG_OK;
 }
 
+/* The library stays loaded: unloading it would lose what its C++ runtime allocated. */
 static void close_words(struct sg_noise_words *words)
 {
     struct curand *self = (struct curand *)words;
     if (self->generator)
         self->library.destroy(self->generator);
-    if (self->library.handle)
-        dlclose(self->library.handle);
     sg_wipe(self, sizeof *self);
     free(self);
 }

@@ -278,13 +278,20 @@ static void group_norm(enum sg_norm_route route, int64_t n_groups, const int32_t
     }
 }
 
+/* The largest float up to x in [0, 1]. */
+static double float_below(double x)
+{
+    float y = (float)x;
+    return (double)y > x ? nextafterf(y, 0) : y;
+}
+
 static void clip_weight(int64_t n_groups, const struct sg_group_norm *norm, double clip, double kappa, double *w)
 {
     assert(clip > 0 && kappa > 0);
     for (int64_t j = 0; j < n_groups; j++) {
         double by_norm = clip / sqrt(norm[j].norm2 + norm[j].slack2), by_mass = kappa * clip / sqrt(norm[j].mass2);
         double least = isinf(clip) ? 1 : fmin(1, fmin(by_norm, by_mass));
-        w[j] = norm[j].excluded ? 0 : least;
+        w[j] = norm[j].excluded ? 0 : float_below(least);
     }
 }
 

@@ -152,7 +152,7 @@ static enum sg_status make_plan(const struct bench *b, bool is_private, struct s
         .sample_rate = 1,
         .population_size = b->setup->n_units,
         .steps = BENCH_STEPS,
-        .noise_multiplier = 1,
+        .noise_multiplier = 300, /* enough for so many steps; its size changes no time */
         .target_delta = 1e-5,
         .max_grad_norm = b->setup->clip_norm,
         .rows_per_unit_max = b->setup->n_steps,

@@ -258,8 +258,8 @@ static void a_first_word_decides_as_the_full_comparison(void **state)
     sg_noise_table_build(&sg_noise_shape, &table);
     assert_int_equal(sg_random_bytes(more_bits, sizeof more_bits), SG_OK);
     struct sg_noise_more more = {.block = fixed_block};
-    more_bits[5] =
-        (uint64_t)127 << 56 | 0xffffffull << 32 | 127 << 25; /* a word that is always accepted ends every walk */
+    more_bits[5] = (uint64_t)127 << 56 | 0xffffffull << 32 |
+                   (uint64_t)127 << 25; /* a word that is always accepted ends every walk */
     more_bits[5] |= table.quick[0] >> 12 == 0 ? 1 << 12 : 0;
     uint64_t quick = 0, seed = more_bits[0], border = 0;
     for (int i = 0; i < 1000000; i++) {

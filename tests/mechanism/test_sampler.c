@@ -280,6 +280,32 @@ static void file_order_does_not_matter(void **state)
     free(shuffled);
 }
 
+/* x < t, not x <= t; and the unit just below t is in the last panel and the last group, however long the products are.
+ */
+static void the_border_is_exclusive(void **state)
+{
+    (void)state;
+    id_digest *digest = make_digests(200);
+    struct sg_sample sample = {0};
+    for (int i = 0; i < 200; i++) {
+        uint64_t x = x_of(11, digest[i]);
+        const struct sg_sampler_rule rules[] = {{x, 1000003, 0, 1}, {x + 1, 1000003, 1000003 * 5, 1}};
+        draw(11, rules[0], digest + i, 1, &sample);
+        assert_int_equal(sample.n_units, 0);
+        draw(11, rules[1], digest + i, 1, &sample);
+        assert_int_equal(sample.n_units, 1);
+        assert_int_equal(sample.n_groups, 1);
+        assert_int_equal(sample.panel_unit[1000002], 0);
+        assert_int_equal(sample.panel_unit[1000003], 1);
+        draw(11, (struct sg_sampler_rule){0, 1000003, 0, 1}, digest + i, 1, &sample); /* q = 1: x n / 2^64 */
+        int64_t panel = (int64_t)((u128)x * 1000003 >> 64);
+        assert_int_equal(sample.panel_unit[panel], 0);
+        assert_int_equal(sample.panel_unit[panel + 1], 1);
+    }
+    sg_sample_free(&sample);
+    free(digest);
+}
+
 static double z_of_chi_square(double chi, double freedom)
 {
     return (chi - freedom) / sqrt(2 * freedom);
@@ -355,6 +381,7 @@ int main(void)
         cmocka_unit_test(draws_follow_the_specification),
         cmocka_unit_test(everybody_joins_at_rate_one),
         cmocka_unit_test(empty_steps_are_ordinary),
+        cmocka_unit_test(the_border_is_exclusive),
         cmocka_unit_test(full_panel_drops_and_counts),
         cmocka_unit_test(removing_a_unit_moves_nobody),
         cmocka_unit_test(file_order_does_not_matter),

@@ -1,51 +1,81 @@
 /* The weighted gradient sum of a panel: chains of SG_CHAIN_ROWS rows in registers, chains added in double, rounded once to
  * the grid and added as integers while the tile is still in cache.
  *
- * The scratch holds one block: ABSORB_ROWS outputs x ABSORB_COLS inputs. g is weighted and copied with k (the rows of the
- * panel) slowest, a is copied into strips like a packed weight. */
+ * Loops, outermost first: blocks of ABSORB_COLS inputs, blocks of ABSORB_OUTS outputs, blocks of ABSORB_ROWS rows (a few
+ * chains), tiles of TILE_ROWS outputs, strips of inputs, chains. a is copied into strips like a packed weight, g is weighted
+ * into one narrow (rows, TILE_ROWS) piece per tile, which stays in the first-level cache for all strips. Up to three last
+ * columns that would waste a vector of their own (a bias is one) are taken with lanes over outputs instead. */
 #ifndef SG_OPS_CPU_ABSORB_H
 #define SG_OPS_CPU_ABSORB_H
 
 #include <assert.h>
 #include <math.h>
 
+#include "cpu/rows.h"
 #include "cpu/tile.h"
 #include "ops/ops.h"
 
-#define ABSORB_ROWS 96
+#define ABSORB_CHAINS 4
+#define ABSORB_G SG_LANES /* distance of rows of the weighted piece: whole vectors, TILE_ROWS of them used */
+#define ABSORB_ROWS (ABSORB_CHAINS * SG_CHAIN_ROWS)
 #define ABSORB_COLS 192
+#define ABSORB_OUTS 96
+#define ABSORB_TILES (ABSORB_OUTS / TILE_ROWS)
+#define ABSORB_TAIL 3 /* columns */
 
 struct absorb_scratch {
-    float g[SG_CHAIN_ROWS * ABSORB_ROWS];    /* (chain, ABSORB_ROWS) */
-    float a[SG_CHAIN_ROWS * ABSORB_COLS];    /* strips */
-    double chains[ABSORB_ROWS * ABSORB_COLS]; /* by tile: (rows of the tile, STRIP) */
+    float g[ABSORB_TILES][ABSORB_ROWS * ABSORB_G];   /* for each tile (rows, ABSORB_G), weighted */
+    float w[ABSORB_ROWS];                            /* weights as floats, where they all are floats */
+    float a[ABSORB_ROWS * ABSORB_COLS];              /* strips, then the tail as (rows, n_tail) */
+    float tile[ABSORB_CHAINS * TILE_ROWS * STRIP];   /* the chains of one tile */
+    double chains[ABSORB_OUTS * ABSORB_COLS];        /* sums over the chains of earlier blocks, by tile and strip */
+    double tail[ABSORB_TILES][ABSORB_TAIL][SG_LANES];
 };
 
+/* One block of rows of one tile of outputs. */
 struct absorb_tile {
     int64_t n_rows;
     const float *g, *a;
-    double *chains;       /* (rows, STRIP): the sum over the chains so far */
-    bool first, last;     /* chain of the panel */
+    float *tile;
+    double *chains;         /* (rows of the tile, STRIP): the sum over the chains so far */
+    bool first, last;       /* block of the panel */
     double inverse, limit;
-    int64_t *sum;         /* of the tile's first output */
+    double safe;            /* no scaled sum up to here exceeds the limit or what vectors can round */
+    int64_t *sum;           /* of the tile's first output */
     int64_t ld_sum, n_cols; /* columns that exist */
     bool overflow;
 };
 
-/* (float)(w g): the product in double, rounded once. */
-static void absorb_weigh(int64_t n_rows, int64_t width, const float *g, int64_t ldg, const double *w, float *to)
+/* Are all weights floats? Then products need no double: clip_weight makes only such. */
+static bool absorb_short_weights(int64_t n_rows, const double *w, float *to)
 {
-    for (int64_t r = 0; r < n_rows; r++, g += ldg, to += ABSORB_ROWS) {
+    bool all = true;
+    for (int64_t r = 0; r < n_rows; r++) {
+        to[r] = (float)w[r];
+        all = all && (double)to[r] == w[r];
+    }
+    return all;
+}
+
+/* (float)(w g), one rounding where w is a float, the double product's and one more where it is not. A row is read once for
+ * all tiles of the block: rows may lie a multiple of the cache's set distance apart. */
+static void absorb_weigh(int64_t n_rows, int n_tiles, const int64_t *first, const float *g, int64_t ldg, const double *w,
+                         const float *short_w, float to[ABSORB_TILES][ABSORB_ROWS * ABSORB_G])
+{
+    int64_t n_out = first[n_tiles];
+    for (int64_t r = 0; r < n_rows; r++, g += ldg) {
+        vf short_weight = vf_set(short_w ? short_w[r] : 0);
         vd weight = vd_set(w[r]);
-        for (int64_t j = 0; j < width; j += SG_LANES) {
-            int64_t n = lanes_left(width, j);
-            vf x = n == SG_LANES ? vf_load(g + j) : vf_load_first(g + j, n);
-            vf_store(to + j, vf_from(vd_mul(vd_low(x), weight), vd_mul(vd_high(x), weight)));
+        for (int tile = 0; tile < n_tiles; tile++) {
+            vf x = load_left(g + first[tile], lanes_left(n_out, first[tile]));
+            vf product = short_w ? vf_mul(x, short_weight)
+                                 : vf_from(vd_mul(vd_low(x), weight), vd_mul(vd_high(x), weight));
+            vf_store(to[tile] + r * ABSORB_G, product);
         }
     }
 }
 
-static void absorb_strips(int64_t n_rows, int64_t width, const float *a, int64_t lda, float *to)
+static void absorb_strips(int64_t n_rows, int64_t width, int64_t n_tail, const float *a, int64_t lda, float *to)
 {
     for (int64_t j = 0; j < width;) {
         int64_t strip = strip_width(width, j);
@@ -57,65 +87,101 @@ static void absorb_strips(int64_t n_rows, int64_t width, const float *a, int64_t
             }
         j += strip;
     }
+    for (int64_t r = 0; r < n_rows; r++)
+        for (int64_t i = 0; i < n_tail; i++)
+            *to++ = a[r * lda + width + i];
 }
 
 /* One coordinate at a time: what is out of range is left out and noted. */
-static __attribute__((noinline)) void absorb_round_slowly(vd x, struct absorb_tile *t, int64_t *sum, int64_t n)
+static void absorb_coordinate(double x, struct absorb_tile *t, int64_t *sum)
 {
-    double lane[SG_LANES / 2];
-    vd_store(lane, x);
-    for (int64_t j = 0; j < n; j++)
-        if (fabs(lane[j]) <= t->limit)
-            sum[j] += llrint(lane[j] * t->inverse);
-        else
-            t->overflow = true;
-}
-
-/* Adds half a vector of finished sums to the integers. */
-SG_INLINE void absorb_round(vd x, struct absorb_tile *t, int64_t *sum, int64_t n)
-{
-    if (n <= 0)
-        return;
-    n = n < SG_LANES / 2 ? n : SG_LANES / 2;
-    vd scaled = vd_mul(x, vd_set(t->inverse));
-    if (__builtin_expect(vd_within(x, vd_set(t->limit)) && vd_within(scaled, vd_set(SG_ROUND_MAX)), true))
-        vd_add_rounded(scaled, sum, n);
+    if (fabs(x) <= t->limit)
+        *sum += llrint(x * t->inverse);
     else
-        absorb_round_slowly(x, t, sum, n);
+        t->overflow = true;
 }
 
-SG_INLINE void absorb_finish(int i, int v, vf chain, struct absorb_tile *t)
+static __attribute__((noinline)) void absorb_row_slowly(const vd *x, int n_x, struct absorb_tile *t, int64_t *sum)
 {
-    vd low = vd_low(chain), high = vd_high(chain);
-    double *so_far = t->chains + i * STRIP + v * SG_LANES;
-    if (!t->first) {
-        low = vd_add(vd_load(so_far), low);
-        high = vd_add(vd_load(so_far + SG_LANES / 2), high);
+    double lane[STRIP];
+    for (int v = 0; v < n_x; v++)
+        vd_store(lane + v * (SG_LANES / 2), x[v]);
+    for (int64_t j = 0; j < t->n_cols; j++)
+        absorb_coordinate(lane[j], t, sum + j);
+}
+
+/* Adds one row of finished sums to the integers. */
+SG_INLINE void absorb_row(const vd *x, int n_x, struct absorb_tile *t, int64_t *sum)
+{
+    vd scaled[4];
+    int beyond = 0;
+#pragma GCC unroll 4
+    for (int v = 0; v < n_x; v++) {
+        scaled[v] = vd_mul(x[v], vd_set(t->inverse));
+        beyond |= vd_beyond(scaled[v], vd_set(t->safe));
     }
-    if (!t->last) {
-        vd_store(so_far, low);
-        vd_store(so_far + SG_LANES / 2, high);
+    if (__builtin_expect(beyond, 0)) {
+        absorb_row_slowly(x, n_x, t, sum);
         return;
     }
-    int64_t j = v * SG_LANES;
-    absorb_round(low, t, t->sum + i * t->ld_sum + j, t->n_cols - j);
-    j += SG_LANES / 2;
-    absorb_round(high, t, t->sum + i * t->ld_sum + j, t->n_cols - j);
+#pragma GCC unroll 4
+    for (int v = 0; v < n_x; v++) {
+        int64_t n = t->n_cols - v * (SG_LANES / 2);
+        if (n >= SG_LANES / 2)
+            vd_add_rounded(scaled[v], sum + v * (SG_LANES / 2), SG_LANES / 2);
+        else if (n > 0)
+            vd_add_rounded(scaled[v], sum + v * (SG_LANES / 2), n);
+    }
+}
+
+/* Adds up the chains of one row of a tile, and finishes it or leaves it to the next block of rows. */
+SG_INLINE void absorb_finish(int i, int vectors, int n_chains, struct absorb_tile *t)
+{
+    const float *chain = t->tile + i * STRIP;
+    double *so_far = t->chains + i * STRIP;
+    vd x[4];
+#pragma GCC unroll 4
+    for (int v = 0; v < 2 * vectors; v++) {
+        x[v] = vd_from(chain + v * (SG_LANES / 2));
+        if (!t->first)
+            x[v] = vd_add(vd_load(so_far + v * (SG_LANES / 2)), x[v]);
+    }
+    for (int c = 1; c < n_chains; c++)
+#pragma GCC unroll 4
+        for (int v = 0; v < 2 * vectors; v++)
+            x[v] = vd_add(x[v], vd_from(chain + c * TILE_ROWS * STRIP + v * (SG_LANES / 2)));
+    if (t->last) {
+        absorb_row(x, 2 * vectors, t, t->sum + i * t->ld_sum);
+        return;
+    }
+#pragma GCC unroll 4
+    for (int v = 0; v < 2 * vectors; v++)
+        vd_store(so_far + v * (SG_LANES / 2), x[v]);
 }
 
 SG_INLINE void absorb_tile_do(int rows, int vectors, struct absorb_tile *t)
 {
-    vf acc[TILE_ROWS][2];
+    const int width = vectors * SG_LANES;
+    int n_chains = 0;
+    for (int i = 0; t->last && i < rows; i++)
+        for (int j = 0; j <= width; j += 8)
+            __builtin_prefetch(t->sum + i * t->ld_sum + j, 1);
+    for (int64_t r = 0; r < t->n_rows; r += SG_CHAIN_ROWS, n_chains++) {
+        int64_t n = t->n_rows - r < SG_CHAIN_ROWS ? t->n_rows - r : SG_CHAIN_ROWS;
+        vf acc[TILE_ROWS][2];
 #pragma GCC unroll 16
-    for (int i = 0; i < rows; i++)
-        acc[i][0] = acc[i][1] = vf_zero();
-    tile_chain(rows, vectors, t->n_rows, t->g, 1, ABSORB_ROWS, t->a, vectors * SG_LANES, acc);
+        for (int i = 0; i < rows; i++)
+            acc[i][0] = acc[i][1] = vf_zero();
+        tile_chain(rows, vectors, n, t->g + r * ABSORB_G, 1, ABSORB_G, t->a + r * width, width, acc);
+        float *to = t->tile + n_chains * TILE_ROWS * STRIP;
 #pragma GCC unroll 16
-    for (int i = 0; i < rows; i++) {
-        absorb_finish(i, 0, acc[i][0], t);
-        if (vectors == 2)
-            absorb_finish(i, 1, acc[i][1], t);
+        for (int i = 0; i < rows; i++)
+#pragma GCC unroll 2
+            for (int v = 0; v < vectors; v++)
+                vf_store(to + i * STRIP + v * SG_LANES, acc[i][v]);
     }
+    for (int i = 0; i < rows; i++)
+        absorb_finish(i, vectors, n_chains, t);
 }
 
 SG_INLINE void absorb_tile_rows(int rows, bool wide, struct absorb_tile *t)
@@ -147,47 +213,119 @@ static void absorb_tile_any(int rows, bool wide, struct absorb_tile *t)
     }
 }
 
-/* One chain of one block; sum points at the block's first output. */
-static void absorb_chain(int64_t n_out, int64_t n_in, struct absorb_scratch *s, int64_t *sum, struct absorb_tile *t)
+/* n_chains (constant) chains of n rows for each column of the tail: independent, so that their latencies overlap.
+ * lane: (chain, column, SG_LANES outputs). */
+SG_INLINE void tail_chains(int n_chains, int64_t n, int64_t n_tail, const float *g, const float *tail, float *lane)
 {
-    t->chains = s->chains;
-    t->a = s->a;
-    for (int64_t j = 0; j < n_in;) {
-        int64_t width = strip_width(n_in, j);
-        t->n_cols = n_in - j < width ? n_in - j : width;
-        for (int64_t o = 0; o < n_out;) {
-            int height = tile_height(n_out - o);
-            t->g = s->g + o;
-            t->sum = sum + o * t->ld_sum + j;
-            absorb_tile_any(height, width == STRIP, t);
-            t->chains += height * STRIP;
-            o += height;
-        }
-        t->a += width * t->n_rows;
-        j += width;
+    for (int64_t i = 0; i < n_tail; i++) {
+        vf acc[ABSORB_CHAINS];
+#pragma GCC unroll 4
+        for (int c = 0; c < n_chains; c++)
+            acc[c] = vf_zero();
+        for (int64_t k = 0; k < n; k++)
+#pragma GCC unroll 4
+            for (int c = 0; c < n_chains; c++) {
+                int64_t row = c * SG_CHAIN_ROWS + k;
+                acc[c] = vf_fma(vf_load(g + row * ABSORB_G), vf_set(tail[row * n_tail + i]), acc[c]);
+            }
+#pragma GCC unroll 4
+        for (int c = 0; c < n_chains; c++)
+            vf_store(lane + (c * ABSORB_TAIL + i) * SG_LANES, acc[c]);
     }
+}
+
+/* The tail's columns for one tile of outputs: vectors run over outputs here. */
+static void absorb_tail(int64_t height, int64_t n_tail, const float *tail, double chains[ABSORB_TAIL][SG_LANES],
+                        struct absorb_tile *t)
+{
+    float lane[ABSORB_CHAINS][ABSORB_TAIL][SG_LANES];
+    int64_t full = t->n_rows / SG_CHAIN_ROWS, rest = t->n_rows % SG_CHAIN_ROWS, at = full * SG_CHAIN_ROWS;
+    switch (full) {
+    case 1: tail_chains(1, SG_CHAIN_ROWS, n_tail, t->g, tail, lane[0][0]); break;
+    case 2: tail_chains(2, SG_CHAIN_ROWS, n_tail, t->g, tail, lane[0][0]); break;
+    case 3: tail_chains(3, SG_CHAIN_ROWS, n_tail, t->g, tail, lane[0][0]); break;
+    case 4: tail_chains(4, SG_CHAIN_ROWS, n_tail, t->g, tail, lane[0][0]); break;
+    default: break;
+    }
+    if (rest)
+        tail_chains(1, rest, n_tail, t->g + at * ABSORB_G, tail + at * n_tail, lane[full][0]);
+    for (int64_t i = 0; i < n_tail; i++)
+        for (int64_t o = 0; o < height; o++) {
+            double x = t->first ? 0 : chains[i][o];
+            for (int64_t c = 0; c < full + (rest > 0); c++)
+                x += (double)lane[c][i][o];
+            if (t->last)
+                absorb_coordinate(x, t, t->sum + o * t->ld_sum + i);
+            else
+                chains[i][o] = x;
+        }
+}
+_Static_assert(ABSORB_CHAINS == 4, "absorb_tail names every count of chains");
+
+/* One block; t->sum points at its first output. */
+static void absorb_block(int64_t n_out, int64_t width, int64_t n_tail, const float *g, int64_t ldg, const double *w,
+                         struct absorb_scratch *s, struct absorb_tile *t)
+{
+    int64_t *sum = t->sum, first[ABSORB_TILES + 1] = {0};
+    int n_tiles = 0;
+    bool only = t->first && t->last; /* then sums of chains live no longer than a tile */
+    for (; first[n_tiles] < n_out; n_tiles++)
+        first[n_tiles + 1] = first[n_tiles] + tile_height(n_out - first[n_tiles]);
+    const float *short_w = absorb_short_weights(t->n_rows, w, s->w) ? s->w : NULL;
+    absorb_weigh(t->n_rows, n_tiles, first, g, ldg, w, short_w, s->g);
+    t->chains = s->chains;
+    t->tile = s->tile;
+    for (int tile = 0; tile < n_tiles; tile++) {
+        int height = (int)(first[tile + 1] - first[tile]);
+        t->g = s->g[tile];
+        t->a = s->a;
+        for (int64_t j = 0; j < width;) {
+            int64_t strip = strip_width(width, j);
+            t->n_cols = width - j < strip ? width - j : strip;
+            t->sum = sum + first[tile] * t->ld_sum + j;
+            absorb_tile_any(height, strip == STRIP, t);
+            t->chains += only ? 0 : height * STRIP;
+            t->a += strip * t->n_rows;
+            j += strip;
+        }
+        t->sum = sum + first[tile] * t->ld_sum + width;
+        if (n_tail)
+            absorb_tail(height, n_tail, t->a, s->tail[tile], t);
+    }
+}
+
+static void absorb_outputs(int64_t n_rows, int64_t n_out, int64_t width, int64_t n_tail, const float *a, int64_t lda,
+                           const float *g, int64_t ldg, const double *w, int64_t *sum, struct absorb_scratch *s,
+                           struct absorb_tile *t)
+{
+    bool only = n_rows <= ABSORB_ROWS;
+    if (only)
+        absorb_strips(n_rows, width, n_tail, a, lda, s->a);
+    for (int64_t o = 0; o < n_out; o += ABSORB_OUTS)
+        for (int64_t r = 0; r < n_rows; r += ABSORB_ROWS) {
+            t->n_rows = n_rows - r < ABSORB_ROWS ? n_rows - r : ABSORB_ROWS;
+            t->first = r == 0;
+            t->last = r + t->n_rows == n_rows;
+            t->sum = sum + o * t->ld_sum;
+            if (!only)
+                absorb_strips(t->n_rows, width, n_tail, a + r * lda, lda, s->a);
+            absorb_block(n_out - o < ABSORB_OUTS ? n_out - o : ABSORB_OUTS, width, n_tail, g + r * ldg + o, ldg, w + r, s,
+                         t);
+        }
 }
 
 static void absorb(int64_t n_rows, int64_t n_in, int64_t n_out, const float *a, int64_t lda, const float *g, int64_t ldg,
                    const double *w, double grid, double limit, int64_t *sum, bool *overflow, void *scratch)
 {
-    assert(n_rows >= 0 && n_in > 0 && n_out > 0 && lda >= n_in && ldg >= n_out && grid > 0 && limit > 0);
-    struct absorb_scratch *s = scratch;
-    double integer_limit = grid * 0x1p62;
-    struct absorb_tile t = {
-        .inverse = 1 / grid, .limit = limit < integer_limit ? limit : integer_limit, .ld_sum = n_in};
-    for (int64_t o = 0; o < n_out; o += ABSORB_ROWS)
-        for (int64_t i = 0; i < n_in; i += ABSORB_COLS)
-            for (int64_t r = 0; r < n_rows; r += SG_CHAIN_ROWS) {
-                int64_t height = n_out - o < ABSORB_ROWS ? n_out - o : ABSORB_ROWS;
-                int64_t width = n_in - i < ABSORB_COLS ? n_in - i : ABSORB_COLS;
-                t.n_rows = n_rows - r < SG_CHAIN_ROWS ? n_rows - r : SG_CHAIN_ROWS;
-                t.first = r == 0;
-                t.last = r + t.n_rows == n_rows;
-                absorb_weigh(t.n_rows, height, g + r * ldg + o, ldg, w + r, s->g);
-                absorb_strips(t.n_rows, width, a + r * lda + i, lda, s->a);
-                absorb_chain(height, width, s, sum + o * n_in + i, &t);
-            }
+    assert(n_rows >= 0 && n_in > 0 && n_out > 0 && lda >= n_in && ldg >= n_out);
+    struct absorb_tile t = {.inverse = 1 / grid, .limit = limit, .ld_sum = n_in};
+    assert(grid > 0 && limit * t.inverse <= 0x1p62); /* or the integer could overflow unseen */
+    t.safe = fmin(limit * t.inverse * (1 - 0x1p-40), SG_ROUND_MAX);
+    for (int64_t i = 0; i < n_in; i += ABSORB_COLS) {
+        int64_t width = n_in - i < ABSORB_COLS ? n_in - i : ABSORB_COLS;
+        int64_t n_tail = width % SG_LANES <= ABSORB_TAIL ? width % SG_LANES : 0;
+        absorb_outputs(n_rows, n_out, width - n_tail, n_tail, a + i, lda, g, ldg, w, sum + i, scratch, &t);
+    }
     if (t.overflow)
         *overflow = true;
 }

@@ -45,6 +45,24 @@ SG_INLINE void lanes_sum_eight(const __m256 half[8], float *sum)
     _mm256_storeu_ps(sum, lanes_one(even, odd));
 }
 
+/* One vector of every row of a part. */
+SG_INLINE void gram_step(int t0, int n_t, int s0, int n_s, bool diagonal, int64_t lanes, const float *xt, const float *xs,
+                         int64_t ldx, int v, vf acc[GRAM_ROWS][GRAM_ROWS][SUM_VECTORS])
+{
+    vf b[GRAM_ROWS];
+#pragma GCC unroll 4
+    for (int s = 0; s < n_s; s++)
+        b[s] = load_left(xs + (s0 + s) * ldx, lanes);
+#pragma GCC unroll 4
+    for (int t = 0; t < n_t; t++) {
+        vf a = load_left(xt + (t0 + t) * ldx, lanes);
+#pragma GCC unroll 4
+        for (int s = 0; s < n_s; s++)
+            if (!diagonal || s0 + s < t0 + t)
+                acc[t][s][v] = vf_fma(a, b[s], acc[t][s][v]);
+    }
+}
+
 /* half[(t0 + t) 4 + s0 + s] for t < n_t, s < n_s; only pairs with s0 + s < t0 + t when `diagonal`. All counts are constant. */
 SG_INLINE void gram_part(int t0, int n_t, int s0, int n_s, bool diagonal, int64_t n, const float *xt, const float *xs,
                          int64_t ldx, __m256 half[GRAM_PAIRS])
@@ -53,22 +71,15 @@ SG_INLINE void gram_part(int t0, int n_t, int s0, int n_s, bool diagonal, int64_
 #pragma GCC unroll 32
     for (int i = 0; i < GRAM_PAIRS * SUM_VECTORS; i++)
         acc[i / SUM_VECTORS / GRAM_ROWS][i / SUM_VECTORS % GRAM_ROWS][i % SUM_VECTORS] = vf_zero();
-    for (int64_t j = 0; j < n; j += SG_SUM_LANES)
+    int64_t j = 0;
+    for (; j + SG_SUM_LANES <= n; j += SG_SUM_LANES)
 #pragma GCC unroll 2
-        for (int v = 0; v < SUM_VECTORS; v++) {
-            vf b[GRAM_ROWS];
-#pragma GCC unroll 4
-            for (int s = 0; s < n_s; s++)
-                b[s] = sum_load(xs + (s0 + s) * ldx, n, j + v * SG_LANES);
-#pragma GCC unroll 4
-            for (int t = 0; t < n_t; t++) {
-                vf a = sum_load(xt + (t0 + t) * ldx, n, j + v * SG_LANES);
-#pragma GCC unroll 4
-                for (int s = 0; s < n_s; s++)
-                    if (!diagonal || s0 + s < t0 + t)
-                        acc[t][s][v] = vf_fma(a, b[s], acc[t][s][v]);
-            }
-        }
+        for (int v = 0; v < SUM_VECTORS; v++)
+            gram_step(t0, n_t, s0, n_s, diagonal, SG_LANES, xt + j + v * SG_LANES, xs + j + v * SG_LANES, ldx, v, acc);
+#pragma GCC unroll 2
+    for (int v = 0; v < SUM_VECTORS; v++, j += SG_LANES)
+        if (j < n)
+            gram_step(t0, n_t, s0, n_s, diagonal, lanes_left(n, j), xt + j, xs + j, ldx, v, acc);
 #pragma GCC unroll 4
     for (int t = 0; t < n_t; t++)
 #pragma GCC unroll 4

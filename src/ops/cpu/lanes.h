@@ -71,14 +71,15 @@ SG_INLINE void vd_store(double *p, vd x) { _mm512_storeu_pd(p, x); }
 SG_INLINE vd vd_add(vd a, vd b) { return _mm512_add_pd(a, b); }
 SG_INLINE vd vd_mul(vd a, vd b) { return _mm512_mul_pd(a, b); }
 SG_INLINE vd vd_fma(vd a, vd b, vd c) { return _mm512_fmadd_pd(a, b, c); }
+SG_INLINE vd vd_from(const float *p) { return _mm512_cvtps_pd(_mm256_loadu_ps(p)); }
 SG_INLINE vd vd_low(vf x) { return _mm512_cvtps_pd(_mm512_castps512_ps256(x)); }
 SG_INLINE vd vd_high(vf x) { return _mm512_cvtps_pd(_mm512_extractf32x8_ps(x, 1)); }
 SG_INLINE vf vf_from(vd low, vd high)
 {
     return _mm512_insertf32x8(_mm512_castps256_ps512(_mm512_cvtpd_ps(low)), _mm512_cvtpd_ps(high), 1);
 }
-/* Every |x| <= bound; false for NaN. */
-SG_INLINE bool vd_within(vd x, vd bound) { return _mm512_cmp_pd_mask(_mm512_abs_pd(x), bound, _CMP_NLE_UQ) == 0; }
+/* Not zero when some |x| > bound or NaN. */
+SG_INLINE int vd_beyond(vd x, vd bound) { return _mm512_cmp_pd_mask(_mm512_abs_pd(x), bound, _CMP_NLE_UQ); }
 SG_INLINE vd vd_from_int64(const int64_t *p)
 {
     return _mm512_cvtepi64_pd(_mm512_loadu_si512((const void *)p));
@@ -88,6 +89,10 @@ SG_INLINE vd vd_from_int64(const int64_t *p)
 /* sum[0..n) += round to even of x */
 SG_INLINE void vd_add_rounded(vd x, int64_t *sum, int64_t n)
 {
+    if (n == SG_LANES / 2) {
+        _mm512_storeu_si512(sum, _mm512_add_epi64(_mm512_loadu_si512(sum), _mm512_cvtpd_epi64(x)));
+        return;
+    }
     __mmask8 mask = (__mmask8)((1u << n) - 1);
     __m512i old = _mm512_maskz_loadu_epi64(mask, sum);
     _mm512_mask_storeu_epi64(sum, mask, _mm512_add_epi64(old, _mm512_cvtpd_epi64(x)));
@@ -146,16 +151,17 @@ SG_INLINE void vd_store(double *p, vd x) { _mm256_storeu_pd(p, x); }
 SG_INLINE vd vd_add(vd a, vd b) { return _mm256_add_pd(a, b); }
 SG_INLINE vd vd_mul(vd a, vd b) { return _mm256_mul_pd(a, b); }
 SG_INLINE vd vd_fma(vd a, vd b, vd c) { return _mm256_fmadd_pd(a, b, c); }
+SG_INLINE vd vd_from(const float *p) { return _mm256_cvtps_pd(_mm_loadu_ps(p)); }
 SG_INLINE vd vd_low(vf x) { return _mm256_cvtps_pd(_mm256_castps256_ps128(x)); }
 SG_INLINE vd vd_high(vf x) { return _mm256_cvtps_pd(_mm256_extractf128_ps(x, 1)); }
 SG_INLINE vf vf_from(vd low, vd high)
 {
     return _mm256_insertf128_ps(_mm256_castps128_ps256(_mm256_cvtpd_ps(low)), _mm256_cvtpd_ps(high), 1);
 }
-SG_INLINE bool vd_within(vd x, vd bound)
+SG_INLINE int vd_beyond(vd x, vd bound)
 {
     vd magnitude = _mm256_andnot_pd(_mm256_set1_pd(-0.0), x);
-    return _mm256_movemask_pd(_mm256_cmp_pd(magnitude, bound, _CMP_NLE_UQ)) == 0;
+    return _mm256_movemask_pd(_mm256_cmp_pd(magnitude, bound, _CMP_NLE_UQ));
 }
 SG_INLINE vd vd_from_int64(const int64_t *p)
 {
@@ -182,5 +188,13 @@ SG_INLINE void vd_add_rounded(vd x, int64_t *sum, int64_t n)
 
 /* How many of the lanes beginning at j lie before n. */
 SG_INLINE int64_t lanes_left(int64_t n, int64_t j) { return n - j < SG_LANES ? n - j : SG_LANES; }
+SG_INLINE vf load_left(const float *p, int64_t n) { return n == SG_LANES ? vf_load(p) : vf_load_first(p, n); }
+SG_INLINE void store_left(float *p, vf x, int64_t n)
+{
+    if (n == SG_LANES)
+        vf_store(p, x);
+    else
+        vf_store_first(p, x, n);
+}
 
 #endif

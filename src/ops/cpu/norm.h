@@ -25,17 +25,32 @@ struct row_sums {
 
 static bool norm_is_tame(double norm2) { return norm2 == 0 || (norm2 >= NORM_LOW2 && norm2 <= NORM_HIGH2); }
 
+/* Squared norms of up to four rows. */
+static void row_norms(int64_t n_rows, int64_t n, const float *x, int64_t ldx, double norm2[4])
+{
+    if (n_rows == 4)
+        norms_of_four(n, x, ldx, norm2);
+    else
+        for (int64_t r = 0; r < n_rows; r++)
+            norm2[r] = dot_double(n, x + r * ldx, x + r * ldx);
+}
+
 /* A double holds the sum of squares of any finite floats: it is finite exactly when they all are. */
 static struct row_sums sum_rows(int64_t n_rows, int64_t n_in, int64_t n_out, const float *a, int64_t lda, const float *g,
                                 int64_t ldg)
 {
     struct row_sums s = {.fit = true, .tame = true};
-    for (int64_t r = 0; r < n_rows; r++) {
-        double a2 = dot_double(n_in, a + r * lda, a + r * lda), g2 = dot_double(n_out, g + r * ldg, g + r * ldg);
-        s.fit = s.fit && a2 <= NORM_A_MAX2 && isfinite(g2);
-        s.tame = s.tame && norm_is_tame(a2) && norm_is_tame(g2);
-        s.diagonal += a2 * g2;
-        s.mass += sqrt(a2 * g2);
+    for (int64_t r = 0; r < n_rows; r += 4) {
+        int64_t n = n_rows - r < 4 ? n_rows - r : 4;
+        double a2[4], g2[4];
+        row_norms(n, n_in, a + r * lda, lda, a2);
+        row_norms(n, n_out, g + r * ldg, ldg, g2);
+        for (int64_t i = 0; i < n; i++) {
+            s.fit = s.fit && a2[i] <= NORM_A_MAX2 && isfinite(g2[i]);
+            s.tame = s.tame && norm_is_tame(a2[i]) && norm_is_tame(g2[i]);
+            s.diagonal += a2[i] * g2[i];
+            s.mass += sqrt(a2[i] * g2[i]);
+        }
     }
     return s;
 }
@@ -127,13 +142,20 @@ static void group_norm(enum sg_norm_route route, int64_t n_groups, const int32_t
     }
 }
 
+/* The largest float up to x in [0, 1]. */
+static double float_below(double x)
+{
+    float y = (float)x;
+    return (double)y > x ? nextafterf(y, 0) : y;
+}
+
 static void clip_weight(int64_t n_groups, const struct sg_group_norm *norm, double clip, double kappa, double *w)
 {
     assert(clip > 0 && kappa > 0);
     for (int64_t j = 0; j < n_groups; j++) {
         double by_norm = clip / sqrt(norm[j].norm2 + norm[j].slack2), by_mass = kappa * clip / sqrt(norm[j].mass2);
         double least = isinf(clip) ? 1 : fmin(1, fmin(by_norm, by_mass));
-        w[j] = norm[j].excluded ? 0 : least;
+        w[j] = norm[j].excluded ? 0 : float_below(least);
     }
 }
 

@@ -8,15 +8,6 @@
 #include "cpu/transcend.h"
 #include "ops/ops.h"
 
-SG_INLINE vf load_left(const float *p, int64_t n) { return n == SG_LANES ? vf_load(p) : vf_load_first(p, n); }
-SG_INLINE void store_left(float *p, vf x, int64_t n)
-{
-    if (n == SG_LANES)
-        vf_store(p, x);
-    else
-        vf_store_first(p, x, n);
-}
-
 static void copy_rows(int64_t n_rows, int64_t width, const float *src, int64_t lds, const int32_t *src_rows, float *dst,
                       int64_t ldd, const int32_t *dst_rows)
 {

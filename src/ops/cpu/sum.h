@@ -49,22 +49,88 @@ static float dot(int64_t n, const float *x, const float *y)
     return lanes_sum(lane);
 }
 
-/* In double; products of floats are exact there. */
-static double dot_double(int64_t n, const float *x, const float *y)
+/* The first two halvings of sixteen double lanes. */
+SG_INLINE __m256d lanes_four_double(const vd acc[SUM_DOUBLES])
+{
+#if SG_LANES == 16
+    __m512d sum = _mm512_add_pd(acc[0], acc[1]);
+    return _mm256_add_pd(_mm512_castpd512_pd256(sum), _mm512_extractf64x4_pd(sum, 1));
+#else
+    return _mm256_add_pd(_mm256_add_pd(acc[0], acc[2]), _mm256_add_pd(acc[1], acc[3]));
+#endif
+}
+
+/* One set of lanes of a dot product in double, where products of floats are exact. */
+SG_INLINE void dot_step(const float *x, const float *y, vd acc[SUM_DOUBLES])
+{
+#pragma GCC unroll 4
+    for (int v = 0; v < SUM_DOUBLES; v++)
+        acc[v] = vd_fma(vd_from(x + v * (SG_LANES / 2)), vd_from(y + v * (SG_LANES / 2)), acc[v]);
+}
+
+SG_INLINE void square_step(const float *x, vd acc[SUM_DOUBLES])
+{
+#pragma GCC unroll 4
+    for (int v = 0; v < SUM_DOUBLES; v++) {
+        vd a = vd_from(x + v * (SG_LANES / 2));
+        acc[v] = vd_fma(a, a, acc[v]);
+    }
+}
+
+/* The lanes of x . y, up to four. */
+SG_INLINE __m256d dot_four(int64_t n, const float *x, const float *y)
 {
     vd acc[SUM_DOUBLES];
+    int64_t j = 0;
+#pragma GCC unroll 4
     for (int v = 0; v < SUM_DOUBLES; v++)
         acc[v] = vd_zero();
-    for (int64_t j = 0; j < n; j += SG_SUM_LANES)
+    for (; j + SG_SUM_LANES <= n; j += SG_SUM_LANES)
+        dot_step(x + j, y + j, acc);
+    if (j < n) {
+        float left[2][SG_SUM_LANES];
         for (int v = 0; v < SUM_VECTORS; v++) {
-            vf a = sum_load(x, n, j + v * SG_LANES), b = sum_load(y, n, j + v * SG_LANES);
-            acc[2 * v] = vd_fma(vd_low(a), vd_low(b), acc[2 * v]);
-            acc[2 * v + 1] = vd_fma(vd_high(a), vd_high(b), acc[2 * v + 1]);
+            vf_store(left[0] + v * SG_LANES, sum_load(x, n, j + v * SG_LANES));
+            vf_store(left[1] + v * SG_LANES, sum_load(y, n, j + v * SG_LANES));
         }
-    double lane[SG_SUM_LANES];
-    for (int v = 0; v < SUM_DOUBLES; v++)
-        vd_store(lane + v * (SG_LANES / 2), acc[v]);
-    return lanes_sum_double(lane);
+        dot_step(left[0], left[1], acc);
+    }
+    return lanes_four_double(acc);
+}
+
+static double dot_double(int64_t n, const float *x, const float *y)
+{
+    double b[4];
+    _mm256_storeu_pd(b, dot_four(n, x, y));
+    return (b[0] + b[2]) + (b[1] + b[3]);
+}
+
+/* Squared norms of four rows at once; the same bits as dot_double(n, x, x) of each. */
+static void norms_of_four(int64_t n, const float *x, int64_t ldx, double norm2[4])
+{
+    vd acc[4][SUM_DOUBLES];
+    int64_t j = 0;
+#pragma GCC unroll 16
+    for (int i = 0; i < 4 * SUM_DOUBLES; i++)
+        acc[i / SUM_DOUBLES][i % SUM_DOUBLES] = vd_zero();
+    for (; j + SG_SUM_LANES <= n; j += SG_SUM_LANES)
+#pragma GCC unroll 4
+        for (int r = 0; r < 4; r++)
+            square_step(x + r * ldx + j, acc[r]);
+    if (j < n)
+#pragma GCC unroll 4
+        for (int r = 0; r < 4; r++) {
+            float left[SG_SUM_LANES];
+            for (int v = 0; v < SUM_VECTORS; v++)
+                vf_store(left + v * SG_LANES, sum_load(x + r * ldx, n, j + v * SG_LANES));
+            square_step(left, acc[r]);
+        }
+    __m256d p = lanes_four_double(acc[0]), q = lanes_four_double(acc[1]);
+    __m256d r = lanes_four_double(acc[2]), s = lanes_four_double(acc[3]);
+    /* (lane l with lane l + 2) of two rows in one vector, then the last two lanes */
+    __m256d pr = _mm256_add_pd(_mm256_permute2f128_pd(p, r, 0x20), _mm256_permute2f128_pd(p, r, 0x31));
+    __m256d qs = _mm256_add_pd(_mm256_permute2f128_pd(q, s, 0x20), _mm256_permute2f128_pd(q, s, 0x31));
+    _mm256_storeu_pd(norm2, _mm256_hadd_pd(pr, qs));
 }
 
 #endif

@@ -15,16 +15,20 @@ enum sg_noise_source { SG_NOISE_CHACHA20, SG_NOISE_CURAND };
 const char *sg_noise_source_name(enum sg_noise_source source); /* "chacha20", "curand" */
 int sg_noise_source_parse(const char *name);                   /* -1 when unknown */
 
-/* log2 of an upper bound on the statistical distance tau of one value from the rounded Gaussian (docs/privacy.md). */
+/* log2 of an upper bound on the statistical distance tau of one value from the rounded Gaussian, whatever the source: how
+ * far the sampler is off when its words are uniform (docs/privacy-noise.md). No value is beyond 14 std. */
 double sg_noise_tau_log2(void);
 
 struct sg_noise;
 
-/* Opens a source under a noise subkey. SG_FAILED, with what to install, when the source is missing: never another one. */
+/* Opens a source under a noise subkey. SG_FAILED, with what to install, when the source is missing: never another one.
+ * SEALGRAD_CURAND names the libcurand to load, and then no other is tried. */
 SG_MUST_USE enum sg_status sg_noise_open(enum sg_noise_source source, const uint8_t key[SG_KEY_BYTES], struct sg_noise **out);
 void sg_noise_close(struct sg_noise **noise); /* wipes */
 
-/* sum[i] += value(step, first + i) for i in 0 .. n-1. */
+/* sum[i] += value(step, first + i) for i in 0 .. n-1; first + n <= 2^62. Not for two threads at once on one object. With
+ * cuRAND's host generator each new step, and each first that does not follow on the last call, costs about 6 ms. SG_FAILED
+ * when the source fails; sum then holds an unknown part of the noise and must not be released. */
 SG_MUST_USE enum sg_status sg_noise_add(struct sg_noise *noise, uint64_t step, uint64_t first, int64_t n, int64_t *sum);
 
 #endif

@@ -106,12 +106,14 @@ struct sg_ops {
      * with pairs summed in double, 3 gamma(rows + 2) for the instantiated gradient, gamma(k) = k u / (1 - k u), u = 2^-24. */
     void (*group_norm)(enum sg_norm_route route, int64_t n_groups, const int32_t *first, int64_t n_in, int64_t n_out,
                        const float *a, int64_t lda, const float *g, int64_t ldg, struct sg_group_norm *norm, void *scratch);
-    /* w = min(1, clip / sqrt(norm2 + slack2), kappa clip / sqrt(mass2)), 0 when excluded. clip = infinity: w = 1. */
+    /* w = min(1, clip / sqrt(norm2 + slack2), kappa clip / sqrt(mass2)), rounded down to a float, so that its product with
+     * a float is rounded but once; 0 when excluded. clip = infinity: w = 1. */
     void (*clip_weight)(int64_t n_groups, const struct sg_group_norm *norm, double clip, double kappa, double *w);
-    /* One panel of one tap: sum[o][i] += round_to_even((sum over rows r of (w[r] g[r][o]) a[r][i]) / grid) as int64, where
-     * w[r] g is rounded once to float, rows are summed by fmaf in chains of at most SG_CHAIN_ROWS from +0, in ascending
-     * order, and the chains are added in double in ascending order. Sets *overflow when a coordinate's sum exceeds
-     * limit in absolute value or is not finite (that coordinate is left out). n_rows = 0 is nothing. */
+    /* One panel of one tap: sum[o][i] += round_to_even((sum over rows r of (w[r] g[r][o]) a[r][i]) * (1 / grid)) as int64,
+     * where w[r] g is (float)(w[r] * (double)g), rows are summed by fmaf in chains of at most SG_CHAIN_ROWS from +0, in
+     * ascending order, the chains are added in double in ascending order, and 1 / grid is a double. Sets *overflow when a
+     * coordinate's sum exceeds limit in absolute value or is not finite (that coordinate is left out). limit / grid is at
+     * most 2^62. n_rows = 0 is nothing. */
     void (*absorb)(int64_t n_rows, int64_t n_in, int64_t n_out, const float *a, int64_t lda, const float *g, int64_t ldg,
                    const double *w, double grid, double limit, int64_t *sum, bool *overflow, void *scratch);
 

@@ -1,0 +1,545 @@
+#include "contour.h"
+
+#include <float.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "bridge.h"
+
+enum { LANES = 8, RESYNC = 64, POINTS_MAX = 60000 };
+static const double work_max = 6e7; /* node visits; about a tenth of a second */
+static const double alias_share = 1e-8, tail_share = 1e-8;
+
+/* One event on the contour: e^{it d_i} - 1 carried along t by a recurrence. */
+struct wheel {
+    size_t n;                                        /* a multiple of LANES, padded with weight 0 */
+    double count, reach;                             /* d = loss - centre; reach = sum w |d| */
+    double rounding_slope, rounding_cap, loss_slope; /* error of the sum, units of SG_UNIT: see wheel_error */
+    double truncation;
+    double *w, *d, *er, *ei, *rr, *ri;
+};
+
+struct table {
+    double c, dt, log_scale, log_error; /* K(c) and its error */
+    size_t n;
+    double *real, *imag; /* e^{K(c+it) - K(c)} / (s (s+1)), with the rotation e^{it shift} taken out */
+    double shift;        /* sum of count times centre, and the Gaussian's mean */
+    double *error;       /* absolute error of entry j, less the rotation's */
+    double magnitude, tail;
+    /* aliasing from above: ln of m e^{K(c2) - c2 eps} at eps = 0, and c2 - c */
+    double alias_c2, alias_log;
+};
+
+static void table_close(struct table *table)
+{
+    free(table->real);
+    memset(table, 0, sizeof *table);
+}
+
+static void wheel_close(struct wheel *wheel)
+{
+    free(wheel->w);
+    memset(wheel, 0, sizeof *wheel);
+}
+
+static bool wheel_open(const struct sg_event *event, double c, double t_max, double digits, double centre,
+                       struct sg_nodes *nodes, struct wheel *out)
+{
+    if (!sg_nodes_tilt(event, c, t_max, digits, nodes))
+        return false;
+    size_t n = (nodes->n + LANES - 1) / LANES * LANES;
+    double *block = calloc(6 * n, sizeof *block);
+    if (!block)
+        return false;
+    double reach = 0, eta = 0, eta_reach = 0, loss_error = 0;
+    for (size_t i = 0; i < nodes->n; i++) {
+        double w = nodes->weight[i], d = nodes->loss[i] - centre;
+        block[i] = w, block[n + i] = d;
+        reach += w * fabs(d);
+        eta += w * nodes->eta[i];
+        eta_reach += w * nodes->eta[i] * fabs(d);
+        loss_error += w * (nodes->loss_error[i] + 2 * fabs(nodes->loss[i]));
+    }
+    double steps = 12 * RESYNC + (double)n / LANES + 16;
+    *out = (struct wheel){.n = n, .count = event->count, .reach = reach, .truncation = nodes->truncation};
+    out->rounding_slope = eta_reach + loss_error + reach * (steps + eta);
+    out->rounding_cap = 2 * eta + 2 * steps + 2 * eta;
+    out->loss_slope = loss_error;
+    out->w = block, out->d = block + n, out->er = block + 2 * n, out->ei = block + 3 * n;
+    out->rr = block + 4 * n, out->ri = block + 5 * n;
+    return true;
+}
+
+/* Sets every node's e^{it d} - 1 afresh; 1 - cos by the half angle. */
+static void wheel_set(struct wheel *wheel, double t, double *real, double *imag)
+{
+    for (size_t i = 0; i < wheel->n; i++) {
+        double half = sin(t * wheel->d[i] / 2);
+        real[i] = -2 * half * half;
+        imag[i] = sin(t * wheel->d[i]);
+    }
+}
+
+static void wheel_sum(struct wheel *wheel, double *real, double *imag)
+{
+    double sum_r[LANES] = {0}, sum_i[LANES] = {0};
+    const double *w = wheel->w, *rr = wheel->rr, *ri = wheel->ri;
+    double *er = wheel->er, *ei = wheel->ei;
+    for (size_t i = 0; i < wheel->n; i += LANES)
+        for (size_t k = 0; k < LANES; k++) {
+            double a = er[i + k], b = ei[i + k];
+            sum_r[k] += w[i + k] * a;
+            sum_i[k] += w[i + k] * b;
+            er[i + k] = a + (rr[i + k] + (a * rr[i + k] - b * ri[i + k]));
+            ei[i + k] = b + (ri[i + k] + (a * ri[i + k] + b * rr[i + k]));
+        }
+    *real = ((sum_r[0] + sum_r[4]) + (sum_r[1] + sum_r[5])) + ((sum_r[2] + sum_r[6]) + (sum_r[3] + sum_r[7]));
+    *imag = ((sum_i[0] + sum_i[4]) + (sum_i[1] + sum_i[5])) + ((sum_i[2] + sum_i[6]) + (sum_i[3] + sum_i[7]));
+}
+
+/* Absolute error of the sum at t: weights, losses, recurrence and additions; at most linear in t, and capped. */
+static double wheel_error(const struct wheel *wheel, double t)
+{
+    return SG_UNIT * fmin(t * wheel->rounding_slope, wheel->rounding_cap + t * wheel->loss_slope) +
+           4 * wheel->truncation;
+}
+
+struct entry {
+    double log_modulus, phase, relative; /* of e^{K(c+it)-K(c)}, the rotation taken out */
+};
+
+static void add_wheel(const struct wheel *wheel, double t, double re, double im, struct entry *entry)
+{
+    double modulus2 = (1 + re) * (1 + re) + im * im, error = wheel_error(wheel, t);
+    double size = sqrt(fmax(modulus2, 1e-300));
+    double log_modulus = 0.5 * log1p(fmax(2 * re + (re * re + im * im), -1 + 1e-300));
+    double phase = atan2(im, 1 + re);
+    double step_error = error / size + 6 * SG_UNIT * (fabs(re) + fabs(im)) / size;
+    if (error > size / 4) { /* nothing is known of the phase: all of it is error */
+        log_modulus = log(size + error);
+        step_error = 800 / wheel->count;
+    } else {
+        step_error *= 1.34; /* ln(1 + x) against x for |x| <= 1/4 */
+    }
+    entry->log_modulus += wheel->count * log_modulus;
+    entry->phase += wheel->count * phase;
+    entry->relative += wheel->count * (step_error + 2 * SG_UNIT * (fabs(log_modulus) + fabs(phase)));
+}
+
+/* ln M(c+it) - ln M(c) of a Laplace event: closed form. */
+static void add_laplace(const struct sg_laplace *laplace, double c, double t, struct entry *entry)
+{
+    double a = laplace->loss_max, back = exp(-(2 * c + 1) * a);
+    /* ((c+1+it) + (c+it) back e^{-2ita}) / (2c+1+2it), over the same at t = 0, times e^{ita}: |.| and arg */
+    double cosine = cos(2 * t * a), sine = -sin(2 * t * a);
+    double re = c + 1 + back * (c * cosine - t * sine), im = t + back * (c * sine + t * cosine);
+    double below = 2 * c + 1, re0 = c + 1 + c * back;
+    double log_modulus = 0.5 * log((re * re + im * im) / (re0 * re0)) - 0.5 * log1p(4 * t * t / (below * below));
+    double phase = atan2(im, re) - atan2(2 * t, below) + t * a;
+    entry->log_modulus += laplace->count * fmin(log_modulus, 0);
+    entry->phase += laplace->count * phase;
+    entry->relative += laplace->count * SG_UNIT * (60 + 8 * t * a) * (1 + 2 * back);
+}
+
+struct builder {
+    double enough; /* tail wanted, in units of the sum */
+    const struct sg_composition *composition;
+    struct table *table;
+    struct wheel *wheels;
+    struct sg_bridge *bridges;
+    double *centre;
+    struct sg_nodes nodes;
+    double digits, t_max, work;
+    size_t since_set;
+};
+
+static bool open_wheels(struct builder *b, double t_max)
+{
+    for (size_t i = 0; i < b->composition->n_events; i++) {
+        wheel_close(&b->wheels[i]);
+        if (!wheel_open(&b->composition->events[i], b->table->c, t_max, b->digits, b->centre[i], &b->nodes,
+                        &b->wheels[i]))
+            return false;
+        wheel_set(&b->wheels[i], b->table->dt, b->wheels[i].rr, b->wheels[i].ri);
+    }
+    b->t_max = t_max;
+    b->since_set = RESYNC;
+    return true;
+}
+
+/* Bound of sum_{t_k > t} |g_k|, blocks of 15 % each; stops where the rest is negligible against `enough`. */
+static double tail_bound(const struct builder *b, double t, double enough)
+{
+    double sum = 0, dt = b->table->dt, mu2 = b->composition->gaussian_mu2;
+    for (int block = 0; block < 400; block++) {
+        double next = t * 1.15, rest = mu2 * t * t / 2, here = rest;
+        for (size_t i = 0; i < b->composition->n_events; i++) {
+            here += b->wheels[i].count * sg_bridge_decay(&b->bridges[i], t, next);
+            rest += b->wheels[i].count * sg_bridge_decay(&b->bridges[i], t, INFINITY);
+        }
+        double rest_sum = exp(-rest) / (t * dt) * (1 + dt / t);
+        if (sum + rest_sum <= enough || (block > 20 && rest_sum < sum * 0.01))
+            return sum + rest_sum;
+        sum += exp(-here) * ((next - t) / dt + 1) / (t * t);
+        if (sum > enough)
+            return INFINITY;
+        t = next;
+    }
+    return INFINITY;
+}
+
+static struct entry entry_at(struct builder *b, size_t j)
+{
+    const struct sg_composition *composition = b->composition;
+    double t = (double)j * b->table->dt, c = b->table->c;
+    struct entry entry = {-composition->gaussian_mu2 * t * t / 2, 0, 0};
+    entry.relative = 8 * SG_UNIT * fabs(entry.log_modulus);
+    bool set = b->since_set >= RESYNC;
+    for (size_t i = 0; i < composition->n_events; i++) {
+        struct wheel *wheel = &b->wheels[i];
+        double re, im;
+        if (set)
+            wheel_set(wheel, t, wheel->er, wheel->ei);
+        wheel_sum(wheel, &re, &im);
+        add_wheel(wheel, t, re, im, &entry);
+        b->work += (double)wheel->n * (set ? 12 : 1);
+    }
+    b->since_set = set ? 1 : b->since_set + 1;
+    for (size_t i = 0; i < composition->n_laplaces; i++)
+        add_laplace(&composition->laplaces[i], c, t, &entry);
+    return entry;
+}
+
+static void store(struct table *table, size_t j, const struct entry *entry)
+{
+    double t = (double)j * table->dt, c = table->c;
+    double a = c * (1 + c) - t * t, b = t * (2 * c + 1); /* s (s+1) = a + i b */
+    double size = 1 / (a * a + b * b), modulus = exp(entry->log_modulus);
+    double cosine = cos(entry->phase) * modulus, sine = sin(entry->phase) * modulus;
+    table->real[j] = (cosine * a + sine * b) * size;
+    table->imag[j] = (sine * a - cosine * b) * size;
+    double magnitude = modulus * sqrt(size);
+    table->error[j] = magnitude * (expm1(fmin(entry->relative, 50)) + 24 * SG_UNIT + 2 * SG_UNIT * fabs(entry->phase));
+    table->magnitude += magnitude;
+}
+
+/* Fills the table until the bound of what is left is small. */
+static bool fill(struct builder *b)
+{
+    struct table *table = b->table;
+    double seen = 0, try_at = 0;
+    for (size_t j = 0; j < POINTS_MAX; j++) {
+        double t = (double)j * table->dt;
+        if (t > b->t_max && !open_wheels(b, 3 * t))
+            return false;
+        struct entry entry = entry_at(b, j);
+        store(table, j, &entry);
+        table->n = j + 1;
+        seen = fmax(seen, table->magnitude);
+        double size = exp(entry.log_modulus) / (t * t + table->c * table->c);
+        double whole = fmax(b->enough, table->magnitude * 1e-18);
+        if (j > 2 && t >= try_at && size * t / table->dt < whole * 100) {
+            table->tail = tail_bound(b, t, whole);
+            if (table->tail <= whole)
+                return true;
+            try_at = t * 1.12;
+        }
+        if (b->work > work_max)
+            break;
+    }
+    table->tail = tail_bound(b, ((double)table->n - 1) * table->dt, table->magnitude * 1e-4);
+    return table->tail <= table->magnitude * 1e-4;
+}
+
+static bool table_build(const struct sg_composition *composition, double c, double period, double alias_c2,
+                        double alias_log, double epsilon, double delta, struct table *table)
+{
+    size_t n = composition->n_events;
+    struct builder b = {.composition = composition, .table = table};
+    *table = (struct table){.c = c, .dt = 2 * M_PI / period, .alias_c2 = alias_c2, .alias_log = alias_log};
+    table->real = malloc(3 * POINTS_MAX * sizeof *table->real);
+    b.wheels = calloc(n + 1, sizeof *b.wheels);
+    b.bridges = calloc(n + 1, sizeof *b.bridges);
+    b.centre = calloc(n + 1, sizeof *b.centre);
+    b.digits = 48 + log(sg_composition_count(composition));
+    bool ok = table->real && b.wheels && b.bridges && b.centre;
+    if (ok) {
+        table->imag = table->real + POINTS_MAX, table->error = table->imag + POINTS_MAX;
+        double variance = composition->gaussian_mu2;
+        struct sg_tilt tilt = sg_composition_tilt(composition, c, &b.nodes);
+        table->log_scale = tilt.log_mgf, table->log_error = tilt.error;
+        b.enough = tail_share * exp(fmin(log(delta) - tilt.log_mgf + c * epsilon - log(table->dt / M_PI), 600));
+        ok = isfinite(table->log_scale);
+        table->shift = composition->gaussian_mu2 * (c + 0.5);
+        for (size_t i = 0; ok && i < n; i++) {
+            ok = sg_nodes_tilt(&composition->events[i], c, 0, b.digits, &b.nodes) &&
+                 sg_bridge_open(&composition->events[i], c, b.nodes.log_mgf + b.nodes.log_mgf_error, &b.bridges[i]);
+            variance += composition->events[i].count * b.nodes.variance;
+            b.centre[i] = b.nodes.mean;
+            table->shift += composition->events[i].count * b.nodes.mean;
+        }
+        ok = ok && open_wheels(&b, fmax(9 / sqrt(variance), 8 * table->dt)) && fill(&b);
+    }
+    for (size_t i = 0; i < n; i++) {
+        if (b.wheels)
+            wheel_close(&b.wheels[i]);
+        if (b.bridges)
+            sg_bridge_close(&b.bridges[i]);
+    }
+    free(b.wheels);
+    free(b.bridges);
+    free(b.centre);
+    sg_nodes_close(&b.nodes);
+    return ok;
+}
+
+/* delta(epsilon) between *lower and *upper. */
+static void table_delta(const struct table *table, double epsilon, double *lower, double *upper)
+{
+    double turn = table->shift - epsilon;
+    double turn_error = SG_UNIT * (8 * fabs(table->shift) + fabs(epsilon));
+    struct sg_sum sum = {0, 0};
+    double error = 0;
+    for (size_t j = 0; j < table->n; j++) {
+        double t = (double)j * table->dt, sine, cosine;
+        sincos(t * turn, &sine, &cosine);
+        double half = j ? 1 : 0.5;
+        sg_sum_add(&sum, half * (table->real[j] * cosine - table->imag[j] * sine));
+        double modulus = fabs(table->real[j]) + fabs(table->imag[j]);
+        error += half * (table->error[j] + modulus * (t * turn_error + 2 * SG_UNIT * fabs(t * turn) + 8 * SG_UNIT));
+    }
+    error += 4 * SG_UNIT * table->magnitude + 1.001 * table->tail;
+    double exponent = table->log_scale - table->c * epsilon + log(table->dt / M_PI);
+    double scale = exp(exponent);
+    double relative = expm1(table->log_error + 6 * SG_UNIT * (fabs(table->log_scale) + table->c * fabs(epsilon) + 20));
+    double value = sg_sum_value(&sum), period = 2 * M_PI / table->dt;
+    double gap = table->alias_c2 - table->c, ratio = exp(-gap * period);
+    double alias = exp(-table->c * period) * 1.0001 / -expm1(-table->c * period);
+    alias += gap > 0 ? exp(table->alias_log - table->alias_c2 * epsilon) * ratio / (1 - ratio) * 1.0001 : INFINITY;
+    *upper = fmax(value + error, 0) * scale * (1 + relative);
+    *lower = fmax((value - error) * scale * (1 - relative) - alias, 0);
+    if (!(*upper <= 1))
+        *upper = 1;
+    if (!(*lower > 0))
+        *lower = 0;
+}
+
+static double log_mgf(const struct sg_composition *composition, double c, struct sg_nodes *nodes)
+{
+    struct sg_tilt tilt = sg_composition_tilt(composition, c, nodes);
+    return tilt.log_mgf + tilt.error;
+}
+
+struct line {
+    double c, period, c2, alias_log;
+};
+
+/* The period that keeps both aliasing sums below alias_share delta at epsilon, on the line Re s = c. */
+static struct line try_line(const struct sg_composition *composition, double c, double epsilon, double delta,
+                            struct sg_nodes *nodes)
+{
+    static const double factors[] = {1.1, 1.3, 1.6, 2, 3, 5};
+    double need = -log(alias_share * delta);
+    struct line best = {.c = c, .period = INFINITY};
+    for (size_t i = 0; i < sizeof factors / sizeof *factors; i++) {
+        double c2 = c * factors[i], log_bound = log_mgf(composition, c2, nodes) + c2 * log(c2) - (1 + c2) * log1p(c2);
+        double period = (log_bound - c2 * epsilon + need + 0.1) / (c2 - c);
+        period = fmax(period, 0.1 / (c2 - c));
+        if (period < best.period)
+            best = (struct line){c, period, c2, log_bound};
+        else if (period > 4 * best.period)
+            break;
+    }
+    best.period = fmax(best.period, (need + 0.1) / c);
+    return best;
+}
+
+/* Any line is valid. A shorter period needs fewer points; away from the saddle the terms cancel, which costs digits. */
+static bool choose_line(const struct sg_composition *composition, double saddle, double epsilon, double delta,
+                        struct line *out)
+{
+    static const double factors[] = {1, 0.85, 0.7, 0.55};
+    struct sg_nodes nodes = {0};
+    double nats = INFINITY;
+    *out = (struct line){.period = INFINITY};
+    for (size_t i = 0; i < sizeof factors / sizeof *factors; i++) {
+        double c = saddle * factors[i];
+        double level = log_mgf(composition, c, &nodes) - c * epsilon - log(c) - log1p(c);
+        nats = fmin(nats, level);
+        if (level > nats + 4)
+            break;
+        struct line line = try_line(composition, c, epsilon, delta, &nodes);
+        if (line.period < 0.8 * out->period)
+            *out = line;
+        else if (line.period > 1.5 * out->period)
+            break;
+    }
+    sg_nodes_close(&nodes);
+    return isfinite(out->period) && out->period > 0;
+}
+
+static double log_excess(const struct table *table, double epsilon, double delta, bool is_upper)
+{
+    double value[2];
+    table_delta(table, epsilon, &value[0], &value[1]);
+    return log(fmax(value[is_upper], 1e-300) / delta);
+}
+
+/* The root of bound(epsilon) = delta between `low`, where the bound exceeds delta, and `high`, where it does not;
+ * Newton's steps on ln delta, whose slope is about -c, inside bisection. The end returned is on the safe side. */
+static double narrow(const struct table *table, double delta, double low, double high, double start, bool is_upper)
+{
+    double at = start;
+    for (int i = 0; i < 100 && high - low > 2e-13 * high; i++) {
+        if (!(at > low && at < high) || i % 6 == 5)
+            at = (low + high) / 2;
+        double f = log_excess(table, at, delta, is_upper), step = f / table->c;
+        if (f > 0)
+            low = at;
+        else
+            high = at;
+        /* a little past the root, so that the other end moves too */
+        at += step + (f > 0 ? 1 : -1) * fmax(fabs(step) * 0.02, 0.8e-13 * at);
+    }
+    return is_upper ? high : low;
+}
+
+static double solve_upper(const struct table *table, double delta, double hint)
+{
+    if (log_excess(table, 0, delta, true) <= 0)
+        return 0;
+    double step = fmax(hint * 1e-3, 1e-3 / table->c), low = 0, high = hint;
+    for (int i = 0; log_excess(table, high, delta, true) > 0; i++) {
+        if (i == 60)
+            return INFINITY;
+        low = high, high += step, step *= 2;
+    }
+    return narrow(table, delta, low, high, hint, true);
+}
+
+/* Near the upper root: far below it the aliasing bound swamps everything. */
+static double solve_lower(const struct table *table, double delta, double upper)
+{
+    double step = 1e-10 * upper, high = upper, low = upper - step;
+    while (low > 0 && log_excess(table, low, delta, false) <= 0)
+        high = low, step *= 3, low = upper - step;
+    return low > 0 ? narrow(table, delta, low, high, high, false) : 0;
+}
+
+struct saddle {
+    double c, epsilon, log_delta;
+    bool ok;
+};
+
+/* The saddle point of K(s) - s eps - ln s(s+1) lies at c for one eps; there delta is about e^{...} / sqrt(2 pi F''). */
+static struct saddle saddle_at(const struct sg_composition *composition, double log_c, struct sg_nodes *nodes)
+{
+    double c = exp(log_c);
+    struct sg_tilt tilt = sg_composition_tilt(composition, c, nodes);
+    if (!isfinite(tilt.log_mgf))
+        return (struct saddle){.c = c};
+    double epsilon = tilt.mean - 1 / c - 1 / (1 + c);
+    double curvature = tilt.variance + 1 / (c * c) + 1 / ((1 + c) * (1 + c));
+    double log_delta = tilt.log_mgf - c * epsilon - log(c) - log1p(c) - 0.5 * log(2 * M_PI * curvature);
+    return (struct saddle){c, epsilon, log_delta, true};
+}
+
+/* Both epsilon and -ln delta rise with c. Finds where `target` is met by one of them; an unreachable c counts as too
+ * far. */
+static struct saddle find_saddle(const struct sg_composition *composition, double target, bool by_delta,
+                                 struct sg_nodes *nodes)
+{
+    double low = log(1e-9), high = log(1e9), at = log(5);
+    struct saddle best = {.ok = false};
+    for (int i = 0; i < 40 && high - low > 0.02; i++) {
+        struct saddle here = saddle_at(composition, at, nodes);
+        bool beyond = !here.ok || (by_delta ? here.log_delta < target : here.epsilon > target);
+        if (here.ok)
+            best = here;
+        if (beyond)
+            high = at;
+        else
+            low = at;
+        double step = low > log(2e-9) && high < log(9e8) ? 0 : 1.2;
+        at = step == 0 ? (low + high) / 2 : beyond ? at - step : at + step;
+        if (at <= low || at >= high)
+            at = (low + high) / 2;
+    }
+    return best;
+}
+
+static bool build_at(const struct sg_composition *composition, double c, double epsilon, double delta,
+                     struct table *table)
+{
+    struct line line;
+    return choose_line(composition, c, epsilon, delta, &line) &&
+           table_build(composition, line.c, line.period, line.c2, line.alias_log, epsilon, delta, table);
+}
+
+/* How many nats the line's integrand exceeds delta: what cancels, and so what rounding costs. */
+static double cancellation(const struct sg_composition *composition, const struct saddle *saddle,
+                           struct sg_nodes *nodes)
+{
+    double c = saddle->c;
+    struct sg_tilt tilt = sg_composition_tilt(composition, c, nodes);
+    double curvature = tilt.variance + 1 / (c * c) + 1 / ((1 + c) * (1 + c));
+    return 0.5 * log(2 * M_PI * curvature * c * c);
+}
+
+bool sg_contour_epsilon(struct sg_composition *composition, bool may_thin, double delta, double *lower, double *upper)
+{
+    struct table table = {0};
+    struct sg_nodes nodes = {0};
+    bool ok = false;
+    double left_out = 0;
+    struct saddle saddle = find_saddle(composition, log(delta), true, &nodes);
+    /* Rare large losses make the moments explode before the saddle: leave out what happens with probability 1e-9 delta.
+     */
+    if (may_thin &&
+        (!saddle.ok || fabs(saddle.log_delta - log(delta)) > 0.5 || cancellation(composition, &saddle, &nodes) > 4)) {
+        left_out = sg_composition_thin(composition, alias_share * delta);
+        saddle = find_saddle(composition, log(delta), true, &nodes);
+    }
+    /* The approximation is good for sums of many small losses; where it was not, a second table starts from the first.
+     */
+    for (int pass = 0; saddle.ok && pass < 3; pass++) {
+        double hint = fmax(saddle.epsilon, 0);
+        bool built = build_at(composition, saddle.c, hint, delta, &table);
+        if (built) {
+            double up = solve_upper(&table, delta - left_out, hint), low = solve_lower(&table, delta, up);
+            *lower = ok ? fmax(*lower, low) : low;
+            *upper = ok ? fmin(*upper, up) : up;
+            ok = isfinite(*upper);
+        }
+        table_close(&table);
+        if (!built || !ok || *upper == 0 || *upper - *lower < 3e-8 * *upper)
+            break;
+        saddle = find_saddle(composition, *upper, false, &nodes);
+    }
+    sg_composition_unthin(composition);
+    sg_nodes_close(&nodes);
+    return ok;
+}
+
+bool sg_contour_delta(const struct sg_composition *composition, double epsilon, double enough, double *lower,
+                      double *upper)
+{
+    struct table table = {0};
+    struct sg_nodes nodes = {0};
+    struct saddle saddle = find_saddle(composition, epsilon, false, &nodes);
+    bool ok = false;
+    *lower = 0, *upper = 1;
+    if (saddle.ok) {
+        double c = saddle.c, bound = log_mgf(composition, c, &nodes) - c * epsilon + c * log(c) - (1 + c) * log1p(c);
+        *upper = fmin(exp(bound + 1e-9), 1); /* Chernoff's */
+        ok = *upper <= enough;
+        if (!ok && build_at(composition, c, epsilon, exp(fmax(saddle.log_delta, -600)), &table)) {
+            table_delta(&table, epsilon, lower, upper);
+            ok = true;
+        }
+    }
+    table_close(&table);
+    sg_nodes_close(&nodes);
+    return ok;
+}
