@@ -128,14 +128,13 @@ enum sg_status sg_ledger_init(const char *path, const char *origin, const struct
     if (status == SG_OK)
         snprintf(ledger->origin, sizeof ledger->origin, "%s", origin);
     char *side = sg_format("%s.side.db", path);
+    if (status == SG_OK && access(path, F_OK) == 0)
+        status = sg_fail(SG_USAGE, "%s exists already: a ledger is never overwritten", path);
     if (status == SG_OK && access(side, F_OK) == 0)
         status = sg_fail(SG_USAGE, "%s exists: it belongs to another ledger of this name; move it away first", side);
     int file = status == SG_OK ? open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0644) : -1;
     if (status == SG_OK && file < 0)
-        status = sg_fail(SG_USAGE,
-                         errno == EEXIST ? "%s exists already: a ledger is never overwritten%.0s"
-                                         : "%s: cannot make the ledger: %s",
-                         path, strerror(errno));
+        status = sg_fail(SG_USAGE, "%s: cannot make the ledger: %s", path, strerror(errno));
     if (file >= 0) {
         close(file);
         status = check_file_system(path);

@@ -223,27 +223,25 @@ static enum sg_status lock_memory(const char *folder, int *lock)
     return status;
 }
 
-static enum sg_status cosign_locked(const char *folder, const struct sg_signer *witness, const struct sg_trust *log,
-                                    const char *request, size_t n, int64_t time_s, int64_t *old_size,
-                                    struct sg_buffer *line)
+static enum sg_status cosign_locked(const char *folder, const struct sg_signer *witness, const struct request *request,
+                                    int64_t time_s, int64_t *old_size, struct sg_buffer *line)
 {
-    struct request parsed;
     struct sg_checkpoint memory;
     struct sg_vkey key;
-    SG_TRY(check_request(request, n, log, &parsed));
-    SG_TRY(read_memory(folder, parsed.checkpoint.origin, &memory));
+    SG_TRY(read_memory(folder, request->checkpoint.origin, &memory));
     *old_size = memory.size;
-    if (parsed.old_size != memory.size && parsed.checkpoint.size >= memory.size)
+    if (request->old_size != memory.size && request->checkpoint.size >= memory.size)
         return sg_fail(SG_USAGE,
                        "the witness has seen %lld events of this ledger, the request starts from %lld: make it anew",
-                       (long long)memory.size, (long long)parsed.old_size);
-    SG_TRY(check_continues(&parsed, &memory));
+                       (long long)memory.size, (long long)request->old_size);
+    SG_TRY(check_continues(request, &memory));
     SG_TRY(sg_vkey_make(sg_signer_vkey(witness)->name, SG_KEY_COSIGNATURE, sg_signer_vkey(witness)->public_key, &key));
-    char *path = memory_path(folder, parsed.checkpoint.origin);
-    enum sg_status status = sg_file_write(path, parsed.note, parsed.note_len, 0644); /* before the signature leaves */
+    char *path = memory_path(folder, request->checkpoint.origin);
+    enum sg_status status =
+        sg_file_write(path, request->note, request->note_len, 0644); /* before the signature leaves */
     free(path);
     if (status == SG_OK)
-        sg_note_sign(witness, &key, parsed.note, parsed.text_len, (uint64_t)time_s, line);
+        sg_note_sign(witness, &key, request->note, request->text_len, (uint64_t)time_s, line);
     return status;
 }
 
@@ -252,8 +250,10 @@ enum sg_status sg_witness_cosign(const char *folder, const struct sg_signer *wit
                                  struct sg_buffer *line)
 {
     int lock;
+    struct request parsed;
+    SG_TRY(check_request(request, n, log, &parsed));
     SG_TRY(lock_memory(folder, &lock));
-    enum sg_status status = cosign_locked(folder, witness, log, request, n, time_s, old_size, line);
+    enum sg_status status = cosign_locked(folder, witness, &parsed, time_s, old_size, line);
     close(lock); /* which releases it */
     return status;
 }
