@@ -22,7 +22,7 @@ row('time per step', '%.2f ms private, %.2f ms non-private (%+.1f %%), generated
 row('budget of the population', 'epsilon %.4g spent of %.4g, %.4g left, by %d run%s' % (
     budget['epsilon_spent'], budget['epsilon_limit'], budget['epsilon_left'], budget['runs'],
     '' if budget['runs'] == 1 else 's'))
-row('ledger', '%s, %d events' % (verify['verdict'], verify['size']))
+row('ledger', verify['sentence'])
 row('files', 'out/model, out/scores.csv, out/ledger.db, out/keys, out/report.txt')
 print('\nWhat is claimed, and to whom:')
 for sentence in statement['claims'] + statement['assumptions'] + statement['not_covered']:
