@@ -5,30 +5,25 @@
 
 static const char salt_purpose[] = "sealgrad record salt", commitment_purpose[] = "sealgrad data commitment";
 
-static void put_u32be(uint8_t *p, uint32_t v)
-{
-    p[0] = (uint8_t)(v >> 24);
-    p[1] = (uint8_t)(v >> 16);
-    p[2] = (uint8_t)(v >> 8);
-    p[3] = (uint8_t)v;
-}
-
-/* Writes the fields behind the first `at` bytes of the buffer. */
+/* Writes the fields, each with the NUL that follows it, behind the first `at` bytes of the buffer. Fields that follow one another in
+ * memory, as they mostly do, are copied at once. */
 static void put_fields(struct sg_buffer *buffer, size_t at, const struct sg_csv_field *fields, size_t n)
 {
     size_t bytes = at;
     for (size_t i = 0; i < n; i++)
-        bytes += 4 + fields[i].len;
+        bytes += fields[i].len + 1;
     if (buffer->capacity < bytes) {
         buffer->capacity = 2 * bytes;
         buffer->data = sg_realloc(buffer->data, buffer->capacity, 1);
     }
     buffer->len = bytes;
-    char *p = buffer->data + at;
-    for (size_t i = 0; i < n; i++) {
-        put_u32be((uint8_t *)p, (uint32_t)fields[i].len);
-        memcpy(p + 4, fields[i].text, fields[i].len);
-        p += 4 + fields[i].len;
+    char *to = buffer->data + at;
+    for (size_t i = 0; i < n;) {
+        const char *from = fields[i].text, *end = from;
+        for (; i < n && fields[i].text == end; i++)
+            end += fields[i].len + 1;
+        memcpy(to, from, (size_t)(end - from));
+        to += end - from;
     }
 }
 

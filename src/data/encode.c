@@ -1,17 +1,18 @@
 #include "encode.h"
 
-#include <sleef.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/bytes.h"
 #include "base/number.h"
+#include "log_batch.h"
 
 struct encoder *encoder_open(const struct sg_schema *schema, const char *path)
 {
     struct encoder *encoder = sg_alloc(1, sizeof *encoder);
     encoder->schema = schema;
     encoder->path = path;
+    encoder->logs = sg_alloc(1, sizeof *encoder->logs);
     encoder->bound = sg_alloc(schema->n_columns, sizeof *encoder->bound);
     encoder->field_of_column = sg_alloc(schema->n_columns, sizeof *encoder->field_of_column);
     encoder->value = sg_alloc(schema->n_columns, sizeof *encoder->value);
@@ -27,6 +28,7 @@ void encoder_close(struct encoder *encoder)
     free(encoder->bound);
     free(encoder->field_of_column);
     free(encoder->value);
+    free(encoder->logs);
     free(encoder);
 }
 
@@ -206,7 +208,6 @@ enum sg_status encoder_time(const struct encoder *encoder, int64_t line, const s
 
 static double clip(double v, const double range[2]) { return v < range[0] ? range[0] : v > range[1] ? range[1] : v; }
 
-/* Logarithms come from SLEEF's deterministic entry points: the same bits on every CPU. */
 static void encode(const struct encoder *encoder, const struct encoding *e, const struct feature *f, const struct value *v,
                    int64_t step, float *out)
 {
@@ -216,14 +217,14 @@ static void encode(const struct encoder *encoder, const struct encoding *e, cons
         *out = (float)(e->to[0] + (clip(v->number, e->from) - e->from[0]) * e->slope);
         return;
     case ENCODE_LOG:
-        *out = (float)(Sleef_cinz_logd1_u10purec(v->number / e->unit) / e->divide);
+        log_batch_add(encoder->logs, v->number / e->unit, e->divide, out);
         return;
-    case ENCODE_SIGNED_LOG: {
-        double magnitude = v->number < 0 ? -v->number : v->number;
-        double log = Sleef_cinz_log1pd1_u10purec(magnitude / e->unit) / e->divide;
-        *out = (float)(v->number < 0 ? -log : log);
+    case ENCODE_SIGNED_LOG: /* sign(v) log(1 + |v| / unit): 1 + a rounded sum is exact enough for a float */
+        if (v->number < 0)
+            log_batch_add(encoder->logs, 1 - v->number / e->unit, -e->divide, out);
+        else
+            log_batch_add(encoder->logs, 1 + v->number / e->unit, e->divide, out);
         return;
-    }
     case ENCODE_ONE_HOT:
         if (f->type == TYPE_CATEGORY) {
             int32_t place = v->category < 0 ? -1 : e->of_category[v->category];
@@ -269,6 +270,7 @@ void encoder_rows(const struct encoder *encoder, float *x)
         for (int64_t t = 0; t < f->n_columns && !f->is_static; t++)
             encode_feature(encoder, f, t, x + t * schema->n_row_floats);
     }
+    log_batch_flush(encoder->logs);
 }
 
 void encoder_statics(const struct encoder *encoder, float *statics)
@@ -278,4 +280,5 @@ void encoder_statics(const struct encoder *encoder, float *statics)
     for (size_t i = 0; i < schema->n_features; i++)
         if (schema->feature[i].is_static)
             encode_feature(encoder, &schema->feature[i], 0, statics);
+    log_batch_flush(encoder->logs);
 }

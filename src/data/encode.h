@@ -27,6 +27,7 @@ struct encoder {
     int64_t *field_of_column;  /* (n_columns), -1 when the file lacks it */
     struct value *value;       /* (n_columns) of the record parsed last */
     int64_t n_clipped;
+    struct log_batch *logs;    /* of the record being encoded */
 };
 
 struct encoder *encoder_open(const struct sg_schema *schema, const char *path);

@@ -1,5 +1,6 @@
 /* CSV as a stream of records, through libcsv in strict mode: quoted fields with line feeds, CRLF, a separator of choice.
- * Blank-separated files (runs of blanks) are read with separator ' '. UTF-8 is checked; a byte-order mark is skipped. */
+ * Blank-separated files (runs of blanks) are read with separator ' '. UTF-8 is checked; a byte-order mark is skipped.
+ * Blanks around an unquoted field are dropped. */
 #ifndef SG_FORMAT_CSV_H
 #define SG_FORMAT_CSV_H
 
@@ -9,7 +10,7 @@
 #include "base/status.h"
 
 struct sg_csv_field {
-    const char *text; /* not NUL-terminated; valid during the callback */
+    const char *text; /* followed by a NUL and free of others; valid during the callback */
     size_t len;
 };
 
