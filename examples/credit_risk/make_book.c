@@ -15,10 +15,10 @@
  *   bureau      5 kinds of account x 7 figures, drifting by month; telecom is "NA" for one customer in five.
  *   market      8 series that depend on the month alone: carry nothing about anybody.
  *   label       default_12m, equal on all rows of a customer, 1 with probability p = logit^-1(eta) of *visible* values, at the last month:
- *                 eta = -4.1 + .8 min(months_late, 3) + .7 [max months_late over 6 months >= 2]
- *                       + 1.6 (utilisation_mean_6 - .5) + 1.2 utilisation_change_6 + .25 min(card inquiries in 3 months, 4)
- *                       - .5 ln(income / 3000) (+ .3 where income is blank)
- *                       + .9 [utilisation_mean_3 > .8 and payment_ratio_mean_3 < .12] + .3 min(relapses, 4)
+ *                 eta = -3.8 + .6 min(months_late, 3) + .5 [max months_late over 6 months >= 2]
+ *                       + 1.2 (utilisation_mean_6 - .5) + utilisation_change_6 + .2 min(card inquiries in 3 months, 4)
+ *                       - .4 ln(income / 3000) (+ .2 where income is blank)
+ *                       + .7 [utilisation_mean_3 > .8 and payment_ratio_mean_3 < .12] + .3 min(relapses, 4)
  *                 relapses: how often in the whole history a month on time was followed by a late one; only the sequence shows it.
  * THE LIMIT. p is known, so nothing can rank better than p does. The expected AUC of p (each customer counted p times as a default
  * and 1 - p times as none) and the AUC of p against the labels drawn are printed and written to FILE.truth.json, from a histogram of
@@ -291,11 +291,11 @@ static void roll(struct customer *c, int64_t month)
 static void draw_label(struct customer *c, struct draws *d)
 {
     const int64_t *m = c->monthly;
-    double eta = -4.1 + .8 * (double)(m[MONTHS_LATE] < 3 ? m[MONTHS_LATE] : 3) + .7 * (c->rolled[MONTHS_LATE][1][1] >= 2);
-    eta += 1.6 * ((double)c->rolled[UTILISATION][1][0] / 1000 - .5) + 1.2 * (double)c->rolled[UTILISATION][1][3] / 1000;
-    eta += .25 * (double)(c->bureau[0][5] < 4 ? c->bureau[0][5] : 4);
-    eta += c->statics[3] == BLANK ? .3 : -.5 * log((double)c->statics[3] / 3000);
-    eta += .9 * (c->rolled[UTILISATION][0][0] > 800 && c->rolled[PAYMENT_RATIO][0][0] < 120);
+    double eta = -3.8 + .6 * (double)(m[MONTHS_LATE] < 3 ? m[MONTHS_LATE] : 3) + .5 * (c->rolled[MONTHS_LATE][1][1] >= 2);
+    eta += 1.2 * ((double)c->rolled[UTILISATION][1][0] / 1000 - .5) + (double)c->rolled[UTILISATION][1][3] / 1000;
+    eta += .2 * (double)(c->bureau[0][5] < 4 ? c->bureau[0][5] : 4);
+    eta += c->statics[3] == BLANK ? .2 : -.4 * log((double)c->statics[3] / 3000);
+    eta += .7 * (c->rolled[UTILISATION][0][0] > 800 && c->rolled[PAYMENT_RATIO][0][0] < 120);
     eta += .3 * (double)(c->relapses < 4 ? c->relapses : 4);
     c->p = logistic(eta);
     c->label = draw_chance(d, c->p);

@@ -26,8 +26,8 @@ static enum sg_status read_spec(const struct sg_yaml_node *node, struct encoding
         {.key = "as", .type = SG_YAML_CHOICE, .offset = AT(as), .required = true, .choices = encoding_names},
         {.key = "from", .type = SG_YAML_NODE, .offset = AT(from)},
         {.key = "to", .type = SG_YAML_NODE, .offset = AT(to)},
-        {.key = "unit", .type = SG_YAML_NUMBER, .offset = AT(unit), .min = 1e-300, .max = 1e300},
-        {.key = "divide", .type = SG_YAML_NUMBER, .offset = AT(divide), .min = 1e-300, .max = 1e300},
+        {.key = "unit", .type = SG_YAML_NUMBER, .offset = AT(unit), .min = 1e-9, .max = 1e15},
+        {.key = "divide", .type = SG_YAML_NUMBER, .offset = AT(divide), .min = 1e-9, .max = 1e15},
         {.key = "values", .type = SG_YAML_NODE, .offset = AT(values)},
         {.key = "thresholds", .type = SG_YAML_NODE, .offset = AT(thresholds)},
         {.key = "over", .type = SG_YAML_TEXT, .offset = AT(over)},
@@ -75,7 +75,7 @@ static enum sg_status read_map(const struct sg_yaml_node *node, const struct enc
         SG_TRY(pair_read(s->from, "from", "", e->from));
     if (s->to)
         SG_TRY(pair_read(s->to, "to", "", e->to));
-    if (!(e->from[0] < e->from[1]))
+    if (!(e->from[1] - e->from[0] >= 1e-9))
         return sg_yaml_fail(node, "from must be [lower, higher]");
     if (e->to[0] == e->to[1] || fabs(e->to[0]) > 1e6 || fabs(e->to[1]) > 1e6)
         return sg_yaml_fail(node, "to must be two different numbers of at most a million");
@@ -237,7 +237,7 @@ static enum sg_status read_bounds(const struct column_spec *spec, const struct s
         return sg_yaml_fail(node, "column %s: a number needs bounds: [lowest, highest]%s", f->name, bounds_hint);
     double bounds[2];
     SG_TRY(pair_read(spec->bounds, "bounds", bounds_hint, bounds));
-    if (!(bounds[0] < bounds[1]))
+    if (!(bounds[1] - bounds[0] >= 1e-9))
         return sg_yaml_fail(spec->bounds, "bounds: the lowest must be below the highest");
     f->low = bounds[0];
     f->high = bounds[1];

@@ -148,6 +148,7 @@ void words_free(struct word_list *words);
 void words_set(struct word_list *words, const char *const *text, size_t n);
 /* n numbers of a list (n_wanted = 0: one or more), the caller frees *out. */
 enum sg_status numbers_read(const struct sg_yaml_node *node, const char *name, size_t n_wanted, double **out, size_t *n);
+/* Two numbers of at most 1e15, so that no encoding can overflow a float. */
 enum sg_status pair_read(const struct sg_yaml_node *node, const char *name, const char *hint, double out[2]);
 /* One character, "tab" or "\t". */
 enum sg_status separator_read(const struct sg_yaml_node *node, const char *text, char *out);

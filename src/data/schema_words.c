@@ -89,7 +89,7 @@ enum sg_status pair_read(const struct sg_yaml_node *node, const char *name, cons
     if (sg_yaml_kind_of(node) != SG_YAML_LIST || sg_yaml_count(node) != 2)
         return sg_yaml_fail(node, "%s must be two numbers, [lowest, highest]%s", name, hint);
     for (size_t i = 0; i < 2; i++)
-        SG_TRY(sg_yaml_number(sg_yaml_item(node, i, NULL), name, -1e300, 1e300, &out[i]));
+        SG_TRY(sg_yaml_number(sg_yaml_item(node, i, NULL), name, -1e15, 1e15, &out[i]));
     return SG_OK;
 }
 

@@ -235,7 +235,7 @@ static enum sg_status split_plain(struct reader *r, char *p, size_t n)
 
 static bool is_plain(const struct reader *r, const char *p, size_t n)
 {
-    if (!r->ended || p[n - 1] != '\n' || memchr(p, '"', n))
+    if (!r->ended || r->after_cr || p[n - 1] != '\n' || memchr(p, '"', n))
         return false;
     const char *cr = memchr(p, '\r', n); /* only before the line feed; else libcsv's callbacks explain the fault */
     return !cr || cr == p + n - 2;
