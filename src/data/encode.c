@@ -88,9 +88,9 @@ enum sg_status encoder_bind(struct encoder *encoder, int64_t line, const struct 
         int32_t column = schema_find_column(schema, fields[i].text, fields[i].len);
         if (column >= 0)
             SG_TRY(bind_field(encoder, line, i, column));
-        else if (!schema->other_columns_ignored) /* a header is not a data record: its words may be shown */
-            return sg_fail(SG_USAGE, "%s:%lld: column %.80s: not declared in the schema; add it there, for example with role: ignore",
-                           encoder->path, (long long)line, fields[i].text);
+        else if (!schema->other_columns_ignored) /* its text is not shown: the line may be a data record after all */
+            return sg_fail(SG_USAGE, "%s:%lld: field %zu of the header is no column of the schema; declare it (role: ignore will do), or "
+                                     "check the separator, or say header: false", encoder->path, (long long)line, i + 1);
     }
     return check_bound(encoder, line, need_label, need_split);
 }
