@@ -44,7 +44,7 @@ static struct sg_group_norm expect(enum sg_norm_route route, const struct groups
             a2 += (long double)p->a[r * p->lda + i] * p->a[r * p->lda + i];
         for (int64_t o = 0; o < p->n_out; o++)
             g2 += (long double)p->g[r * p->ldg + o] * p->g[r * p->ldg + o];
-        out.excluded = out.excluded || !isfinite((double)a2) || !isfinite((double)g2) || sqrtl(a2) > 0x1p96L;
+        out.excluded = out.excluded || !isfinite((double)a2) || !isfinite((double)g2) || sqrtl(a2) > 0x1p64L;
         mass += sqrtl(a2) * sqrtl(g2);
     }
     for (int64_t o = 0; !out.excluded && o < p->n_out; o++)
@@ -151,7 +151,7 @@ static void test_hostile(void **unused)
 {
     (void)unused;
     uint64_t state = seed + 2;
-    const float scale[] = {1e-45f, 1e-38f, 1e-30f, 1e-20f, 0x1p-56f, 0x1p61f, 1e25f, 1e30f, 0};
+    const float scale[] = {1e-45f, 1e-38f, 1e-30f, 1e-20f, 0x1p-56f, 0x1p49f, 0x1p61f, 1e25f, 1e30f, 0};
     for (size_t s = 0; s < sizeof scale / sizeof *scale; s++)
         for (int which = 0; which < 3; which++) {
             struct groups p = groups_make(5, 9, 37, 45, &state);
