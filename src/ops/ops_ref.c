@@ -294,13 +294,9 @@ static void clip_weight(int64_t n_groups, const struct sg_group_norm *norm, doub
         double bound2 = norm[j].norm2 + norm[j].slack2;
         double by_norm = clip / sqrt(bound2), by_mass = kappa * clip / sqrt(norm[j].mass2);
         double least = isinf(clip) ? 1 : fmin(1, fmin(by_norm, by_mass));
-<<<<<<< HEAD
-        w[j] = norm[j].excluded ? 0 : float_below(least);
-=======
         /* fmin passes over a NaN: a norm that is not known weighs nothing instead. */
         bool unknown = isnan(bound2) || isnan(norm[j].mass2);
-        w[j] = norm[j].excluded || unknown ? 0 : least;
->>>>>>> mechtests
+        w[j] = norm[j].excluded || unknown ? 0 : float_below(least);
     }
 }
 

@@ -10,14 +10,6 @@
 #include "ops/ops.h"
 
 #define NORM_UNIT 0x1p-24
-<<<<<<< HEAD
-#define NORM_A_MAX2 0x1p192 /* squares of the row norms: beyond it the group is excluded, */
-#define NORM_LOW2 0x1p-110  /* below or */
-#define NORM_HIGH2 0x1p120  /* above these float products might underflow or overflow unseen */
-
-static double norm_gamma(double k)
-{
-=======
 #define NORM_A_MAX2 0x1p128   /* squares of the row norms: beyond it the group is excluded, */
 #define NORM_LOW2 0x1p-110    /* below or */
 #define NORM_HIGH2 0x1p96    /* above these float products might underflow or overflow unseen */
@@ -26,7 +18,6 @@ static double norm_gamma(double k)
 static double norm_gamma(double k)
 {
     assert(k * NORM_UNIT < 0.25);
->>>>>>> mechtests
     return k * NORM_UNIT / (1 - k * NORM_UNIT);
 }
 
@@ -174,13 +165,9 @@ static void clip_weight(int64_t n_groups, const struct sg_group_norm *norm, doub
         double bound2 = norm[j].norm2 + norm[j].slack2;
         double by_norm = clip / sqrt(bound2), by_mass = kappa * clip / sqrt(norm[j].mass2);
         double least = isinf(clip) ? 1 : fmin(1, fmin(by_norm, by_mass));
-<<<<<<< HEAD
-        w[j] = norm[j].excluded ? 0 : float_below(least);
-=======
         /* fmin passes over a NaN: a norm that is not known weighs nothing instead. */
         bool unknown = isnan(bound2) || isnan(norm[j].mass2);
-        w[j] = norm[j].excluded || unknown ? 0 : least;
->>>>>>> mechtests
+        w[j] = norm[j].excluded || unknown ? 0 : float_below(least);
     }
 }
 

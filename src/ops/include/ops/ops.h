@@ -107,13 +107,8 @@ struct sg_ops {
      * 3 gamma(rows + 2) for the instantiated gradient, gamma(k) = k u / (1 - k u), u = 2^-24. docs/privacy.md derives it. */
     void (*group_norm)(enum sg_norm_route route, int64_t n_groups, const int32_t *first, int64_t n_in, int64_t n_out,
                        const float *a, int64_t lda, const float *g, int64_t ldg, struct sg_group_norm *norm, void *scratch);
-<<<<<<< HEAD
     /* w = min(1, clip / sqrt(norm2 + slack2), kappa clip / sqrt(mass2)), rounded down to a float, so that its product with
-     * a float is rounded but once; 0 when excluded. clip = infinity: w = 1. */
-=======
-    /* w = min(1, clip / sqrt(norm2 + slack2), kappa clip / sqrt(mass2)), 0 when excluded or when a norm is a NaN.
-     * clip = infinity: w = 1. */
->>>>>>> mechtests
+     * a float is rounded but once; 0 when excluded or when a norm is a NaN. clip = infinity: w = 1. */
     void (*clip_weight)(int64_t n_groups, const struct sg_group_norm *norm, double clip, double kappa, double *w);
     /* One panel of one tap: sum[o][i] += round_to_even((sum over rows r of (w[r] g[r][o]) a[r][i]) * (1 / grid)) as int64,
      * where w[r] g is (float)(w[r] * (double)g), rows are summed by fmaf in chains of at most SG_CHAIN_ROWS from +0, in
