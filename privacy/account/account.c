@@ -1,4 +1,5 @@
 #include "account/account.h"
+#include "account/curve.h"
 
 #include <math.h>
 #include "closed.h"
@@ -134,6 +135,53 @@ enum sg_status sg_account_epsilon(const struct sg_history *history, double delta
     if (status == SG_OK) {
         out->epsilon_rdp = sg_composition_rdp_epsilon(&composition, delta, NULL);
         status = both_directions(&composition, delta, out);
+    }
+    sg_composition_close(&composition);
+    return status;
+}
+
+/* Upper bound by RDP in the composition's direction: the best of a few orders. */
+static double rdp_delta(const struct sg_composition *composition, double epsilon)
+{
+    struct sg_nodes nodes = {0};
+    double best = 0;
+    for (double log_order = -6; log_order < 16; log_order += 0.25) {
+        double alpha = 1 + exp(log_order), rho = sg_composition_rdp(composition, alpha, &nodes);
+        if (!isfinite(rho))
+            break;
+        best = fmin(best, sg_account_rdp_to_log_delta(rho, alpha, epsilon));
+    }
+    sg_nodes_close(&nodes);
+    return exp(best) * (1 + 1e-14);
+}
+
+static void direction_delta(const struct sg_composition *composition, double epsilon, double *lower, double *upper)
+{
+    *lower = 0;
+    bool is_once = composition->n_events == 1 && composition->events[0].count == 1 && !composition->n_laplaces &&
+                   composition->gaussian_mu2 == 0;
+    if (!composition->n_events && !composition->n_laplaces && !composition->n_fixed_size)
+        sg_gaussian_delta(sqrt(composition->gaussian_mu2) * (1 + 0x1p-50), epsilon, lower, upper);
+    else if (composition->n_fixed_size ||
+             !((is_once && sg_event_delta_once(&composition->events[0], epsilon, lower, upper)) ||
+               sg_contour_delta(composition, epsilon, 0, lower, upper)))
+        *upper = rdp_delta(composition, epsilon);
+}
+
+enum sg_status sg_account_delta(const struct sg_history *history, double epsilon, double *lower, double *upper)
+{
+    if (!(epsilon >= 0 && epsilon <= 1e12))
+        return sg_fail(SG_USAGE, "epsilon %g is outside [0, 1e12]", epsilon);
+    struct sg_composition composition;
+    enum sg_status status = sg_composition_make(history, &composition);
+    if (status == SG_OK) {
+        direction_delta(&composition, epsilon, lower, upper);
+        if (!composition.is_symmetric) {
+            double low, high;
+            sg_composition_swap(&composition);
+            direction_delta(&composition, epsilon, &low, &high);
+            *lower = fmax(*lower, low), *upper = fmax(*upper, high);
+        }
     }
     sg_composition_close(&composition);
     return status;

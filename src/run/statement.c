@@ -11,6 +11,12 @@ static void say(json_t *list, char *text)
     free(text);
 }
 
+/* "row" stays a row; an id column's name becomes what it stands for. */
+static char *unit_words(const char *unit)
+{
+    return strcmp(unit, "row") == 0 ? sg_strdup("row") : sg_format("unit (all rows of one %s)", unit);
+}
+
 static void claim_words(const struct sg_plan *plan, const char *unit, json_t *claims)
 {
     say(claims, sg_format("This model is (epsilon, delta) = (%.6g, %.3g) differentially private for each %s of the training "
@@ -18,10 +24,10 @@ static void claim_words(const struct sg_plan *plan, const char *unit, json_t *cl
                           plan->epsilon, plan->delta, unit,
                           plan->relation == SG_ADD_OR_REMOVE_ONE ? "adding or removing one" : "replacing one by another"));
     say(claims, sg_format("Every %s's gradient is clipped to norm %.6g (%.6g after the margin for rounding) and Gaussian noise of "
-                          "standard deviation %.6g is added to the sum in each of %lld steps; each step takes each %s with "
+                          "standard deviation %.6g is added to the sum in each of %lld steps; each step takes each unit with "
                           "probability %.6g.",
-                          plan->clip_group == SG_CLIP_MICROBATCH ? "microbatch" : unit, plan->max_grad_norm, plan->clip_norm,
-                          plan->noise_std, (long long)plan->steps, unit, plan->sample_rate));
+                          plan->clip_group == SG_CLIP_MICROBATCH ? "microbatch" : "unit", plan->max_grad_norm, plan->clip_norm,
+                          plan->noise_std, (long long)plan->steps, plan->sample_rate));
     if (plan->clip_group == SG_CLIP_MICROBATCH)
         say(claims, sg_format("Clip groups are microbatches of %lld units: one unit can move its group's clipped mean by twice the "
                               "clip norm, so equal epsilon needs %lld times the noise of clipping each unit alone.",
@@ -44,7 +50,9 @@ json_t *sg_statement(const struct sg_plan *plan, const char *unit, bool secret_s
 {
     json_t *claims = json_array(), *assumptions = json_array(), *outside = json_array();
     if (plan->is_private) {
-        claim_words(plan, unit, claims);
+        char *words = unit_words(unit);
+        claim_words(plan, words, claims);
+        free(words);
         assumption_words(plan, secret_supplied, assumptions);
         say(outside, sg_format("People in the validation and test splits are not covered; their metrics are exact."));
         say(outside, sg_format("Settings chosen by looking at earlier results on the same people are not in this epsilon."));

@@ -225,7 +225,23 @@ static void commitments_see_field_borders(void **state)
     assert_memory_not_equal(a, b, 32);
 }
 
-/* The value itself, from the definition in commitment.h: openssl and a ChaCha20 of ours must not drift apart. */
+/* Golden value: tests/data/commitment_golden.py, which follows the definition with nothing but Python's standard library. */
+static void the_commitment_is_what_its_definition_says(void **state)
+{
+    (void)state;
+    static const char golden[] = "99c543c6cec18dd8f68c4be24c6e0a2d3b56831267ea53aa57ee88f2f9ef8cfd";
+    struct sg_buffer csv = {0};
+    uint8_t got[32];
+    char hex[65];
+    sg_buffer_text(&csv, "ID,A,Y\n");
+    for (int i = 0; i < 299; i++)
+        sg_buffer_printf(&csv, "c%d,%d,%d\n", i, i % 7, i % 2);
+    commit(BY_ID FRACTIONS, csv.data, test_key, got);
+    sg_hex_encode(got, 32, hex);
+    assert_string_equal(hex, golden);
+    sg_buffer_free(&csv);
+}
+
 static void the_plain_digest_is_of_the_bytes(void **state)
 {
     (void)state;
@@ -273,6 +289,7 @@ int main(void)
         cmocka_unit_test(splits_by_file),
         cmocka_unit_test(commitments_bind_everything),
         cmocka_unit_test(commitments_see_field_borders),
+        cmocka_unit_test(the_commitment_is_what_its_definition_says),
         cmocka_unit_test(the_plain_digest_is_of_the_bytes),
         cmocka_unit_test(registration_keeps_no_rows),
     };
