@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "bridge.h"
+#include "saddle.h"
 
 enum { LANES = 8, RESYNC = 64, POINTS_MAX = 60000 };
 static const double work_max = 6e7; /* node visits; about a tenth of a second */
@@ -427,48 +428,6 @@ static double solve_lower(const struct table *table, double delta, double upper)
     return low > 0 ? narrow(table, delta, low, high, high, false) : 0;
 }
 
-struct saddle {
-    double c, epsilon, log_delta;
-    bool ok;
-};
-
-/* The saddle point of K(s) - s eps - ln s(s+1) lies at c for one eps; there delta is about e^{...} / sqrt(2 pi F''). */
-static struct saddle saddle_at(const struct sg_composition *composition, double log_c, struct sg_nodes *nodes)
-{
-    double c = exp(log_c);
-    struct sg_tilt tilt = sg_composition_tilt(composition, c, nodes);
-    if (!isfinite(tilt.log_mgf))
-        return (struct saddle){.c = c};
-    double epsilon = tilt.mean - 1 / c - 1 / (1 + c);
-    double curvature = tilt.variance + 1 / (c * c) + 1 / ((1 + c) * (1 + c));
-    double log_delta = tilt.log_mgf - c * epsilon - log(c) - log1p(c) - 0.5 * log(2 * M_PI * curvature);
-    return (struct saddle){c, epsilon, log_delta, true};
-}
-
-/* Both epsilon and -ln delta rise with c. Finds where `target` is met by one of them; an unreachable c counts as too
- * far. */
-static struct saddle find_saddle(const struct sg_composition *composition, double target, bool by_delta,
-                                 struct sg_nodes *nodes)
-{
-    double low = log(1e-9), high = log(1e9), at = log(5);
-    struct saddle best = {.ok = false};
-    for (int i = 0; i < 40 && high - low > 0.02; i++) {
-        struct saddle here = saddle_at(composition, at, nodes);
-        bool beyond = !here.ok || (by_delta ? here.log_delta < target : here.epsilon > target);
-        if (here.ok)
-            best = here;
-        if (beyond)
-            high = at;
-        else
-            low = at;
-        double step = low > log(2e-9) && high < log(9e8) ? 0 : 1.2;
-        at = step == 0 ? (low + high) / 2 : beyond ? at - step : at + step;
-        if (at <= low || at >= high)
-            at = (low + high) / 2;
-    }
-    return best;
-}
-
 static bool build_at(const struct sg_composition *composition, double c, double epsilon, double delta,
                      struct table *table)
 {
@@ -477,29 +436,18 @@ static bool build_at(const struct sg_composition *composition, double c, double 
            table_build(composition, line.c, line.period, line.c2, line.alias_log, epsilon, delta, table);
 }
 
-/* How many nats the line's integrand exceeds delta: what cancels, and so what rounding costs. */
-static double cancellation(const struct sg_composition *composition, const struct saddle *saddle,
-                           struct sg_nodes *nodes)
-{
-    double c = saddle->c;
-    struct sg_tilt tilt = sg_composition_tilt(composition, c, nodes);
-    double curvature = tilt.variance + 1 / (c * c) + 1 / ((1 + c) * (1 + c));
-    return 0.5 * log(2 * M_PI * curvature * c * c);
-}
-
 bool sg_contour_epsilon(struct sg_composition *composition, bool may_thin, double delta, double *lower, double *upper)
 {
     struct table table = {0};
     struct sg_nodes nodes = {0};
     bool ok = false;
     double left_out = 0;
-    struct saddle saddle = find_saddle(composition, log(delta), true, &nodes);
+    struct sg_saddle saddle = sg_saddle_find(composition, log(delta), true, &nodes);
     /* Rare large losses make the moments explode before the saddle: leave out what happens with probability 1e-9 delta.
      */
-    if (may_thin &&
-        (!saddle.ok || fabs(saddle.log_delta - log(delta)) > 0.5 || cancellation(composition, &saddle, &nodes) > 4)) {
+    if (may_thin && (!saddle.ok || fabs(saddle.log_delta - log(delta)) > 0.5 || saddle.cancellation > 4)) {
         left_out = sg_composition_thin(composition, alias_share * delta);
-        saddle = find_saddle(composition, log(delta), true, &nodes);
+        saddle = sg_saddle_find(composition, log(delta), true, &nodes);
     }
     /* The approximation is good for sums of many small losses; where it was not, a second table starts from the first.
      */
@@ -515,7 +463,7 @@ bool sg_contour_epsilon(struct sg_composition *composition, bool may_thin, doubl
         table_close(&table);
         if (!built || !ok || *upper == 0 || *upper - *lower < 3e-8 * *upper)
             break;
-        saddle = find_saddle(composition, *upper, false, &nodes);
+        saddle = sg_saddle_find(composition, *upper, false, &nodes);
     }
     sg_composition_unthin(composition);
     sg_nodes_close(&nodes);
@@ -527,7 +475,7 @@ bool sg_contour_delta(const struct sg_composition *composition, double epsilon, 
 {
     struct table table = {0};
     struct sg_nodes nodes = {0};
-    struct saddle saddle = find_saddle(composition, epsilon, false, &nodes);
+    struct sg_saddle saddle = sg_saddle_find(composition, epsilon, false, &nodes);
     bool ok = false;
     *lower = 0, *upper = 1;
     if (saddle.ok) {
