@@ -89,6 +89,12 @@ static bool costs_nothing(const struct sg_composition *composition, double delta
     return sum <= delta;
 }
 
+/* Too few steps for the integrand to fall off. */
+static bool is_short(const struct sg_composition *composition)
+{
+    return sg_composition_count(composition) < 8 && composition->gaussian_mu2 == 0;
+}
+
 /* One direction by the best engine for it; `rdp` is RDP's figure, the ceiling. Few steps at a small rate leave the
  * contour's integrand hardly falling; there the loss distribution on a grid is the better engine. */
 static bool one_direction(struct sg_composition *composition, bool is_first, double delta, double rdp,
@@ -103,7 +109,7 @@ static bool one_direction(struct sg_composition *composition, bool is_first, dou
         sg_event_epsilon_once(&composition->events[0], delta, &out->epsilon_lower, &out->epsilon))
         return true;
     out->accountant = "contour";
-    if (sg_contour_epsilon(composition, is_first, delta, &out->epsilon_lower, &out->epsilon))
+    if (!is_short(composition) && sg_contour_epsilon(composition, is_first, delta, &out->epsilon_lower, &out->epsilon))
         return true;
     out->accountant = "pld";
     return sg_pld_epsilon(composition, delta, rdp, &out->epsilon_lower, &out->epsilon);
@@ -119,14 +125,14 @@ static void plain_gaussian(const struct sg_composition *composition, double delt
 
 /* Is the other direction's delta at the first one's epsilon within delta as well? It always was in practice; where it
  * cannot be shown the other direction is solved too. */
-static bool other_direction_fits(const struct sg_composition *composition, double epsilon, double delta)
+static bool other_direction_fits(const struct sg_composition *composition, bool use_contour, double epsilon, double delta)
 {
     double lower, upper;
     if (costs_nothing(composition, delta))
         return true;
     if (is_once(composition))
         return sg_event_delta_once(&composition->events[0], epsilon, &lower, &upper) && upper <= delta;
-    return (sg_contour_delta(composition, epsilon, delta, &lower, &upper) && upper <= delta) ||
+    return (use_contour && sg_contour_delta(composition, epsilon, delta, &lower, &upper) && upper <= delta) ||
            (sg_pld_delta(composition, epsilon, &upper) && upper <= delta);
 }
 
@@ -146,7 +152,7 @@ static enum sg_status both_directions(struct sg_composition *composition, double
         return SG_OK;
     if (!composition->is_symmetric) {
         sg_composition_swap(composition);
-        if (!other_direction_fits(composition, first.epsilon, delta)) {
+        if (!other_direction_fits(composition, strcmp(first.accountant, "contour") == 0, first.epsilon, delta)) {
             if (!one_direction(composition, false, delta, INFINITY, &second))
                 return SG_OK;
             first.epsilon = fmax(first.epsilon, second.epsilon);

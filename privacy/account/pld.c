@@ -18,14 +18,14 @@ struct grid {
     double lost;     /* bound of the mass right of the window */
     double error;    /* 2-norm of the rounding error of `mass` */
     double drift;    /* relative error of the whole by rounding of weights and of the cells' ends */
-    double *mass, *imag, *sum_r, *sum_i;
+    double *mass, *sum_r, *sum_i;
 };
 
 struct cells {
     double first; /* grid index of mass[0] */
     size_t n;
-    double *mass; /* P's mass at each grid point */
-    double infinite;
+    double *upper, *lower; /* P's mass at each grid point: a dominating and a dominated law */
+    double infinite;       /* the dominating one's */
 };
 
 static double normal_above(double x)
@@ -49,9 +49,26 @@ static double mixture_mass(const struct sg_mixture *m, double sigma, double a, d
     return sum;
 }
 
+/* Between a point and a two-component mixture the inverse is closed: r = 1 - q + q e^y with y = m (2x - m) / (2 s^2). */
+static bool is_simple(const struct sg_pair *pair)
+{
+    return pair->p.n + pair->q.n == 3 && pair->p.shift[0] == 0 && pair->q.shift[0] == 0;
+}
+
+static double simple_inverse(const struct sg_pair *pair, double target)
+{
+    const struct sg_mixture *m = pair->p.n == 2 ? &pair->p : &pair->q;
+    double excess = expm1(pair->p.n == 2 ? target : -target) + m->weight[1], shift = m->shift[1];
+    if (!(excess > 0))
+        return -INFINITY; /* beyond the end of the losses: x at minus infinity on either side */
+    return (log(excess / m->weight[1]) * 2 * pair->sigma * pair->sigma + shift * shift) / (2 * shift);
+}
+
 /* x with loss(x) = target, for a loss monotone in x; INFINITY with the sign of the end beyond which it lies. */
 static double inverse_loss(const struct sg_pair *pair, double target, bool rising, double start)
 {
+    if (is_simple(pair))
+        return simple_inverse(pair, target);
     double span = 45 * pair->sigma + 45;
     double low = -span, high = span, at = start;
     double f_low = sg_pair_loss(pair, low) - target, f_high = sg_pair_loss(pair, high) - target;
@@ -81,50 +98,43 @@ static double inverse_loss(const struct sg_pair *pair, double target, bool risin
     return at;
 }
 
-static void add_cell(const struct sg_pair *pair, struct cells *out, size_t i, double h, double a, double b,
-                     bool is_upper)
+/* Splits cell i's masses between its two ends so that both are kept; all of P's to the lower end for the lower law. */
+static void split(struct cells *out, size_t i, double h, double p, double error_p, double q, double error_q)
 {
-    double error_p, error_q, loss = (out->first + (double)i) * h;
-    double p = mixture_mass(&pair->p, pair->sigma, fmin(a, b), fmax(a, b), &error_p);
-    double q = mixture_mass(&pair->q, pair->sigma, fmin(a, b), fmax(a, b), &error_q);
-    p *= pair->probability, q *= pair->probability;
-    if (!is_upper) {
-        out->mass[i] += fmax(p - error_p, 0);
-        return;
-    }
+    out->lower[i] += fmax(p - error_p, 0);
     p += error_p;
-    double right = (p - fmax(q - error_q, 0) * exp(loss)) / -expm1(-h);
+    double right = (p - fmax(q - error_q, 0) * exp((out->first + (double)i) * h)) / -expm1(-h);
     right = fmin(fmax(right + 4 * DBL_EPSILON * p / h, 0), p);
-    out->mass[i] += p - right;
-    out->mass[i + 1] += right;
+    out->upper[i] += p - right;
+    out->upper[i + 1] += right;
 }
 
-/* One branch into cells from `first` to `last` (grid indices); losses below go to the first point, above to infinity
- * (or, for the lower bound, below to nothing and above to the last point). */
-static void add_branch(const struct sg_pair *pair, struct cells *out, double h, bool is_upper)
+/* One branch into the cells. Losses below the first cell go up to its end (lower law: nowhere), those above to infinity
+ * (lower law: to the last point). */
+static void add_branch(const struct sg_pair *pair, struct cells *out, double h)
 {
     bool rising = sg_pair_loss(pair, pair->sigma) >= sg_pair_loss(pair, -pair->sigma);
-    double before = rising ? -INFINITY : INFINITY, error;
+    double before = rising ? -INFINITY : INFINITY, error, error_q, share = pair->probability;
     for (size_t i = 0; i + 1 < out->n; i++) {
         double x = inverse_loss(pair, (out->first + (double)i + 1) * h, rising, isfinite(before) ? before : 0);
-        if (i == 0 && is_upper) { /* all that lies lower, on the first point but one */
-            out->mass[1] += pair->probability *
-                            (mixture_mass(&pair->p, pair->sigma, fmin(before, x), fmax(before, x), &error) + error);
-        } else if (i > 0) {
-            add_cell(pair, out, i, h, before, x, is_upper);
+        double low = fmin(before, x), high = fmax(before, x);
+        double p = share * mixture_mass(&pair->p, pair->sigma, low, high, &error);
+        if (i == 0) {
+            out->upper[1] += p + share * error;
+        } else if (high > low) {
+            double q = share * mixture_mass(&pair->q, pair->sigma, low, high, &error_q);
+            split(out, i, h, p, share * error, q, share * error_q);
         }
         before = x;
     }
     double end = rising ? INFINITY : -INFINITY;
     double above = mixture_mass(&pair->p, pair->sigma, fmin(before, end), fmax(before, end), &error);
-    if (is_upper)
-        out->infinite += pair->probability * (above + error);
-    else
-        out->mass[out->n - 1] += pair->probability * fmax(above - error, 0);
+    out->infinite += share * (above + error);
+    out->lower[out->n - 1] += share * fmax(above - error, 0);
 }
 
 /* Laplace: P = Lap(0, b), Q = Lap(1, b): atoms at both ends and e^{-x/b}/(2b) between, where the loss is (1 - 2x)/b. */
-static void add_laplace(double a, struct cells *out, double h, bool is_upper)
+static void add_laplace(double a, struct cells *out, double h)
 {
     for (size_t i = 0; i + 1 < out->n; i++) {
         double low = fmax((out->first + (double)i) * h, -a), high = fmin((out->first + (double)i + 1) * h, a);
@@ -137,24 +147,16 @@ static void add_laplace(double a, struct cells *out, double h, bool is_upper)
             p += 0.5 * exp(-a), q += 0.5;
         if (high == a)
             p += 0.5, q += 0.5 * exp(-a);
-        double loss = (out->first + (double)i) * h;
-        if (!is_upper) {
-            out->mass[i] += p * (1 - 1e-14);
-            continue;
-        }
-        p *= 1 + 1e-14;
-        double right = fmin(fmax((p - q * (1 - 1e-14) * exp(loss)) / -expm1(-h), 0), p);
-        out->mass[i] += p - right;
-        out->mass[i + 1] += right;
+        split(out, i, h, p, p * 1e-14, q, q * 1e-14);
     }
 }
 
-static void add_gaussian(double mu, struct cells *out, double h, bool is_upper)
+static void add_gaussian(double mu, struct cells *out, double h)
 {
     struct sg_pair pair = {.probability = 1, .sigma = 1 / mu};
     pair.p = (struct sg_mixture){.n = 1, .shift = {1}, .weight = {1}};
     pair.q = (struct sg_mixture){.n = 1, .weight = {1}};
-    add_branch(&pair, out, h, is_upper);
+    add_branch(&pair, out, h);
 }
 
 /* Where the step's loss lies but for probability `rest` at each end. */
@@ -183,25 +185,25 @@ static void loss_range(const struct sg_event *event, double rest, double *low, d
 }
 
 /* Multiplies the running spectrum by the tilted cells' spectrum to the power count. */
-static bool multiply(struct grid *g, const struct sg_fft *fft, const struct cells *cells, double count)
+static bool multiply(struct grid *g, const struct sg_fft *fft, const struct cells *cells, const double *mass, double count)
 {
     double *re = calloc(2 * GRID, sizeof *re), *im = re + GRID, total = 0, weight_error = 0, most = -INFINITY;
     if (!re)
         return false;
     for (size_t i = 0; i < cells->n; i++)
-        most = fmax(most, cells->mass[i] > 0 ? log(cells->mass[i]) + g->theta * (cells->first + (double)i) * g->h
+        most = fmax(most, mass[i] > 0 ? log(mass[i]) + g->theta * (cells->first + (double)i) * g->h
                                              : -INFINITY);
     /* position 0 of the transform is grid index 0; the window is unrolled when read */
     for (size_t i = 0; i < cells->n; i++) {
-        if (!(cells->mass[i] > 0))
+        if (!(mass[i] > 0))
             continue;
-        double index = cells->first + (double)i, w = exp(log(cells->mass[i]) + g->theta * index * g->h - most);
+        double index = cells->first + (double)i, w = exp(log(mass[i]) + g->theta * index * g->h - most);
         long long at = (long long)fmod(index, GRID);
         re[at < 0 ? at + GRID : at] += w;
         total += w;
         /* the weight's own rounding, and the loss of the cell's end: both move ln M */
         weight_error +=
-            w * 8 * SG_UNIT * (4 + fabs(most) + fabs(log(cells->mass[i])) + 60 * g->theta * fabs(index) * g->h);
+            w * 8 * SG_UNIT * (4 + fabs(most) + fabs(log(mass[i])) + 60 * g->theta * fabs(index) * g->h);
     }
     weight_error /= total;
     for (size_t i = 0; i < GRID; i++)
@@ -211,6 +213,11 @@ static bool multiply(struct grid *g, const struct sg_fft *fft, const struct cell
     for (size_t i = 0; i < GRID; i++) {
         double size2 = re[i] * re[i] + im[i] * im[i], log_size = 0.5 * log(fmax(size2, 1e-300)),
                turn = atan2(im[i], re[i]);
+        if (count * log_size < -745) {
+            g->sum_r[i] = g->sum_i[i] = 0;
+            norm += size2;
+            continue;
+        }
         double size = exp(count * log_size), r = size * cos(count * turn), m = size * sin(count * turn);
         double a = g->sum_r[i], b = g->sum_i[i];
         g->sum_r[i] = a * r - b * m, g->sum_i[i] = a * m + b * r;
@@ -223,10 +230,10 @@ static bool multiply(struct grid *g, const struct sg_fft *fft, const struct cell
     return true;
 }
 
-static bool compose_event(struct grid *g, const struct sg_fft *fft, const struct sg_composition *composition,
-                          size_t which, double rest, bool is_upper)
+static bool compose_event(struct grid *pair, const struct sg_fft *fft, const struct sg_composition *composition,
+                          size_t which, double rest)
 {
-    double low, high, count = 1;
+    double low, high, count = 1, h = pair[0].h;
     size_t n_events = composition->n_events, n_laplaces = composition->n_laplaces;
     if (which < n_events) {
         loss_range(&composition->events[which], rest, &low, &high);
@@ -239,23 +246,25 @@ static bool compose_event(struct grid *g, const struct sg_fft *fft, const struct
         low = mu * mu / 2 - mu * reach, high = mu * mu / 2 + mu * reach;
     }
     /* a far lower end is not worth the cells: what lies below the first is put on it, upwards */
-    struct cells cells = {.first = fmax(floor(low / g->h) - 2, ceil(high / g->h) - CELLS_MAX)};
-    double n = ceil(high / g->h) - cells.first + 3;
-    if (!(n < 2 * CELLS_MAX) || !(high < CELLS_MAX / 2 * g->h))
+    struct cells cells = {.first = fmax(floor(low / h) - 2, ceil(high / h) - CELLS_MAX)};
+    double n = ceil(high / h) - cells.first + 3;
+    if (!(n < 2 * CELLS_MAX) || !(high < CELLS_MAX / 2 * h))
         return false;
     cells.n = (size_t)n;
-    cells.mass = calloc(cells.n, sizeof *cells.mass);
-    bool ok = cells.mass;
+    cells.upper = calloc(2 * cells.n, sizeof *cells.upper);
+    cells.lower = cells.upper + cells.n;
+    bool ok = cells.upper;
     if (ok && which < n_events)
         for (int b = 0; b < composition->events[which].n_branches; b++)
-            add_branch(&composition->events[which].branch[b], &cells, g->h, is_upper);
+            add_branch(&composition->events[which].branch[b], &cells, h);
     else if (ok && which < n_events + n_laplaces)
-        add_laplace(composition->laplaces[which - n_events].loss_max, &cells, g->h, is_upper);
+        add_laplace(composition->laplaces[which - n_events].loss_max, &cells, h);
     else if (ok)
-        add_gaussian(sqrt(composition->gaussian_mu2) * (is_upper ? 1 + 0x1p-50 : 1 - 0x1p-50), &cells, g->h, is_upper);
-    g->infinite += is_upper ? count * cells.infinite : 0;
-    ok = ok && multiply(g, fft, &cells, count);
-    free(cells.mass);
+        add_gaussian(sqrt(composition->gaussian_mu2), &cells, h);
+    pair[0].infinite += count * cells.infinite;
+    ok = ok && multiply(&pair[0], fft, &cells, cells.upper, count) &&
+         (!pair[1].mass || multiply(&pair[1], fft, &cells, cells.lower, count));
+    free(cells.upper);
     return ok;
 }
 
@@ -265,34 +274,46 @@ static void grid_close(struct grid *g)
     memset(g, 0, sizeof *g);
 }
 
-/* Composes on the window that starts at `start` (a loss) with period P = GRID h, tilted by theta. */
-static bool grid_open(const struct sg_composition *composition, double start, double period, double theta, double delta,
-                      bool is_upper, struct grid *g)
+static bool grid_make(double start, double period, double theta, struct grid *g)
 {
-    struct sg_fft fft;
-    *g = (struct grid){.h = period / GRID, .theta = theta};
-    g->start = floor(start / g->h);
-    g->mass = calloc(4 * GRID, sizeof *g->mass);
-    if (!g->mass || !sg_fft_open(GRID, &fft))
+    *g = (struct grid){.h = period / GRID, .theta = theta, .mass = calloc(3 * GRID, sizeof *g->mass)};
+    if (!g->mass)
         return false;
-    g->imag = g->mass + GRID, g->sum_r = g->mass + 2 * GRID, g->sum_i = g->mass + 3 * GRID;
+    g->start = floor(start / g->h);
+    g->sum_r = g->mass + GRID, g->sum_i = g->mass + 2 * GRID;
     for (size_t i = 0; i < GRID; i++)
         g->sum_r[i] = 1;
+    return true;
+}
+
+/* Back from the spectrum, unrolled from the window's start. */
+static void grid_finish(struct grid *g, const struct sg_fft *fft)
+{
+    double norm = 0;
+    sg_fft_run(fft, true, g->sum_r, g->sum_i);
+    for (size_t i = 0; i < GRID; i++) {
+        double index = fmod(g->start + (double)i, GRID);
+        g->mass[i] = g->sum_r[(size_t)(index < 0 ? index + GRID : index)] / GRID;
+        norm += g->mass[i] * g->mass[i];
+    }
+    g->error += log2(GRID) * SG_FFT_ETA * sqrt(norm) + 4 * SG_UNIT;
+    g->lost = exp(g->log_scale + g->drift - g->theta * (g->start + GRID - 1) * g->h) * (1 + 1e-9);
+}
+
+/* Composes on the window that starts at `start` (a loss) with period P = GRID h, tilted by theta: the dominating law into
+ * pair[0], the dominated one into pair[1] where that is wanted. Close both also after failure. */
+static bool grid_open(const struct sg_composition *composition, double start, double period, double theta, double delta,
+                      bool wants_lower, struct grid pair[2])
+{
+    struct sg_fft fft = {0};
+    bool ok = grid_make(start, period, theta, &pair[0]) && (!wants_lower || grid_make(start, period, theta, &pair[1])) &&
+              sg_fft_open(GRID, &fft);
     size_t n = composition->n_events + composition->n_laplaces + (composition->gaussian_mu2 > 0);
     double rest = delta * 1e-10 / sg_composition_count(composition);
-    bool ok = true;
     for (size_t i = 0; ok && i < n; i++)
-        ok = compose_event(g, &fft, composition, i, rest, is_upper);
-    if (ok) {
-        sg_fft_run(&fft, true, g->sum_r, g->sum_i);
-        double norm = 0;
-        for (size_t i = 0; i < GRID; i++) {
-            double index = fmod(g->start + (double)i, GRID);
-            g->mass[i] = g->sum_r[(size_t)(index < 0 ? index + GRID : index)] / GRID;
-            norm += g->mass[i] * g->mass[i];
-        }
-        g->error += log2(GRID) * SG_FFT_ETA * sqrt(norm) + 4 * SG_UNIT;
-    }
+        ok = compose_event(pair, &fft, composition, i, rest);
+    for (int k = 0; ok && k <= wants_lower; k++)
+        grid_finish(&pair[k], &fft);
     sg_fft_close(&fft);
     return ok;
 }
@@ -365,9 +386,13 @@ static bool prepare(const struct sg_composition *given, double target, bool by_d
     memcpy(copy->events, given->events, given->n_events * sizeof *copy->events);
     *left_out = 0;
     bool rising = given->n_events && given->events[0].branch[0].p.n > 1;
-    if (rising)
-        *left_out = sg_composition_thin(copy, 1e-9 * delta);
     *saddle = sg_saddle_find(copy, target, by_delta, &nodes);
+    for (double sharpness = 8; rising && sharpness < 300; sharpness *= 4) {
+        if (saddle->ok && (saddle->cancellation < 4 || sharpness > 8) && fabs((by_delta ? saddle->log_delta : saddle->epsilon) - target) < 0.5)
+            break;
+        *left_out = sg_composition_thin(copy, 1e-9 * delta, sharpness);
+        *saddle = sg_saddle_find(copy, target, by_delta, &nodes);
+    }
     sg_nodes_close(&nodes);
     return saddle->ok;
 }
@@ -379,21 +404,15 @@ bool sg_pld_epsilon(const struct sg_composition *given, double delta, double eps
     double start, period, left_out;
     bool ok = prepare(given, log(delta), true, delta, &composition, &saddle, &left_out) &&
               plan_window(&composition, delta, &saddle, &start, &period);
+    struct grid pair[2] = {{.h = 0}, {.h = 0}};
     *lower = 0, *upper = epsilon_max;
-    for (int pass = 0; ok && pass < 2; pass++) {
-        bool is_upper = pass == 0;
-        struct grid g;
-        ok = grid_open(given, start, period, saddle.c, delta, is_upper, &g);
-        if (ok) {
-            g.lost = exp(g.log_scale + g.drift - g.theta * (g.start + GRID - 1) * g.h) * (1 + 1e-9);
-            double epsilon = fmax(read_epsilon(&g, delta, is_upper), 0);
-            if (is_upper)
-                *upper = fmin(epsilon, epsilon_max);
-            else
-                *lower = fmin(epsilon, *upper);
-        }
-        grid_close(&g);
+    ok = ok && grid_open(given, start, period, saddle.c, delta, true, pair);
+    if (ok) {
+        *upper = fmin(fmax(read_epsilon(&pair[0], delta, true), 0), epsilon_max);
+        *lower = fmin(fmax(read_epsilon(&pair[1], delta, false), 0), *upper);
     }
+    grid_close(&pair[0]);
+    grid_close(&pair[1]);
     free(composition.events);
     return ok;
 }
@@ -402,19 +421,18 @@ bool sg_pld_delta(const struct sg_composition *given, double epsilon, double *up
 {
     struct sg_composition composition;
     struct sg_saddle saddle;
-    struct grid g = {0};
+    struct grid pair[2] = {{.h = 0}, {.h = 0}}, *g = &pair[0];
     double start, period, left_out;
     bool ok = prepare(given, epsilon, false, 1e-12, &composition, &saddle, &left_out);
     double delta = ok ? exp(fmax(saddle.log_delta, -600)) : 1;
     ok = ok && plan_window(&composition, delta, &saddle, &start, &period) &&
-         grid_open(given, start, period, saddle.c, delta, true, &g);
+         grid_open(given, start, period, saddle.c, delta, false, pair);
     if (ok) {
-        double point = floor(epsilon / g.h * (1 - 1e-15)) - g.start;
-        g.lost = exp(g.log_scale + g.drift - g.theta * (g.start + GRID - 1) * g.h) * (1 + 1e-9);
+        double point = floor(epsilon / g->h * (1 - 1e-15)) - g->start;
         ok = point >= 0 && point < GRID;
-        *upper = ok ? fmin(read_delta(&g, (size_t)point), 1) : 1;
+        *upper = ok ? fmin(read_delta(g, (size_t)point), 1) : 1;
     }
-    grid_close(&g);
+    grid_close(g);
     free(composition.events);
     return ok;
 }
