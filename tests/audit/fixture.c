@@ -7,6 +7,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "audit/evidence.h"
+
 static void must(enum sg_status status)
 {
     if (status == SG_OK)
@@ -163,4 +165,29 @@ char *fixture_twenty(const char *folder, const struct sg_signer *signer)
     }
     sg_ledger_close(&ledger);
     return path;
+}
+
+void fixture_witness(const char *folder, const char *path, const struct sg_signer *signer, struct sg_trust *policy)
+{
+    uint8_t seed[SG_KEY_BYTES];
+    struct sg_signer *witness = NULL;
+    struct sg_buffer text = {0};
+    struct sg_vkey log, key;
+    struct sg_ledger *ledger = NULL;
+    int64_t size;
+    memset(seed, 77, sizeof seed);
+    must(sg_signer_from_seed("compliance", seed, &witness));
+    must(sg_vkey_make("bank.example/credit", SG_KEY_ED25519, sg_signer_vkey(signer)->public_key, &log));
+    must(sg_vkey_make("compliance", SG_KEY_COSIGNATURE, sg_signer_vkey(witness)->public_key, &key));
+    sg_buffer_text(&text, "log ");
+    sg_vkey_print(&log, &text);
+    sg_buffer_text(&text, "\nwitness officer ");
+    sg_vkey_print(&key, &text);
+    sg_buffer_text(&text, "\ngroup all-of-them all officer\nquorum all-of-them\n");
+    must(sg_trust_parse("policy", text.data, text.len, policy));
+    must(sg_ledger_open(path, NULL, &ledger));
+    must(sg_witness_ledger(ledger, folder, witness, policy, &size));
+    sg_ledger_close(&ledger);
+    sg_signer_close(&witness);
+    sg_buffer_free(&text);
 }

@@ -5,6 +5,7 @@
 
 #include "audit/key.h"
 #include "audit/ledger.h"
+#include "audit/trust.h"
 
 /* A new folder under TMPDIR or /tmp, and its removal with the files in it. */
 char *fixture_folder(void);
@@ -22,5 +23,7 @@ enum sg_status fixture_start(struct sg_ledger *ledger, const char *dataset, cons
 enum sg_status fixture_end(struct sg_ledger *ledger, const struct sg_run *run, enum sg_run_end end);
 /* A ledger with 20 events of every kind, all runs ended. Returns its path. */
 char *fixture_twenty(const char *folder, const struct sg_signer *signer);
+/* Has it witnessed by a fixed witness whose memory is FOLDER, and fills a policy that asks for that witness. */
+void fixture_witness(const char *folder, const char *path, const struct sg_signer *signer, struct sg_trust *policy);
 
 #endif

@@ -180,14 +180,12 @@ int main(int argc, char **argv)
     char *folder = fixture_folder();
     struct sg_signer *signer = fixture_signer(1);
     char *path = fixture_twenty(folder, signer);
-    struct sg_buffer file = {0}, truth = {0}, vkey = {0};
+    struct sg_buffer file = {0}, truth = {0};
+    struct sg_trust trust;
+    fixture_witness(folder, path, signer, &trust);
     if (sg_file_read(path, "ledger", 1 << 26, &file) != SG_OK)
         die("the ledger");
-    struct sg_trust trust;
-    sg_vkey_print(sg_signer_vkey(signer), &vkey);
-    if (sg_trust_parse("trust", vkey.data, vkey.len, &trust) != SG_OK)
-        die("the key");
-    struct sg_verify_options options = {.trust = &trust, .allow_unwitnessed = true, .memo = sg_plan_memo_new()};
+    struct sg_verify_options options = {.trust = &trust, .memo = sg_plan_memo_new()};
     static struct sg_verdict verdict;
     if (sg_verify_bytes((uint8_t *)file.data, file.len, &options, &verdict) != SG_OK || verdict.status != SG_OK ||
         verdict.size != 20)
@@ -208,7 +206,7 @@ int main(int argc, char **argv)
            (long long)seed, tally.tried, file.len, tally.broken, tally.incomplete, tally.ok_same, tally.bad,
            seconds() - begin, tally.slowest_s);
     sg_plan_memo_free(&options.memo);
-    sg_buffer_free(&file), sg_buffer_free(&truth), sg_buffer_free(&vkey);
+    sg_buffer_free(&file), sg_buffer_free(&truth);
     sg_signer_close(&signer);
     free(path);
     fixture_remove(folder);
