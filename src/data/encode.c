@@ -258,8 +258,10 @@ static void encode(const struct encoder *encoder, const struct encoding *e, cons
     case ENCODE_RATIO: {
         const struct feature *over = &encoder->schema->feature[e->over];
         const struct value *below = &encoder->value[over->column[over->n_columns == 1 ? 0 : step]];
-        if (!below->absent) /* a ratio with a missing part is 0 */
-            *out = (float)(e->to[0] + (clip(v->number / below->number, e->from) - e->from[0]) * e->slope);
+        double number = below->number > e->over_min ? below->number : e->over_min;
+        if (below->absent) /* a ratio with a missing part is 0 */
+            return;
+        *out = (float)(e->to[0] + (clip(v->number / number, e->from) - e->from[0]) * e->slope);
         return;
     }
     }

@@ -15,7 +15,7 @@ static const char bounds_hint[] =
 
 struct encoding_spec {
     int as;
-    double unit, divide;
+    double unit, divide, over_min;
     const char *over;
     const struct sg_yaml_node *from, *to, *values, *thresholds;
 };
@@ -32,6 +32,7 @@ static enum sg_status read_spec(const struct sg_yaml_node *node, struct encoding
         {.key = "values", .type = SG_YAML_NODE, .offset = AT(values)},
         {.key = "thresholds", .type = SG_YAML_NODE, .offset = AT(thresholds)},
         {.key = "over", .type = SG_YAML_TEXT, .offset = AT(over)},
+        {.key = "over_min", .type = SG_YAML_NUMBER, .offset = AT(over_min), .min = 1e-9, .max = 1e15},
     };
 #undef AT
     *out = (struct encoding_spec){.unit = 0, .divide = 0};
@@ -64,6 +65,7 @@ static enum sg_status check_keys(const struct sg_yaml_node *node, const struct e
         {s->values != NULL, "values", 1u << ENCODE_ONE_HOT},
         {s->thresholds != NULL, "thresholds", 1u << ENCODE_AT_LEAST},
         {s->over != NULL, "over", 1u << ENCODE_RATIO},
+        {s->over_min != 0, "over_min", 1u << ENCODE_RATIO},
     };
     for (size_t i = 0; i < sizeof key / sizeof *key; i++)
         if (key[i].given && !(key[i].allowed >> s->as & 1))
@@ -143,6 +145,7 @@ static enum sg_status read_number_encoding(const struct encoding_spec *s, const 
                          "{as: ratio, over: LIMIT, from: [0, 1.5]}");
         SG_TRY(pair_read(s->from, "from", "", e->to)); /* unless "to" is given the clipped ratio stays as it is */
         e->over_name = s->over;
+        e->over_min = s->over_min;
         return read_map(e->node, s, e);
     case ENCODE_LOG:
         if (!(f->low > 0))

@@ -37,6 +37,7 @@ struct encoding {
     double *value;
     int32_t *of_category;    /* ONE_HOT of categories: float relative to `first` by category, -1 for none */
     const char *over_name;   /* RATIO */
+    double over_min;         /* RATIO: the lower part is raised to this before dividing; 0 leaves it as it is */
     int32_t over;            /* feature */
     int64_t first, n_floats; /* place among the floats of the row (or of the unit) */
     const struct sg_yaml_node *node;

@@ -108,10 +108,11 @@ static enum sg_status resolve_ratio(const struct sg_schema *schema, const struct
     const struct feature *over = &schema->feature[e->over];
     if (over == feature)
         return sg_yaml_fail(e->node, "over: a column over itself");
-    if (over->type != TYPE_NUMBER || !(over->low > 0))
-        return sg_yaml_fail(
-            e->node, "over: %s must be a number whose lower bound is above 0; it is clipped to it before dividing",
-            e->over_name);
+    if (over->type != TYPE_NUMBER || !(over->low > 0 || e->over_min > 0))
+        return sg_yaml_fail(e->node,
+                            "over: %s must be a number whose lower bound is above 0, or give over_min, to which it is "
+                            "raised before dividing",
+                            e->over_name);
     if (feature->is_static && !over->is_static)
         return sg_yaml_fail(e->node, "over: %s changes from step to step but %s does not", e->over_name, feature->name);
     return SG_OK;

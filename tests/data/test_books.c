@@ -72,13 +72,13 @@ static void taiwan(void **state)
     static const double statics[2][7] = {{0, 1, 0, 1, 0, 1, -.8}, {0, 1, 0, 1, 0, 0, -.7}};
     assert_int_equal(d->n_units, 30000);
     assert_int_equal(d->n_rows, 180000);
-    assert_int_equal(d->n_features, 11);
+    assert_int_equal(d->n_features, 12);
     assert_int_equal(d->n_static, 7);
     for (int u = 0; u < 2; u++) {
         for (int t = 0; t < 6; t++) {
-            const float *x = d->x + (6 * u + t) * 11;
+            const float *x = d->x + (6 * u + t) * 12;
             double p = pay[u][t];
-            const double want[11] = {fmin(fmax(p, 0), 4) / 2,
+            const double want[12] = {fmin(fmax(p, 0), 4) / 2,
                                      p == -2,
                                      p == -1,
                                      p == 0,
@@ -88,8 +88,9 @@ static void taiwan(void **state)
                                      bill[u][t] / limit[u],
                                      signed_log(bill[u][t]),
                                      fmin(paid[u][t] / limit[u], 1) * 2,
+                                     fmin(paid[u][t] / fmax(bill[u][t], 1000), 1),
                                      signed_log(paid[u][t])};
-            for (int k = 0; k < 11; k++)
+            for (int k = 0; k < 12; k++)
                 check_near(x[k], want[k]);
         }
         for (int k = 1; k < 7; k++)

@@ -95,7 +95,7 @@ static void steps_are_oldest_first(void **state)
         "4]},\n"
         "     if_missing: zero}\n"
         "  - {name: Q, columns: [Q3, Q2, Q1], type: number, bounds: [1, 100],\n"
-        "     encode: [{as: ratio, over: LIMIT, from: [0, 2]}, {as: ratio, over: P1, from: [0, 50]}]}\n"
+        "     encode: [{as: ratio, over: LIMIT, from: [0, 2]}, {as: ratio, over: P1, from: [0, 50], over_min: 1.5}]}\n"
         "  - {name: P1, columns: [R3, R2, R1], type: number, bounds: [1, 9], encode: [], if_missing: zero}\n");
     struct sg_dataset_options options = {.keep_ids = true, .need_label = true};
     struct sg_dataset *d;
@@ -105,7 +105,7 @@ static void steps_are_oldest_first(void **state)
                               ",9,1,10,20,30,2,2,2,100,y,a,good\n",
                               &options, &d),
                      SG_OK);
-    static const float x[] = {3, 2, 0, 2, 2, 10, 0, 1, 10, 1, .3f, 15, 4, .2f, 10, 0, .1f, 5};
+    static const float x[] = {3, 2, 0, 2, 2, 10, 0, 1, 20.f / 3, 1, .3f, 15, 4, .2f, 10, 0, .1f, 5};
     static const float statics[] = {0, 1};
     assert_int_equal(d->n_units, 2);
     assert_int_equal(d->n_rows, 6);

@@ -68,7 +68,7 @@ static void mistakes_are_refused_with_place_and_remedy(void **state)
          "4:68", "over: B is not a feature"},
         {HEAD "  - {name: A, role: feature, type: number, bounds: [0, 9], encode: {as: ratio, over: B, from: [0, 1]}}\n"
               "  - {name: B, role: feature, type: number, bounds: [0, 9]}\n",
-         "4:68", "lower bound is above 0"},
+         "4:68", "lower bound is above 0, or give over_min"},
         {HEAD "  - {name: S, role: feature, type: category, categories: [F], encode: linear}\n", "4:71",
          "only be encoded as one_hot"},
         {HEAD "  - {name: S, role: feature, type: category, categories: [F], encode: {as: one_hot, values: [M]}}\n",
