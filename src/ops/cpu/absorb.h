@@ -18,13 +18,14 @@
 #define ABSORB_CHAINS 4
 #define ABSORB_G SG_LANES /* distance of rows of the weighted piece: whole vectors, TILE_ROWS of them used */
 #define ABSORB_ROWS (ABSORB_CHAINS * SG_CHAIN_ROWS)
+#define ABSORB_G_TILE (ABSORB_ROWS * ABSORB_G + 32) /* pieces of tiles must not all begin in the same cache set */
 #define ABSORB_COLS 192
 #define ABSORB_OUTS 96
 #define ABSORB_TILES (ABSORB_OUTS / TILE_ROWS)
 #define ABSORB_TAIL 3 /* columns */
 
 struct absorb_scratch {
-    float g[ABSORB_TILES][ABSORB_ROWS * ABSORB_G];   /* for each tile (rows, ABSORB_G), weighted */
+    float g[ABSORB_TILES][ABSORB_G_TILE];            /* for each tile (rows, ABSORB_G), weighted */
     float w[ABSORB_ROWS];                            /* weights as floats, where they all are floats */
     float a[ABSORB_ROWS * ABSORB_COLS];              /* strips, then the tail as (rows, n_tail) */
     float tile[ABSORB_CHAINS * TILE_ROWS * STRIP];   /* the chains of one tile */
@@ -60,7 +61,7 @@ static bool absorb_short_weights(int64_t n_rows, const double *w, float *to)
 /* (float)(w g), one rounding where w is a float, the double product's and one more where it is not. A row is read once for
  * all tiles of the block: rows may lie a multiple of the cache's set distance apart. */
 static void absorb_weigh(int64_t n_rows, int n_tiles, const int64_t *first, const float *g, int64_t ldg, const double *w,
-                         const float *short_w, float to[ABSORB_TILES][ABSORB_ROWS * ABSORB_G])
+                         const float *short_w, float to[ABSORB_TILES][ABSORB_G_TILE])
 {
     int64_t n_out = first[n_tiles];
     for (int64_t r = 0; r < n_rows; r++, g += ldg) {
@@ -213,25 +214,65 @@ static void absorb_tile_any(int rows, bool wide, struct absorb_tile *t)
     }
 }
 
-/* n_chains (constant) chains of n rows for each column of the tail: independent, so that their latencies overlap.
- * lane: (chain, column, SG_LANES outputs). */
-SG_INLINE void tail_chains(int n_chains, int64_t n, int64_t n_tail, const float *g, const float *tail, float *lane)
+/* n_chains chains of n rows for each of n_tail columns, both counts constant: independent, so that their latencies overlap.
+ * lane: (chain, ABSORB_TAIL columns, SG_LANES outputs). */
+SG_INLINE void tail_chains(int n_chains, int n_tail, int64_t n, const float *g, const float *tail, float *lane)
 {
-    for (int64_t i = 0; i < n_tail; i++) {
-        vf acc[ABSORB_CHAINS];
+    vf acc[ABSORB_CHAINS][ABSORB_TAIL];
+#pragma GCC unroll 16
+    for (int i = 0; i < n_chains * n_tail; i++)
+        acc[i / n_tail][i % n_tail] = vf_zero();
+    for (int64_t k = 0; k < n; k++)
 #pragma GCC unroll 4
-        for (int c = 0; c < n_chains; c++)
-            acc[c] = vf_zero();
-        for (int64_t k = 0; k < n; k++)
+        for (int c = 0; c < n_chains; c++) {
+            int64_t row = c * SG_CHAIN_ROWS + k;
+            vf x = vf_load(g + row * ABSORB_G);
 #pragma GCC unroll 4
-            for (int c = 0; c < n_chains; c++) {
-                int64_t row = c * SG_CHAIN_ROWS + k;
-                acc[c] = vf_fma(vf_load(g + row * ABSORB_G), vf_set(tail[row * n_tail + i]), acc[c]);
-            }
-#pragma GCC unroll 4
-        for (int c = 0; c < n_chains; c++)
-            vf_store(lane + (c * ABSORB_TAIL + i) * SG_LANES, acc[c]);
+            for (int i = 0; i < n_tail; i++)
+                acc[c][i] = vf_fma(x, vf_set(tail[row * n_tail + i]), acc[c][i]);
+        }
+#pragma GCC unroll 16
+    for (int i = 0; i < n_chains * n_tail; i++)
+        vf_store(lane + (i / n_tail * ABSORB_TAIL + i % n_tail) * SG_LANES, acc[i / n_tail][i % n_tail]);
+}
+
+static void tail_chains_any(int64_t n_chains, int64_t n_tail, int64_t n, const float *g, const float *tail, float *lane)
+{
+    switch (n_chains * 4 + n_tail) {
+    case 5: tail_chains(1, 1, n, g, tail, lane); break;
+    case 6: tail_chains(1, 2, n, g, tail, lane); break;
+    case 7: tail_chains(1, 3, n, g, tail, lane); break;
+    case 9: tail_chains(2, 1, n, g, tail, lane); break;
+    case 10: tail_chains(2, 2, n, g, tail, lane); break;
+    case 11: tail_chains(2, 3, n, g, tail, lane); break;
+    case 13: tail_chains(3, 1, n, g, tail, lane); break;
+    case 14: tail_chains(3, 2, n, g, tail, lane); break;
+    case 15: tail_chains(3, 3, n, g, tail, lane); break;
+    case 17: tail_chains(4, 1, n, g, tail, lane); break;
+    case 18: tail_chains(4, 2, n, g, tail, lane); break;
+    case 19: tail_chains(4, 3, n, g, tail, lane); break;
+    default: break; /* nothing */
     }
+}
+_Static_assert(ABSORB_CHAINS == 4 && ABSORB_TAIL == 3, "tail_chains_any names every count");
+
+/* Adds finished sums of one column, lanes over outputs; sum: the column's first output. */
+static void tail_round(int64_t height, const vd x[2], struct absorb_tile *t, int64_t *sum)
+{
+    double lane[SG_LANES];
+    int64_t rounded[SG_LANES] = {0};
+    vd scaled[2] = {vd_mul(x[0], vd_set(t->inverse)), vd_mul(x[1], vd_set(t->inverse))};
+    if (vd_beyond(scaled[0], vd_set(t->safe)) | vd_beyond(scaled[1], vd_set(t->safe))) {
+        vd_store(lane, x[0]);
+        vd_store(lane + SG_LANES / 2, x[1]);
+        for (int64_t o = 0; o < height; o++)
+            absorb_coordinate(lane[o], t, sum + o * t->ld_sum);
+        return;
+    }
+    vd_add_rounded(scaled[0], rounded, SG_LANES / 2);
+    vd_add_rounded(scaled[1], rounded + SG_LANES / 2, SG_LANES / 2);
+    for (int64_t o = 0; o < height; o++)
+        sum[o * t->ld_sum] += rounded[o];
 }
 
 /* The tail's columns for one tile of outputs: vectors run over outputs here. */
@@ -240,27 +281,22 @@ static void absorb_tail(int64_t height, int64_t n_tail, const float *tail, doubl
 {
     float lane[ABSORB_CHAINS][ABSORB_TAIL][SG_LANES];
     int64_t full = t->n_rows / SG_CHAIN_ROWS, rest = t->n_rows % SG_CHAIN_ROWS, at = full * SG_CHAIN_ROWS;
-    switch (full) {
-    case 1: tail_chains(1, SG_CHAIN_ROWS, n_tail, t->g, tail, lane[0][0]); break;
-    case 2: tail_chains(2, SG_CHAIN_ROWS, n_tail, t->g, tail, lane[0][0]); break;
-    case 3: tail_chains(3, SG_CHAIN_ROWS, n_tail, t->g, tail, lane[0][0]); break;
-    case 4: tail_chains(4, SG_CHAIN_ROWS, n_tail, t->g, tail, lane[0][0]); break;
-    default: break;
-    }
+    tail_chains_any(full, n_tail, SG_CHAIN_ROWS, t->g, tail, lane[0][0]);
     if (rest)
-        tail_chains(1, rest, n_tail, t->g + at * ABSORB_G, tail + at * n_tail, lane[full][0]);
-    for (int64_t i = 0; i < n_tail; i++)
-        for (int64_t o = 0; o < height; o++) {
-            double x = t->first ? 0 : chains[i][o];
+        tail_chains_any(1, n_tail, rest, t->g + at * ABSORB_G, tail + at * n_tail, lane[full][0]);
+    for (int64_t i = 0; i < n_tail; i++) {
+        vd x[2];
+        for (int v = 0; v < 2; v++) {
+            x[v] = t->first ? vd_zero() : vd_load(chains[i] + v * (SG_LANES / 2));
             for (int64_t c = 0; c < full + (rest > 0); c++)
-                x += (double)lane[c][i][o];
-            if (t->last)
-                absorb_coordinate(x, t, t->sum + o * t->ld_sum + i);
-            else
-                chains[i][o] = x;
+                x[v] = vd_add(x[v], vd_from(lane[c][i] + v * (SG_LANES / 2)));
+            if (!t->last)
+                vd_store(chains[i] + v * (SG_LANES / 2), x[v]);
         }
+        if (t->last)
+            tail_round(height, x, t, t->sum + i);
+    }
 }
-_Static_assert(ABSORB_CHAINS == 4, "absorb_tail names every count of chains");
 
 /* One block; t->sum points at its first output. */
 static void absorb_block(int64_t n_out, int64_t width, int64_t n_tail, const float *g, int64_t ldg, const double *w,
