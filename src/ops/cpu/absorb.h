@@ -19,6 +19,7 @@
 #define ABSORB_G SG_LANES /* distance of rows of the weighted piece: whole vectors, TILE_ROWS of them used */
 #define ABSORB_ROWS (ABSORB_CHAINS * SG_CHAIN_ROWS)
 #define ABSORB_G_TILE (ABSORB_ROWS * ABSORB_G + 32) /* pieces of tiles must not all begin in the same cache set */
+#define ABSORB_G_ROWS 16
 #define ABSORB_COLS 192
 #define ABSORB_OUTS 96
 #define ABSORB_TILES (ABSORB_OUTS / TILE_ROWS)
@@ -64,16 +65,20 @@ static void absorb_weigh(int64_t n_rows, int n_tiles, const int64_t *first, cons
                          const float *short_w, float to[ABSORB_TILES][ABSORB_G_TILE])
 {
     int64_t n_out = first[n_tiles];
-    for (int64_t r = 0; r < n_rows; r++, g += ldg) {
-        vf short_weight = vf_set(short_w ? short_w[r] : 0);
-        vd weight = vd_set(w[r]);
+    for (int64_t r0 = 0; r0 < n_rows; r0 += ABSORB_G_ROWS)
         for (int tile = 0; tile < n_tiles; tile++) {
-            vf x = load_left(g + first[tile], lanes_left(n_out, first[tile]));
-            vf product = short_w ? vf_mul(x, short_weight)
-                                 : vf_from(vd_mul(vd_low(x), weight), vd_mul(vd_high(x), weight));
-            vf_store(to[tile] + r * ABSORB_G, product);
+            int64_t end = r0 + ABSORB_G_ROWS < n_rows ? r0 + ABSORB_G_ROWS : n_rows, n = lanes_left(n_out, first[tile]);
+            for (int64_t r = r0; r < end; r++) {
+                vf x = load_left(g + r * ldg + first[tile], n);
+                if (short_w) {
+                    vf_store(to[tile] + r * ABSORB_G, vf_mul(x, vf_set(short_w[r])));
+                } else {
+                    vd weight = vd_set(w[r]);
+                    vf product = vf_from(vd_mul(vd_low(x), weight), vd_mul(vd_high(x), weight));
+                    vf_store(to[tile] + r * ABSORB_G, product);
+                }
+            }
         }
-    }
 }
 
 static void absorb_strips(int64_t n_rows, int64_t width, int64_t n_tail, const float *a, int64_t lda, float *to)

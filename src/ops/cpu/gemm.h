@@ -37,15 +37,17 @@ static void pack_backward(int64_t n_out, int64_t n_in, const float *w, int64_t l
     }
 }
 
-/* b[k][j] = w[j ldw + k]: a transposition, once per step and weight. */
+/* b[k][j] = w[j ldw + k]: a transposition, once per step and weight, a few k at a time to stay in cache. */
 static void pack_forward(int64_t n_out, int64_t n_in, const float *w, int64_t ldw, void *packed)
 {
+    const int64_t step = 64;
     float *to = packed;
     for (int64_t j = 0; j < n_out;) {
         int64_t width = strip_width(n_out, j);
-        for (int64_t i = 0; i < width; i++)
-            for (int64_t k = 0; k < n_in; k++)
-                to[k * width + i] = j + i < n_out ? w[(j + i) * ldw + k] : 0.0f;
+        for (int64_t k0 = 0; k0 < n_in; k0 += step)
+            for (int64_t i = 0; i < width; i++)
+                for (int64_t k = k0; k < n_in && k < k0 + step; k++)
+                    to[k * width + i] = j + i < n_out ? w[(j + i) * ldw + k] : 0.0f;
         to += width * n_in;
         j += width;
     }
