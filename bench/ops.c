@@ -1,8 +1,9 @@
-/* What privacy and gate math cost in the CPU backend, per vector width: nanoseconds per cell and element, and each private op
- * as a share of the GEMMs of its layer (forward, input gradient, weight gradient). One JSON object per line with --json.
+/* What privacy and gate math cost in the CPU backend, per vector width: nanoseconds per cell and element, and each
+ * private op as a share of the GEMMs of its layer (forward, input gradient, weight gradient). One JSON object per line
+ * with --json.
  *
- * absorb is set against a GEMM of the same shape that only makes the float chains: the rest is weighting, packing, double
- * sums and the grid. Times are the least over rounds, CPU time of this thread. */
+ * absorb is set against a GEMM of the same shape that only makes the float chains: the rest is weighting, packing,
+ * double sums and the grid. Times are the least over rounds, CPU time of this thread. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -40,7 +41,10 @@ static float *random_floats(int64_t n)
     return p;
 }
 
-static double least(double x, double y) { return x < y ? x : y; }
+static double least(double x, double y)
+{
+    return x < y ? x : y;
+}
 
 static void gates(const struct sg_ops *ops, const char *width, int64_t hidden, bool json)
 {
@@ -114,7 +118,8 @@ static void layer_times(const struct sg_ops *ops, const struct layer *l, double 
         for (int i = 0; i < 5; i++)
             t[i] = least(t[i], at[i + 1] - at[i]);
     }
-    free(a), free(g), free(w), free(out), free(gt), free(scratch), free(forward), free(backward), free(columns), free(sum);
+    free(a), free(g), free(w), free(out), free(gt), free(scratch), free(forward), free(backward), free(columns),
+        free(sum);
     free(weight), free(first), free(norm);
 }
 
@@ -122,7 +127,8 @@ static void layer(const struct sg_ops *ops, const char *width, struct layer l, b
 {
     double t[5], macs = (double)(l.units * l.steps * l.n_in * l.n_out);
     layer_times(ops, &l, t);
-    printf(json ? "{\"kernel\":\"private\",\"lanes\":\"%s\",\"steps\":%ld,\"n_in\":%ld,\"n_out\":%ld,\"absorb_over_chains\":%.3f,"
+    printf(json ? "{\"kernel\":\"private\",\"lanes\":\"%s\",\"steps\":%ld,\"n_in\":%ld,\"n_out\":%ld,\"absorb_over_"
+                  "chains\":%.3f,"
                   "\"absorb_extra_ns\":%.3f,\"group_norm_share\":%.4f}\n"
                 : "layer  %-7s T %-3ld %4ld -> %-4ld  absorb %.3f x its float chains (%.3f ns a weight more), "
                   "group_norm %.4f of forward + backward + absorb\n",
@@ -136,8 +142,8 @@ int main(int argc, char **argv)
     const struct sg_ops *widths[] = {sg_ops_has_avx512() ? sg_ops_cpu_avx512() : NULL,
                                      sg_ops_has_avx2() ? sg_ops_cpu_avx2() : NULL};
     const char *names[] = {"avx512", "avx2"};
-    const struct layer layers[] = {{24, 6, 75, 256}, {24, 6, 129, 64}, {24, 24, 161, 512}, {24, 24, 257, 128},
-                                   {24, 24, 329, 512}};
+    const struct layer layers[] = {
+        {24, 6, 75, 256}, {24, 6, 129, 64}, {24, 24, 161, 512}, {24, 24, 257, 128}, {24, 24, 329, 512}};
     for (int w = 0; w < 2; w++) {
         if (!widths[w])
             continue;

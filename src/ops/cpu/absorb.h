@@ -1,10 +1,11 @@
-/* The weighted gradient sum of a panel: chains of SG_CHAIN_ROWS rows in registers, chains added in double, rounded once to
- * the grid and added as integers while the tile is still in cache.
+/* The weighted gradient sum of a panel: chains of SG_CHAIN_ROWS rows in registers, chains added in double, rounded once
+ * to the grid and added as integers while the tile is still in cache.
  *
- * Loops, outermost first: blocks of ABSORB_COLS inputs, blocks of ABSORB_OUTS outputs, blocks of ABSORB_ROWS rows (a few
- * chains), tiles of TILE_ROWS outputs, strips of inputs, chains. a is copied into strips like a packed weight, g is weighted
- * into one narrow (rows, TILE_ROWS) piece per tile, which stays in the first-level cache for all strips. Up to three last
- * columns that would waste a vector of their own (a bias is one) are taken with lanes over outputs instead. */
+ * Loops, outermost first: blocks of ABSORB_COLS inputs, blocks of ABSORB_OUTS outputs, blocks of ABSORB_ROWS rows (a
+ * few chains), tiles of TILE_ROWS outputs, strips of inputs, chains. a is copied into strips like a packed weight, g is
+ * weighted into one narrow (rows, TILE_ROWS) piece per tile, which stays in the first-level cache for all strips. Up to
+ * three last columns that would waste a vector of their own (a bias is one) are taken with lanes over outputs instead.
+ */
 #ifndef SG_OPS_CPU_ABSORB_H
 #define SG_OPS_CPU_ABSORB_H
 
@@ -26,11 +27,11 @@
 #define ABSORB_TAIL 3 /* columns */
 
 struct absorb_scratch {
-    float g[ABSORB_TILES][ABSORB_G_TILE];            /* for each tile (rows, ABSORB_G), weighted */
-    float w[ABSORB_ROWS];                            /* weights as floats, where they all are floats */
-    float a[ABSORB_ROWS * ABSORB_COLS];              /* strips, then the tail as (rows, n_tail) */
-    float tile[ABSORB_CHAINS * TILE_ROWS * STRIP];   /* the chains of one tile */
-    double chains[ABSORB_OUTS * ABSORB_COLS];        /* sums over the chains of earlier blocks, by tile and strip */
+    float g[ABSORB_TILES][ABSORB_G_TILE];          /* for each tile (rows, ABSORB_G), weighted */
+    float w[ABSORB_ROWS];                          /* weights as floats, where they all are floats */
+    float a[ABSORB_ROWS * ABSORB_COLS];            /* strips, then the tail as (rows, n_tail) */
+    float tile[ABSORB_CHAINS * TILE_ROWS * STRIP]; /* the chains of one tile */
+    double chains[ABSORB_OUTS * ABSORB_COLS];      /* sums over the chains of earlier blocks, by tile and strip */
     double tail[ABSORB_TILES][ABSORB_TAIL][SG_LANES];
 };
 
@@ -39,8 +40,8 @@ struct absorb_tile {
     int64_t n_rows;
     const float *g, *a;
     float *tile;
-    double *chains;         /* (rows of the tile, STRIP): the sum over the chains so far */
-    bool first, last;       /* block of the panel */
+    double *chains;   /* (rows of the tile, STRIP): the sum over the chains so far */
+    bool first, last; /* block of the panel */
     double inverse, limit;
     double safe;            /* no scaled sum up to here exceeds the limit or what vectors can round */
     int64_t *sum;           /* of the tile's first output */
@@ -59,10 +60,10 @@ static bool absorb_short_weights(int64_t n_rows, const double *w, float *to)
     return all;
 }
 
-/* (float)(w g), one rounding where w is a float, the double product's and one more where it is not. A row is read once for
- * all tiles of the block: rows may lie a multiple of the cache's set distance apart. */
-static void absorb_weigh(int64_t n_rows, int n_tiles, const int64_t *first, const float *g, int64_t ldg, const double *w,
-                         const float *short_w, float to[ABSORB_TILES][ABSORB_G_TILE])
+/* (float)(w g), one rounding where w is a float, the double product's and one more where it is not. A row is read once
+ * for all tiles of the block: rows may lie a multiple of the cache's set distance apart. */
+static void absorb_weigh(int64_t n_rows, int n_tiles, const int64_t *first, const float *g, int64_t ldg,
+                         const double *w, const float *short_w, float to[ABSORB_TILES][ABSORB_G_TILE])
 {
     int64_t n_out = first[n_tiles];
     for (int64_t r0 = 0; r0 < n_rows; r0 += ABSORB_G_ROWS)
@@ -201,26 +202,51 @@ SG_INLINE void absorb_tile_rows(int rows, bool wide, struct absorb_tile *t)
 static void absorb_tile_any(int rows, bool wide, struct absorb_tile *t)
 {
     switch (rows) {
-    case 1: absorb_tile_rows(1, wide, t); break;
-    case 2: absorb_tile_rows(2, wide, t); break;
-    case 3: absorb_tile_rows(3, wide, t); break;
-    case 4: absorb_tile_rows(4, wide, t); break;
-    case 5: absorb_tile_rows(5, wide, t); break;
-    case 6: absorb_tile_rows(6, wide, t); break;
+    case 1:
+        absorb_tile_rows(1, wide, t);
+        break;
+    case 2:
+        absorb_tile_rows(2, wide, t);
+        break;
+    case 3:
+        absorb_tile_rows(3, wide, t);
+        break;
+    case 4:
+        absorb_tile_rows(4, wide, t);
+        break;
+    case 5:
+        absorb_tile_rows(5, wide, t);
+        break;
+    case 6:
+        absorb_tile_rows(6, wide, t);
+        break;
 #if TILE_ROWS > 6
-    case 7: absorb_tile_rows(7, wide, t); break;
-    case 8: absorb_tile_rows(8, wide, t); break;
-    case 9: absorb_tile_rows(9, wide, t); break;
-    case 10: absorb_tile_rows(10, wide, t); break;
-    case 11: absorb_tile_rows(11, wide, t); break;
-    case 12: absorb_tile_rows(12, wide, t); break;
+    case 7:
+        absorb_tile_rows(7, wide, t);
+        break;
+    case 8:
+        absorb_tile_rows(8, wide, t);
+        break;
+    case 9:
+        absorb_tile_rows(9, wide, t);
+        break;
+    case 10:
+        absorb_tile_rows(10, wide, t);
+        break;
+    case 11:
+        absorb_tile_rows(11, wide, t);
+        break;
+    case 12:
+        absorb_tile_rows(12, wide, t);
+        break;
 #endif
-    default: assert(!"tile height");
+    default:
+        assert(!"tile height");
     }
 }
 
-/* n_chains chains of n rows for each of n_tail columns, both counts constant: independent, so that their latencies overlap.
- * lane: (chain, ABSORB_TAIL columns, SG_LANES outputs). */
+/* n_chains chains of n rows for each of n_tail columns, both counts constant: independent, so that their latencies
+ * overlap. lane: (chain, ABSORB_TAIL columns, SG_LANES outputs). */
 SG_INLINE void tail_chains(int n_chains, int n_tail, int64_t n, const float *g, const float *tail, float *lane)
 {
     vf acc[ABSORB_CHAINS][ABSORB_TAIL];
@@ -244,19 +270,44 @@ SG_INLINE void tail_chains(int n_chains, int n_tail, int64_t n, const float *g, 
 static void tail_chains_any(int64_t n_chains, int64_t n_tail, int64_t n, const float *g, const float *tail, float *lane)
 {
     switch (n_chains * 4 + n_tail) {
-    case 5: tail_chains(1, 1, n, g, tail, lane); break;
-    case 6: tail_chains(1, 2, n, g, tail, lane); break;
-    case 7: tail_chains(1, 3, n, g, tail, lane); break;
-    case 9: tail_chains(2, 1, n, g, tail, lane); break;
-    case 10: tail_chains(2, 2, n, g, tail, lane); break;
-    case 11: tail_chains(2, 3, n, g, tail, lane); break;
-    case 13: tail_chains(3, 1, n, g, tail, lane); break;
-    case 14: tail_chains(3, 2, n, g, tail, lane); break;
-    case 15: tail_chains(3, 3, n, g, tail, lane); break;
-    case 17: tail_chains(4, 1, n, g, tail, lane); break;
-    case 18: tail_chains(4, 2, n, g, tail, lane); break;
-    case 19: tail_chains(4, 3, n, g, tail, lane); break;
-    default: break; /* nothing */
+    case 5:
+        tail_chains(1, 1, n, g, tail, lane);
+        break;
+    case 6:
+        tail_chains(1, 2, n, g, tail, lane);
+        break;
+    case 7:
+        tail_chains(1, 3, n, g, tail, lane);
+        break;
+    case 9:
+        tail_chains(2, 1, n, g, tail, lane);
+        break;
+    case 10:
+        tail_chains(2, 2, n, g, tail, lane);
+        break;
+    case 11:
+        tail_chains(2, 3, n, g, tail, lane);
+        break;
+    case 13:
+        tail_chains(3, 1, n, g, tail, lane);
+        break;
+    case 14:
+        tail_chains(3, 2, n, g, tail, lane);
+        break;
+    case 15:
+        tail_chains(3, 3, n, g, tail, lane);
+        break;
+    case 17:
+        tail_chains(4, 1, n, g, tail, lane);
+        break;
+    case 18:
+        tail_chains(4, 2, n, g, tail, lane);
+        break;
+    case 19:
+        tail_chains(4, 3, n, g, tail, lane);
+        break;
+    default:
+        break; /* nothing */
     }
 }
 _Static_assert(ABSORB_CHAINS == 4 && ABSORB_TAIL == 3, "tail_chains_any names every count");
@@ -350,13 +401,13 @@ static void absorb_outputs(int64_t n_rows, int64_t n_out, int64_t width, int64_t
             t->sum = sum + o * t->ld_sum;
             if (!only)
                 absorb_strips(t->n_rows, width, n_tail, a + r * lda, lda, s->a);
-            absorb_block(n_out - o < ABSORB_OUTS ? n_out - o : ABSORB_OUTS, width, n_tail, g + r * ldg + o, ldg, w + r, s,
-                         t);
+            absorb_block(n_out - o < ABSORB_OUTS ? n_out - o : ABSORB_OUTS, width, n_tail, g + r * ldg + o, ldg, w + r,
+                         s, t);
         }
 }
 
-static void absorb(int64_t n_rows, int64_t n_in, int64_t n_out, const float *a, int64_t lda, const float *g, int64_t ldg,
-                   const double *w, double grid, double limit, int64_t *sum, bool *overflow, void *scratch)
+static void absorb(int64_t n_rows, int64_t n_in, int64_t n_out, const float *a, int64_t lda, const float *g,
+                   int64_t ldg, const double *w, double grid, double limit, int64_t *sum, bool *overflow, void *scratch)
 {
     assert(n_rows >= 0 && n_in > 0 && n_out > 0 && lda >= n_in && ldg >= n_out);
     struct absorb_tile t = {.inverse = 1 / grid, .limit = limit, .ld_sum = n_in};

@@ -2,8 +2,9 @@
  *
  * Packed layout: strips of STRIP columns (the last may be one vector wide), in each strip k ascending, in each k the
  * strip's columns, zero beyond the matrix. Strip at column j begins at float j * n_k.
- * Blocks: KC of k and NC columns of b stay in the second-level cache while a tile of rows of a, copied to a fixed distance,
- * stays in the first. Between k-blocks the accumulators go through c: a float stored and loaded is the same float. */
+ * Blocks: KC of k and NC columns of b stay in the second-level cache while a tile of rows of a, copied to a fixed
+ * distance, stays in the first. Between k-blocks the accumulators go through c: a float stored and loaded is the same
+ * float. */
 #ifndef SG_OPS_CPU_GEMM_H
 #define SG_OPS_CPU_GEMM_H
 
@@ -101,21 +102,46 @@ SG_INLINE void gemm_tile_rows(int rows, bool wide, const struct gemm_tile *t)
 static void gemm_tile_any(int rows, bool wide, const struct gemm_tile *t)
 {
     switch (rows) {
-    case 1: gemm_tile_rows(1, wide, t); break;
-    case 2: gemm_tile_rows(2, wide, t); break;
-    case 3: gemm_tile_rows(3, wide, t); break;
-    case 4: gemm_tile_rows(4, wide, t); break;
-    case 5: gemm_tile_rows(5, wide, t); break;
-    case 6: gemm_tile_rows(6, wide, t); break;
+    case 1:
+        gemm_tile_rows(1, wide, t);
+        break;
+    case 2:
+        gemm_tile_rows(2, wide, t);
+        break;
+    case 3:
+        gemm_tile_rows(3, wide, t);
+        break;
+    case 4:
+        gemm_tile_rows(4, wide, t);
+        break;
+    case 5:
+        gemm_tile_rows(5, wide, t);
+        break;
+    case 6:
+        gemm_tile_rows(6, wide, t);
+        break;
 #if TILE_ROWS > 6
-    case 7: gemm_tile_rows(7, wide, t); break;
-    case 8: gemm_tile_rows(8, wide, t); break;
-    case 9: gemm_tile_rows(9, wide, t); break;
-    case 10: gemm_tile_rows(10, wide, t); break;
-    case 11: gemm_tile_rows(11, wide, t); break;
-    case 12: gemm_tile_rows(12, wide, t); break;
+    case 7:
+        gemm_tile_rows(7, wide, t);
+        break;
+    case 8:
+        gemm_tile_rows(8, wide, t);
+        break;
+    case 9:
+        gemm_tile_rows(9, wide, t);
+        break;
+    case 10:
+        gemm_tile_rows(10, wide, t);
+        break;
+    case 11:
+        gemm_tile_rows(11, wide, t);
+        break;
+    case 12:
+        gemm_tile_rows(12, wide, t);
+        break;
 #endif
-    default: assert(!"tile height");
+    default:
+        assert(!"tile height");
     }
 }
 
@@ -129,8 +155,8 @@ SG_INLINE void copy_floats(int64_t n, const float *from, float *to)
 }
 
 /* Rows [0, n_rows) x columns [first, end) for one block of k; t->n_k and t->load are set. */
-static void gemm_block(int64_t n_rows, int64_t k, int64_t n_k, int64_t first, int64_t end, int64_t n_cols, const float *a,
-                       int64_t lda, const int32_t *a_rows, const float *packed, float *c, int64_t ldc,
+static void gemm_block(int64_t n_rows, int64_t k, int64_t n_k, int64_t first, int64_t end, int64_t n_cols,
+                       const float *a, int64_t lda, const int32_t *a_rows, const float *packed, float *c, int64_t ldc,
                        const int32_t *c_rows, struct gemm_tile *t, float *a_tile)
 {
     t->a = a_tile;

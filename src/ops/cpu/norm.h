@@ -10,11 +10,14 @@
 #include "ops/ops.h"
 
 #define NORM_UNIT 0x1p-24
-#define NORM_A_MAX2 0x1p192   /* squares of the row norms: beyond it the group is excluded, */
-#define NORM_LOW2 0x1p-110    /* below or */
-#define NORM_HIGH2 0x1p120    /* above these float products might underflow or overflow unseen */
+#define NORM_A_MAX2 0x1p192 /* squares of the row norms: beyond it the group is excluded, */
+#define NORM_LOW2 0x1p-110  /* below or */
+#define NORM_HIGH2 0x1p120  /* above these float products might underflow or overflow unseen */
 
-static double norm_gamma(double k) { return k * NORM_UNIT / (1 - k * NORM_UNIT); }
+static double norm_gamma(double k)
+{
+    return k * NORM_UNIT / (1 - k * NORM_UNIT);
+}
 
 struct row_sums {
     double diagonal; /* sum over rows of |a|^2 |g|^2 */
@@ -23,7 +26,10 @@ struct row_sums {
     bool tame;       /* float dots are safe */
 };
 
-static bool norm_is_tame(double norm2) { return norm2 == 0 || (norm2 >= NORM_LOW2 && norm2 <= NORM_HIGH2); }
+static bool norm_is_tame(double norm2)
+{
+    return norm2 == 0 || (norm2 >= NORM_LOW2 && norm2 <= NORM_HIGH2);
+}
 
 /* Squared norms of up to four rows. */
 static void row_norms(int64_t n_rows, int64_t n, const float *x, int64_t ldx, double norm2[4])
@@ -36,8 +42,8 @@ static void row_norms(int64_t n_rows, int64_t n, const float *x, int64_t ldx, do
 }
 
 /* A double holds the sum of squares of any finite floats: it is finite exactly when they all are. */
-static struct row_sums sum_rows(int64_t n_rows, int64_t n_in, int64_t n_out, const float *a, int64_t lda, const float *g,
-                                int64_t ldg)
+static struct row_sums sum_rows(int64_t n_rows, int64_t n_in, int64_t n_out, const float *a, int64_t lda,
+                                const float *g, int64_t ldg)
 {
     struct row_sums s = {.fit = true, .tame = true};
     for (int64_t r = 0; r < n_rows; r += 4) {
@@ -90,8 +96,8 @@ SG_INLINE void squares_tile(int rows, int64_t n_rows, const float *g, int64_t ld
         vd_store(lane + v * (SG_LANES / 2), sum[v]);
 }
 
-/* The gradient written out, a strip of SG_SUM_LANES columns at a time: one float chain over all the group's rows for each
- * weight, squares summed in double. strip: (n_rows, SG_SUM_LANES). */
+/* The gradient written out, a strip of SG_SUM_LANES columns at a time: one float chain over all the group's rows for
+ * each weight, squares summed in double. strip: (n_rows, SG_SUM_LANES). */
 static double instantiated(int64_t n_rows, int64_t n_in, int64_t n_out, const float *a, int64_t lda, const float *g,
                            int64_t ldg, float *strip)
 {
@@ -132,7 +138,8 @@ static void norm_add(enum sg_norm_route route, int64_t n_rows, int64_t n_in, int
 }
 
 static void group_norm(enum sg_norm_route route, int64_t n_groups, const int32_t *first, int64_t n_in, int64_t n_out,
-                       const float *a, int64_t lda, const float *g, int64_t ldg, struct sg_group_norm *norm, void *scratch)
+                       const float *a, int64_t lda, const float *g, int64_t ldg, struct sg_group_norm *norm,
+                       void *scratch)
 {
     assert(n_groups >= 0 && n_in > 0 && n_out > 0 && lda >= n_in && ldg >= n_out);
     for (int64_t j = 0; j < n_groups; j++) {
