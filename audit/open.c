@@ -111,7 +111,7 @@ enum sg_status sg_ledger_init(const char *path, const char *origin, const struct
     if (status == SG_OK)
         snprintf(ledger->origin, sizeof ledger->origin, "%s", origin);
     char *side = sg_format("%s.side.db", path);
-    if (status == SG_OK && access(side, F_OK) == 0)
+    if (status == SG_OK && access(path, F_OK) != 0 && access(side, F_OK) == 0)
         status = sg_fail(SG_USAGE, "%s exists: it belongs to another ledger of this name; move it away first", side);
     int file = status == SG_OK ? open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0644) : -1;
     if (status == SG_OK && file < 0)
@@ -140,7 +140,7 @@ static enum sg_status check_identity(sqlite3 *db)
     SG_TRY(sg_db_number(db, "PRAGMA application_id", &id));
     SG_TRY(sg_db_number(db, "PRAGMA user_version", &version));
     if (id != SG_LEDGER_APPLICATION_ID)
-        return sg_fail(SG_BROKEN, "this is not a ledger: the database has another application's mark");
+        return sg_fail(SG_BROKEN, "this is not a ledger: the database does not bear a ledger's mark");
     if (version != SG_LEDGER_VERSION)
         return sg_fail(SG_BROKEN, "the ledger has format version %lld, this program knows %d", (long long)version, SG_LEDGER_VERSION);
     sqlite3 *expected = NULL;
@@ -166,8 +166,8 @@ static enum sg_status check_signer(struct sg_ledger *ledger)
     bool in_force = sqlite3_step(row) == SQLITE_ROW;
     sqlite3_finalize(row);
     if (!in_force)
-        return sg_fail(SG_USAGE, "the key %s may not write to this ledger: use the key it was made with, or one added later",
-                       sg_signer_vkey(ledger->signer)->name);
+        return sg_fail(SG_USAGE, "%s: the key %s may not write to this ledger: use the key it was made with, or one added later",
+                       ledger->path, sg_signer_vkey(ledger->signer)->name);
     return sg_vkey_make(ledger->origin, SG_KEY_ED25519, public_key, &ledger->note_key);
 }
 
