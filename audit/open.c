@@ -158,7 +158,7 @@ static enum sg_status check_identity(sqlite3 *db)
     SG_TRY(sg_db_number(db, "PRAGMA application_id", &id));
     SG_TRY(sg_db_number(db, "PRAGMA user_version", &version));
     if (id != SG_LEDGER_APPLICATION_ID)
-        return sg_fail(SG_BROKEN, "this is not a ledger: the database has another application's mark");
+        return sg_fail(SG_BROKEN, "this is not a ledger: the database does not bear a ledger's mark");
     if (version != SG_LEDGER_VERSION)
         return sg_fail(SG_BROKEN, "the ledger has format version %lld, this program knows %d", (long long)version,
                        SG_LEDGER_VERSION);
@@ -187,9 +187,8 @@ static enum sg_status check_signer(struct sg_ledger *ledger)
     bool in_force = sqlite3_step(row) == SQLITE_ROW;
     sqlite3_finalize(row);
     if (!in_force)
-        return sg_fail(SG_USAGE,
-                       "the key %s may not write to this ledger: use the key it was made with, or one added later",
-                       sg_signer_vkey(ledger->signer)->name);
+        return sg_fail(SG_USAGE, "%s: the key %s may not write to this ledger: use the key it was made with, or one added later",
+                       ledger->path, sg_signer_vkey(ledger->signer)->name);
     return sg_vkey_make(ledger->origin, SG_KEY_ED25519, public_key, &ledger->note_key);
 }
 

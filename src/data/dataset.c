@@ -222,7 +222,7 @@ static enum sg_status read_file(struct loader *l)
         sg_progress_begin(&l->progress, l->options->progress, stat(l->path, &facts) == 0 ? (int64_t)facts.st_size : 0);
     SG_TRY(sg_csv_read(l->path, l->schema->separator, on_record, on_bytes, l));
     if (l->n_records == 0)
-        return sg_fail(SG_USAGE, "%s: no data records", l->path);
+        return sg_fail(SG_USAGE, "%s: no data records; it is empty, or holds a header alone", l->path);
     return SG_OK;
 }
 
@@ -273,8 +273,10 @@ enum sg_status sg_dataset_read(const char *path, const struct sg_schema *schema,
     enum sg_status status = read_file(&l);
     if (status == SG_OK)
         status = finish(&l);
-    if (l.progress.label)
+    if (l.progress.label && status == SG_OK)
         sg_progress_end(&l.progress, l.progress.total, NULL);
+    else if (l.progress.label)
+        sg_progress_abandon(&l.progress);
     sg_sha256_end(l.sha, d->plain_sha256);
     commitment_end(&l.commitment, schema->digest, l.split.file_digest, d->commitment);
     if (status != SG_OK) {
