@@ -1,5 +1,6 @@
 #include "run/trainer.h"
 
+#include <gnu/libc-version.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -172,7 +173,12 @@ static void mechanism_context(const struct session *s, struct sg_buffer *out)
     sg_buffer_field(out, s->shared.commitment, SG_DIGEST_BYTES);
     sg_buffer_field(out, s->prepared.base_digest, strlen(s->prepared.base_digest));
     sg_buffer_field(out, s->options->code_digest, strlen(s->options->code_digest));
-    sg_buffer_field(out, s->options->ops->arithmetic, strlen(s->options->ops->arithmetic));
+    const struct sg_ops *ops = s->options->ops;
+    sg_buffer_field(out, ops->arithmetic, strlen(ops->arithmetic));
+    /* The reference takes exp and tanh from the C library, whose last bit differs between versions: the same noise on two
+     * roundings of the same gradients would give their difference away. */
+    const char *library = strcmp(ops->name, "reference") == 0 ? gnu_get_libc_version() : "";
+    sg_buffer_field(out, library, strlen(library));
 }
 
 static enum sg_status train_model(struct session *s, struct sg_train_result *out)
