@@ -41,7 +41,8 @@ struct sg_check {
     struct sg_checkpoint since;
 };
 
-void sg_check_problem(struct sg_check *check, enum sg_status status, const char *place, const char *format, ...) SG_PRINTF(4, 5);
+void sg_check_problem(struct sg_check *check, enum sg_status status, const char *place, const char *format, ...)
+    SG_PRINTF(4, 5);
 /* The last error text as a problem of `place`. */
 void sg_check_error(struct sg_check *check, const char *place);
 

@@ -14,7 +14,8 @@ static bool is_blob(sqlite3_stmt *row, int column, const uint8_t expected[SG_DIG
 
 static bool is_text(sqlite3_stmt *row, int column, const char *expected)
 {
-    return sqlite3_column_type(row, column) == SQLITE_TEXT && (size_t)sqlite3_column_bytes(row, column) == strlen(expected) &&
+    return sqlite3_column_type(row, column) == SQLITE_TEXT &&
+           (size_t)sqlite3_column_bytes(row, column) == strlen(expected) &&
            memcmp(sqlite3_column_text(row, column), expected, strlen(expected)) == 0;
 }
 
@@ -56,7 +57,8 @@ static enum sg_status read_genesis(struct sg_check *check, const struct sg_event
 static void check_columns(struct sg_check *check, sqlite3_stmt *row, const struct sg_event *event, const char *place)
 {
     if (!is_text(row, 1, event->event_id) || !is_whole(row, 2, event->time_ms) || !is_text(row, 3, event->type))
-        sg_check_problem(check, SG_BROKEN, place, "its columns event_id, ts_ms or type do not repeat what its bytes say");
+        sg_check_problem(check, SG_BROKEN, place,
+                         "its columns event_id, ts_ms or type do not repeat what its bytes say");
     if (event->seq != (int64_t)check->tree.size)
         sg_check_problem(check, SG_BROKEN, place, "its bytes say that it is event %lld: moved, or taken from elsewhere",
                          (long long)event->seq);
@@ -70,7 +72,8 @@ static void check_columns(struct sg_check *check, sqlite3_stmt *row, const struc
         check->verdict->last_ms = event->time_ms;
 }
 
-static void check_event(struct sg_check *check, sqlite3_stmt *row, const struct sg_envelope *envelope, const char *place)
+static void check_event(struct sg_check *check, sqlite3_stmt *row, const struct sg_envelope *envelope,
+                        const char *place)
 {
     struct sg_event event;
     if (sg_event_parse(envelope->payload.data ? envelope->payload.data : "", envelope->payload.len, &event) != SG_OK) {
@@ -110,7 +113,8 @@ static void check_nodes(struct sg_check *check, sqlite3_stmt *node, const uint8_
     }
 }
 
-static void check_note(struct sg_check *check, const char *note, size_t n, const struct sg_buffer *text, const char *place)
+static void check_note(struct sg_check *check, const char *note, size_t n, const struct sg_buffer *text,
+                       const char *place)
 {
     struct sg_vkey keys[SG_CHECK_KEYS_MAX];
     struct sg_note_check result;
@@ -119,7 +123,8 @@ static void check_note(struct sg_check *check, const char *note, size_t n, const
         if (!check->keys[i].has_ended)
             keys[n_keys++] = check->keys[i].key;
     if (n <= text->len || memcmp(note, text->data, text->len) != 0)
-        sg_check_problem(check, SG_BROKEN, place, "its text is not the origin, size and root that follow from the leaves");
+        sg_check_problem(check, SG_BROKEN, place,
+                         "its text is not the origin, size and root that follow from the leaves");
     else if (sg_note_verify(note, n, keys, n_keys, &result) != SG_OK)
         sg_check_error(check, place);
     else if (result.text_len != text->len || result.n_signatures != 1 || !result.verified)
@@ -146,12 +151,14 @@ static void check_checkpoint(struct sg_check *check, sqlite3_stmt *row, int64_t 
         if (sqlite3_column_type(row, 2) != SQLITE_TEXT)
             sg_check_problem(check, SG_BROKEN, place, "its note is not text");
         else if (wanted)
-            check_note(check, (const char *)sqlite3_column_text(row, 2), (size_t)sqlite3_column_bytes(row, 2), &text, place);
+            check_note(check, (const char *)sqlite3_column_text(row, 2), (size_t)sqlite3_column_bytes(row, 2), &text,
+                       place);
     }
     if (check->options->since && expected.size == check->since.size &&
         memcmp(expected.root, check->since.root, SG_DIGEST_BYTES) != 0)
-        sg_check_problem(check, SG_BROKEN, place,
-                         "its root is not that of the checkpoint kept by the verifier: two different ledgers carry this origin");
+        sg_check_problem(
+            check, SG_BROKEN, place,
+            "its root is not that of the checkpoint kept by the verifier: two different ledgers carry this origin");
     memcpy(check->verdict->root, expected.root, SG_DIGEST_BYTES);
     sg_buffer_free(&text);
 }
@@ -166,7 +173,8 @@ static void check_leaf(struct sg_check *check, sqlite3_stmt *row, sqlite3_stmt *
     struct sg_envelope envelope;
     sg_merkle_leaf(body ? body : "", body ? n : 0, hash);
     if (!is_blob(row, 5, hash))
-        sg_check_problem(check, SG_BROKEN, place, "its bytes do not have the stored hash: they were changed after signing");
+        sg_check_problem(check, SG_BROKEN, place,
+                         "its bytes do not have the stored hash: they were changed after signing");
     if (!is_blob(row, 6, check->previous))
         sg_check_problem(check, SG_BROKEN, place, "prev_hash is not the hash of the event before it");
     if (!body || sg_envelope_parse(body, n, &envelope) != SG_OK) {
@@ -189,12 +197,13 @@ static void check_counts(struct sg_check *check, sqlite3_stmt *checkpoint)
     int64_t n_nodes = 0, n = (int64_t)check->tree.size;
     int64_t expected = n - __builtin_popcountll((uint64_t)n);
     if (sqlite3_step(checkpoint) == SQLITE_ROW)
-        sg_check_problem(check, SG_BROKEN, "table checkpoint", "there are checkpoints beyond the last event: events were cut off");
+        sg_check_problem(check, SG_BROKEN, "table checkpoint",
+                         "there are checkpoints beyond the last event: events were cut off");
     if (sg_db_number(check->db, "SELECT count(*) FROM node", &n_nodes) != SG_OK)
         sg_check_error(check, "table node");
     else if (n_nodes != expected)
-        sg_check_problem(check, SG_BROKEN, "table node", "it has %lld rows, a tree of %lld events has %lld", (long long)n_nodes,
-                         (long long)n, (long long)expected);
+        sg_check_problem(check, SG_BROKEN, "table node", "it has %lld rows, a tree of %lld events has %lld",
+                         (long long)n_nodes, (long long)n, (long long)expected);
 }
 
 static void walk(struct sg_check *check, sqlite3_stmt *leaf, sqlite3_stmt *node, sqlite3_stmt *checkpoint, int64_t last)
@@ -202,7 +211,8 @@ static void walk(struct sg_check *check, sqlite3_stmt *leaf, sqlite3_stmt *node,
     int code;
     while ((code = sqlite3_step(leaf)) == SQLITE_ROW) {
         if (!is_whole(leaf, 0, (int64_t)check->tree.size)) {
-            sg_check_problem(check, SG_BROKEN, "table leaf", "after event %lld comes number %lld: events are missing or were added",
+            sg_check_problem(check, SG_BROKEN, "table leaf",
+                             "after event %lld comes number %lld: events are missing or were added",
                              (long long)check->tree.size - 1, (long long)sqlite3_column_int64(leaf, 0));
             check->derive_stopped = true;
             break;
@@ -225,7 +235,8 @@ void sg_check_leaves(struct sg_check *check)
     int64_t last = 0;
     enum sg_status status = sg_db_number(check->db, "SELECT max(seq) + 1 FROM leaf", &last);
     if (status == SG_OK)
-        status = sg_db_prepare(check->db, "SELECT seq, event_id, ts_ms, type, body, leaf_hash, prev_hash FROM leaf ORDER BY seq", &leaf);
+        status = sg_db_prepare(
+            check->db, "SELECT seq, event_id, ts_ms, type, body, leaf_hash, prev_hash FROM leaf ORDER BY seq", &leaf);
     if (status == SG_OK)
         status = sg_db_prepare(check->db, "SELECT hash FROM node WHERE level = ? AND idx = ?", &node);
     if (status == SG_OK)

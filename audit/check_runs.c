@@ -1,5 +1,5 @@
-/* What the events mean: which keys are in force, whether each plan's epsilon follows from the plan, whether each run fitted
- * its population's budget when it began. */
+/* What the events mean: which keys are in force, whether each plan's epsilon follows from the plan, whether each run
+ * fitted its population's budget when it began. */
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -20,7 +20,10 @@ struct sg_plan_memo {
     struct memo_entry entry[MEMO_SLOTS];
 };
 
-struct sg_plan_memo *sg_plan_memo_new(void) { return sg_alloc(1, sizeof(struct sg_plan_memo)); }
+struct sg_plan_memo *sg_plan_memo_new(void)
+{
+    return sg_alloc(1, sizeof(struct sg_plan_memo));
+}
 
 void sg_plan_memo_free(struct sg_plan_memo **memo)
 {
@@ -64,7 +67,8 @@ static const struct memo_entry *plan_entry(struct sg_check *check, json_t *objec
 }
 
 /* ---- Keys. */
-static void semantics_key(struct sg_check *check, const struct sg_event *event, const struct sg_check_key *signer, const char *place)
+static void semantics_key(struct sg_check *check, const struct sg_event *event, const struct sg_check_key *signer,
+                          const char *place)
 {
     const char *text = json_string_value(json_object_get(event->facts, "key"));
     const char *label = json_string_value(json_object_get(event->facts, "key_id"));
@@ -109,12 +113,13 @@ static void semantics_dataset(struct sg_check *check, const struct sg_event *eve
         return; /* that it repeats the limits is checked where the tables are derived */
     check->populations = sg_realloc(check->populations, check->n_populations + 1, sizeof *check->populations);
     struct sg_check_population *p = &check->populations[check->n_populations++];
-    *p = (struct sg_check_population){.filter = {
-        .is_limited = json_is_number(limit),
-        .epsilon_limit = json_number_value(limit),
-        .delta_limit = json_number_value(json_object_get(event->facts, "delta_limit")),
-        .order = json_number_value(json_object_get(event->facts, "filter_order")),
-    }};
+    *p =
+        (struct sg_check_population){.filter = {
+                                         .is_limited = json_is_number(limit),
+                                         .epsilon_limit = json_number_value(limit),
+                                         .delta_limit = json_number_value(json_object_get(event->facts, "delta_limit")),
+                                         .order = json_number_value(json_object_get(event->facts, "filter_order")),
+                                     }};
     strcpy(p->name, name);
 }
 
@@ -130,8 +135,8 @@ static double number_of(const json_t *object, const char *key)
 }
 
 /* The reservation as recorded against the one that follows from the plan and from the runs before it. */
-static void check_reservation(struct sg_check *check, const json_t *budget, struct sg_filter *filter, const struct sg_charge *charge,
-                              const char *place)
+static void check_reservation(struct sg_check *check, const json_t *budget, struct sg_filter *filter,
+                              const struct sg_charge *charge, const char *place)
 {
     double epsilon, delta;
     struct sg_charge recorded = *charge;
@@ -141,15 +146,19 @@ static void check_reservation(struct sg_check *check, const json_t *budget, stru
         sg_check_problem(check, SG_BROKEN, place, "its reservation is smaller than what its plan costs");
         recorded = *charge;
     }
-    if (number_of(budget, "filter_order") != filter->order || number_of(budget, "epsilon_limit") != filter->epsilon_limit ||
-        number_of(budget, "delta_limit") != filter->delta_limit || number_of(budget, "runs_before") != (double)filter->n_runs)
-        sg_check_problem(check, SG_BROKEN, place, "its reservation names other limits or other runs before it than the ledger has");
+    if (number_of(budget, "filter_order") != filter->order ||
+        number_of(budget, "epsilon_limit") != filter->epsilon_limit ||
+        number_of(budget, "delta_limit") != filter->delta_limit ||
+        number_of(budget, "runs_before") != (double)filter->n_runs)
+        sg_check_problem(check, SG_BROKEN, place,
+                         "its reservation names other limits or other runs before it than the ledger has");
     if (!sg_filter_admits(filter, &recorded))
         sg_check_problem(check, SG_BROKEN, place, "it was started although its population's limit does not admit it");
     sg_filter_add(filter, &recorded);
     sg_filter_spent(filter, &epsilon, &delta);
     if (!not_below(number_of(budget, "epsilon_after"), epsilon))
-        sg_check_problem(check, SG_BROKEN, place, "the spend it records lies below the one that follows from the runs so far");
+        sg_check_problem(check, SG_BROKEN, place,
+                         "the spend it records lies below the one that follows from the runs so far");
 }
 
 static bool dataset_allows(struct sg_check *check, const char *dataset, const struct sg_plan *plan, bool *is_public)
@@ -206,7 +215,8 @@ void sg_check_semantics(struct sg_check *check, const struct sg_event *event, co
 void sg_check_open_runs(struct sg_check *check)
 {
     sqlite3_stmt *rows = NULL;
-    if (sg_db_prepare(check->expected, "SELECT run_id, actor, host FROM run WHERE status = 'running' ORDER BY run_no", &rows) != SG_OK)
+    if (sg_db_prepare(check->expected, "SELECT run_id, actor, host FROM run WHERE status = 'running' ORDER BY run_no",
+                      &rows) != SG_OK)
         return sg_check_error(check, "table run");
     while (sqlite3_step(rows) == SQLITE_ROW) {
         check->verdict->n_open++;

@@ -27,9 +27,14 @@ static bool same_cell(sqlite3_stmt *a, sqlite3_stmt *b, int column)
 static void show_cell(sqlite3_stmt *row, int column, char out[48])
 {
     switch (sqlite3_column_type(row, column)) {
-    case SQLITE_NULL: snprintf(out, 48, "nothing"); break;
-    case SQLITE_BLOB: snprintf(out, 48, "%d bytes", sqlite3_column_bytes(row, column)); break;
-    default: snprintf(out, 48, "\"%.40s\"", (const char *)sqlite3_column_text(row, column));
+    case SQLITE_NULL:
+        snprintf(out, 48, "nothing");
+        break;
+    case SQLITE_BLOB:
+        snprintf(out, 48, "%d bytes", sqlite3_column_bytes(row, column));
+        break;
+    default:
+        snprintf(out, 48, "\"%.40s\"", (const char *)sqlite3_column_text(row, column));
     }
 }
 
@@ -126,7 +131,8 @@ static int64_t check_line(struct sg_check *check, const struct sg_buffer *text, 
     for (size_t i = 0; trust && i < trust->n_witnesses; i++)
         is_known |= strcmp(trust->witnesses[i].name, witness) == 0;
     sg_buffer_printf(&note, "%s\n%s", text->data, line);
-    bool good = sg_note_verify(note.data, note.len, trust ? trust->witnesses : NULL, trust ? trust->n_witnesses : 0, &result) == SG_OK &&
+    bool good = sg_note_verify(note.data, note.len, trust ? trust->witnesses : NULL, trust ? trust->n_witnesses : 0,
+                               &result) == SG_OK &&
                 result.n_signatures == 1 && result.text_len == text->len;
     sg_buffer_free(&note);
     char *prefix = sg_format("\xe2\x80\x94 %s ", witness);
@@ -170,7 +176,8 @@ static void check_cosignature(struct sg_check *check, sqlite3_stmt *row, struct 
         bits = check_line(check, &text, witness, line, &time_s);
     sg_buffer_free(&text);
     if (bits < 0) {
-        sg_check_problem(check, SG_BROKEN, place, "the cosignature of %.64s does not belong to the checkpoint of this size",
+        sg_check_problem(check, SG_BROKEN, place,
+                         "the cosignature of %.64s does not belong to the checkpoint of this size",
                          witness ? witness : "nobody");
         return;
     }

@@ -9,12 +9,23 @@
 #include "schema.h"
 
 enum {
-    ADD_KEY, END_KEY, ADD_POPULATION, SAME_POPULATION, ADD_DATASET, DATASET_POPULATION, ADD_RUN, END_RUN, ADD_PARAM, ADD_METRIC,
-    ADD_ARTIFACT, N_STATEMENTS
+    ADD_KEY,
+    END_KEY,
+    ADD_POPULATION,
+    SAME_POPULATION,
+    ADD_DATASET,
+    DATASET_POPULATION,
+    ADD_RUN,
+    END_RUN,
+    ADD_PARAM,
+    ADD_METRIC,
+    ADD_ARTIFACT,
+    N_STATEMENTS
 };
 static const char *const sql[N_STATEMENTS] = {
     [ADD_KEY] = "INSERT INTO signing_key VALUES(?,?,?,?,NULL,NULL)",
-    [END_KEY] = "UPDATE signing_key SET ended_leaf = ?2, compromised_since_ms = ?3 WHERE key_id = ?1 AND ended_leaf IS NULL",
+    [END_KEY] =
+        "UPDATE signing_key SET ended_leaf = ?2, compromised_since_ms = ?3 WHERE key_id = ?1 AND ended_leaf IS NULL",
     [ADD_POPULATION] = "INSERT INTO population VALUES(?,?,?,?,?,?,?)",
     [SAME_POPULATION] = "SELECT unit IS ?2 AND is_limited IS ?3 AND epsilon_limit IS ?4 AND delta_limit IS ?5 AND "
                         "filter_order IS ?6 FROM population WHERE name = ?1",
@@ -129,7 +140,8 @@ static enum sg_status derive_genesis(struct sg_derive *derive, const struct sg_e
         return sg_fail(SG_BROKEN, "ledger.genesis: only the first event may be one");
     SG_TRY(whole_of(event->facts, "schema_version", &version));
     if (version != SG_LEDGER_VERSION)
-        return sg_fail(SG_BROKEN, "ledger.genesis: schema version %lld is not known to this program", (long long)version);
+        return sg_fail(SG_BROKEN, "ledger.genesis: schema version %lld is not known to this program",
+                       (long long)version);
     return add_key(derive, event, "root");
 }
 
@@ -187,7 +199,9 @@ static enum sg_status derive_population(struct sg_derive *derive, const struct s
     bool exists = sqlite3_step(same) == SQLITE_ROW, is_same = exists && sqlite3_column_int(same, 0);
     sqlite3_reset(same);
     if (exists)
-        return is_same ? SG_OK : sg_fail(SG_BROKEN, "dataset.register: the population's unit or limits differ from its first ones");
+        return is_same
+                   ? SG_OK
+                   : sg_fail(SG_BROKEN, "dataset.register: the population's unit or limits differ from its first ones");
     sg_db_bind(derive->statement[ADD_POPULATION], "ttirrri", p.name, p.unit, (int64_t)p.is_limited, p.epsilon_limit,
                p.delta_limit, p.filter_order, event->seq);
     return apply(derive, ADD_POPULATION, event->type);
@@ -214,7 +228,8 @@ static enum sg_status derive_dataset(struct sg_derive *derive, const struct sg_e
 }
 
 /* ---- Runs. */
-static enum sg_status add_param(struct sg_derive *derive, int64_t run_no, const char *name, const json_t *value, int64_t seq)
+static enum sg_status add_param(struct sg_derive *derive, int64_t run_no, const char *name, const json_t *value,
+                                int64_t seq)
 {
     struct sg_buffer text = {0};
     if (json_is_string(value))
@@ -227,7 +242,8 @@ static enum sg_status add_param(struct sg_derive *derive, int64_t run_no, const 
 }
 
 /* One row a member; nested objects by dotted names, lists as JSON. */
-static enum sg_status add_params(struct sg_derive *derive, int64_t run_no, const char *prefix, json_t *object, int64_t seq)
+static enum sg_status add_params(struct sg_derive *derive, int64_t run_no, const char *prefix, json_t *object,
+                                 int64_t seq)
 {
     const char *key;
     json_t *value;
@@ -297,8 +313,8 @@ static enum sg_status derive_run_start(struct sg_derive *derive, const struct sg
     const struct sg_plan *plan = &run.plan;
     sg_db_bind(derive->statement[ADD_RUN], "itttirrtrrittittii", run.run_no, run.run_id, run.dataset, run.population,
                (int64_t)plan->is_private, plan->is_private ? plan->epsilon : NAN, plan->is_private ? plan->delta : NAN,
-               run.relation, run.rho, run.slack, plan->steps, event->user, event->host, event->time_ms, run.code, run.base,
-               (int64_t)run.secret_supplied, event->seq);
+               run.relation, run.rho, run.slack, plan->steps, event->user, event->host, event->time_ms, run.code,
+               run.base, (int64_t)run.secret_supplied, event->seq);
     SG_TRY(apply(derive, ADD_RUN, event->type));
     SG_TRY(add_params(derive, run.run_no, "configuration", json_object_get(event->facts, "configuration"), event->seq));
     return add_params(derive, run.run_no, "parameters", json_object_get(event->facts, "parameters"), event->seq);
@@ -339,13 +355,15 @@ static enum sg_status derive_run_end(struct sg_derive *derive, const struct sg_e
     const char *status = strcmp(event->type, "run.complete") == 0 ? "complete"
                          : strcmp(event->type, "run.fail") == 0   ? "failed"
                                                                   : "aborted";
-    sg_db_bind(derive->statement[END_RUN], "tttiiii", run_id, status, json_string_value(reason), steps_done, event->time_ms,
-               event->seq, run_no);
+    sg_db_bind(derive->statement[END_RUN], "tttiiii", run_id, status, json_string_value(reason), steps_done,
+               event->time_ms, event->seq, run_no);
     SG_TRY(apply(derive, END_RUN, event->type));
     if (sqlite3_changes(derive->db) != 1)
         return sg_fail(SG_BROKEN, "%s: no run %.39s is waiting for its end", event->type, run_id);
-    json_array_foreach(json_object_get(facts, "metrics"), i, one) SG_TRY(add_metric(derive, run_no, i, one, event->seq));
-    json_array_foreach(json_object_get(facts, "artifacts"), i, one) SG_TRY(add_artifact(derive, run_no, i, one, event->seq));
+    json_array_foreach(json_object_get(facts, "metrics"), i, one)
+        SG_TRY(add_metric(derive, run_no, i, one, event->seq));
+    json_array_foreach(json_object_get(facts, "artifacts"), i, one)
+        SG_TRY(add_artifact(derive, run_no, i, one, event->seq));
     return SG_OK;
 }
 
@@ -353,8 +371,8 @@ static const struct {
     const char *type;
     enum sg_status (*derive)(struct sg_derive *derive, const struct sg_event *event);
 } handlers[] = {
-    {"ledger.genesis", derive_genesis},   {"key.add", derive_key_add},       {"key.revoke", derive_key_revoke},
-    {"dataset.register", derive_dataset}, {"run.start", derive_run_start},   {"run.complete", derive_run_end},
+    {"ledger.genesis", derive_genesis},   {"key.add", derive_key_add},     {"key.revoke", derive_key_revoke},
+    {"dataset.register", derive_dataset}, {"run.start", derive_run_start}, {"run.complete", derive_run_end},
     {"run.fail", derive_run_end},         {"run.abort", derive_run_end},
 };
 

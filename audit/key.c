@@ -25,7 +25,8 @@ static const int64_t operations_max = 16, memory_bytes_max = (int64_t)1 << 30;
 
 struct sg_signer {
     struct sg_vkey key;
-    uint8_t *secret; /* 64 bytes: seed, then public key; locked, kept out of core files, wiped on release by libsodium */
+    uint8_t
+        *secret; /* 64 bytes: seed, then public key; locked, kept out of core files, wiped on release by libsodium */
 };
 
 bool sg_key_name_valid(const char *name)
@@ -108,7 +109,10 @@ bool sg_key_verify(const uint8_t public_key[SG_PUBLIC_KEY_BYTES], const void *by
     return crypto_sign_ed25519_verify_detached(signature, bytes, n, public_key) == 0;
 }
 
-const struct sg_vkey *sg_signer_vkey(const struct sg_signer *signer) { return &signer->key; }
+const struct sg_vkey *sg_signer_vkey(const struct sg_signer *signer)
+{
+    return &signer->key;
+}
 
 void sg_signer_sign(const struct sg_signer *signer, const void *bytes, size_t n, uint8_t out[SG_SIGNATURE_BYTES])
 {
@@ -161,7 +165,8 @@ static enum sg_status derive(const char *passphrase, size_t len, const uint8_t *
 }
 
 /* Appends the kdf line and returns the secret line's bytes in `sealed`. */
-static enum sg_status seal(const uint8_t seed[SEED], const char *passphrase, struct sg_buffer *text, uint8_t sealed[SEALED])
+static enum sg_status seal(const uint8_t seed[SEED], const char *passphrase, struct sg_buffer *text,
+                           uint8_t sealed[SEALED])
 {
     uint8_t salt[crypto_pwhash_SALTBYTES], key[crypto_secretbox_KEYBYTES];
     int64_t operations = crypto_pwhash_OPSLIMIT_MODERATE, memory = crypto_pwhash_MEMLIMIT_MODERATE;
@@ -343,7 +348,8 @@ enum sg_status sg_signer_open(const char *key_path, const char *unlock_file, str
     uint8_t seed[SEED] = {0};
     enum sg_status status = SG_OK;
     if (!parse_key_file(&text, &file))
-        status = sg_fail(SG_USAGE, "%s: not a sealgrad signing key, or damaged (make one with sealgrad keygen)", key_path);
+        status =
+            sg_fail(SG_USAGE, "%s: not a sealgrad signing key, or damaged (make one with sealgrad keygen)", key_path);
     if (status == SG_OK)
         status = unseal(key_path, unlock_file, &file, seed);
     if (status == SG_OK)

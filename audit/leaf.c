@@ -83,7 +83,10 @@ enum sg_status sg_envelope_parse(const char *bytes, size_t n, struct sg_envelope
     return sg_fail(SG_BROKEN, "leaf: not a DSSE envelope of one in-toto statement and one Ed25519 signature");
 }
 
-void sg_envelope_free(struct sg_envelope *envelope) { sg_buffer_free(&envelope->payload); }
+void sg_envelope_free(struct sg_envelope *envelope)
+{
+    sg_buffer_free(&envelope->payload);
+}
 
 bool sg_envelope_verify(const struct sg_envelope *envelope, const uint8_t public_key[SG_PUBLIC_KEY_BYTES])
 {
@@ -145,7 +148,8 @@ enum sg_status sg_event_parse(const char *payload, size_t n, struct sg_event *ou
     const char *schema = json_string_value(json_object_get(statement, "_type"));
     json_t *predicate = json_object_get(statement, "predicate");
     enum sg_status status = SG_OK;
-    if (!schema || strcmp(schema, SG_LEAF_STATEMENT_TYPE) != 0 || !subjects_valid(statement) || !json_is_object(predicate))
+    if (!schema || strcmp(schema, SG_LEAF_STATEMENT_TYPE) != 0 || !subjects_valid(statement) ||
+        !json_is_object(predicate))
         status = sg_fail(SG_BROKEN, "statement: not an in-toto Statement v1 with subject and predicate");
     if (status == SG_OK && !(out->type = event_type(statement)))
         status = sg_fail(SG_BROKEN, "statement: its predicateType is not a sealgrad event");

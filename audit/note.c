@@ -78,10 +78,11 @@ static enum sg_status check_signature(const char *note, const char *line, size_t
     size_t name_len = (size_t)(blank - line - DASH);
     uint8_t *blob = NULL;
     size_t blob_len = 0;
-    if (name_len >= SG_NAME_MAX || !sg_base64_decode(blank + 1, (size_t)(line + line_len - blank - 1), &blob, &blob_len))
+    if (name_len >= SG_NAME_MAX ||
+        !sg_base64_decode(blank + 1, (size_t)(line + line_len - blank - 1), &blob, &blob_len))
         return sg_fail(SG_BROKEN, "signed note: a signature line is malformed");
-    bool good = blob_len >= 5 &&
-                check_line(note, out->text_len, line + DASH, name_len, blob, blob_len, keys, n_keys, out);
+    bool good =
+        blob_len >= 5 && check_line(note, out->text_len, line + DASH, name_len, blob, blob_len, keys, n_keys, out);
     free(blob);
     if (!good)
         return sg_fail(SG_BROKEN, "signed note: the signature of %.*s does not verify", (int)name_len, line + DASH);
@@ -139,9 +140,8 @@ enum sg_status sg_checkpoint_parse(const char *text, size_t n, struct sg_checkpo
     if (!third || end[-1] != '\n' || first - text >= SG_NAME_MAX || memchr(text, 0, n))
         return sg_fail(SG_BROKEN, "checkpoint: expected the lines origin, size and root");
     memcpy(out->origin, text, (size_t)(first - text));
-    if (!sg_key_name_valid(out->origin) ||
-        !sg_number_int64(first + 1, (size_t)(second - first - 1), &out->size) || out->size < 0 || first[1] == '-' ||
-        !take_root(second + 1, (size_t)(third - second - 1), out->root))
+    if (!sg_key_name_valid(out->origin) || !sg_number_int64(first + 1, (size_t)(second - first - 1), &out->size) ||
+        out->size < 0 || first[1] == '-' || !take_root(second + 1, (size_t)(third - second - 1), out->root))
         return sg_fail(SG_BROKEN, "checkpoint: its origin, size or root is malformed");
     for (const char *line = third + 1; line < end; line = (const char *)memchr(line, '\n', (size_t)(end - line)) + 1)
         if (*line == '\n')

@@ -15,29 +15,45 @@
 static enum sg_status check_file_system(const char *path)
 {
     struct statfs info;
-    if (statfs(path, &info) == 0 && (info.f_type == 0x6969 || info.f_type == (long)0xff534d42 || info.f_type == 0x517b ||
-                                     info.f_type == (long)0xfe534d42))
-        return sg_fail(SG_USAGE, "%s: a ledger cannot live on a network file system, whose locks do not hold: use a local disk", path);
+    if (statfs(path, &info) == 0 && (info.f_type == 0x6969 || info.f_type == (long)0xff534d42 ||
+                                     info.f_type == 0x517b || info.f_type == (long)0xfe534d42))
+        return sg_fail(SG_USAGE,
+                       "%s: a ledger cannot live on a network file system, whose locks do not hold: use a local disk",
+                       path);
     return SG_OK;
 }
 
 /* Only what appending needs: no statement of ours deletes, drops or attaches anything. */
-static int authorize(void *unused, int action, const char *table, const char *column, const char *db, const char *trigger)
+static int authorize(void *unused, int action, const char *table, const char *column, const char *db,
+                     const char *trigger)
 {
     (void)unused, (void)column, (void)db, (void)trigger;
     switch (action) {
-    case SQLITE_DELETE: case SQLITE_ATTACH: case SQLITE_DETACH: case SQLITE_DROP_TABLE: case SQLITE_DROP_TRIGGER:
-    case SQLITE_DROP_INDEX: case SQLITE_DROP_VIEW: case SQLITE_ALTER_TABLE: case SQLITE_CREATE_TRIGGER: case SQLITE_CREATE_VIEW:
-    case SQLITE_CREATE_TABLE: return SQLITE_DENY;
-    case SQLITE_UPDATE: return strcmp(table, "run") == 0 || strcmp(table, "signing_key") == 0 ? SQLITE_OK : SQLITE_DENY;
-    default: return SQLITE_OK;
+    case SQLITE_DELETE:
+    case SQLITE_ATTACH:
+    case SQLITE_DETACH:
+    case SQLITE_DROP_TABLE:
+    case SQLITE_DROP_TRIGGER:
+    case SQLITE_DROP_INDEX:
+    case SQLITE_DROP_VIEW:
+    case SQLITE_ALTER_TABLE:
+    case SQLITE_CREATE_TRIGGER:
+    case SQLITE_CREATE_VIEW:
+    case SQLITE_CREATE_TABLE:
+        return SQLITE_DENY;
+    case SQLITE_UPDATE:
+        return strcmp(table, "run") == 0 || strcmp(table, "signing_key") == 0 ? SQLITE_OK : SQLITE_DENY;
+    default:
+        return SQLITE_OK;
     }
 }
 
 static enum sg_status connect(struct sg_ledger *ledger, int flags)
 {
-    if (sqlite3_open_v2(ledger->path, &ledger->db, flags | SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX, NULL) != SQLITE_OK)
-        return sg_fail(SG_FAILED, "%s: cannot open the ledger for writing: %s", ledger->path, sqlite3_errmsg(ledger->db));
+    if (sqlite3_open_v2(ledger->path, &ledger->db, flags | SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX, NULL) !=
+        SQLITE_OK)
+        return sg_fail(SG_FAILED, "%s: cannot open the ledger for writing: %s", ledger->path,
+                       sqlite3_errmsg(ledger->db));
     sqlite3_busy_timeout(ledger->db, 120000);
     SG_TRY(sg_db_harden(ledger->db));
     return sg_db_run(ledger->db, "PRAGMA journal_mode=DELETE; PRAGMA synchronous=EXTRA; PRAGMA foreign_keys=ON; "
@@ -90,7 +106,8 @@ static enum sg_status append_genesis(struct sg_ledger *ledger)
 static enum sg_status fill_new(struct sg_ledger *ledger)
 {
     SG_TRY(connect(ledger, 0));
-    char *pragmas = sg_format("PRAGMA application_id=%d; PRAGMA user_version=%d;", SG_LEDGER_APPLICATION_ID, SG_LEDGER_VERSION);
+    char *pragmas =
+        sg_format("PRAGMA application_id=%d; PRAGMA user_version=%d;", SG_LEDGER_APPLICATION_ID, SG_LEDGER_VERSION);
     enum sg_status status = sg_db_run(ledger->db, "BEGIN EXCLUSIVE");
     if (status == SG_OK)
         status = sg_db_run(ledger->db, pragmas);
@@ -111,12 +128,13 @@ enum sg_status sg_ledger_init(const char *path, const char *origin, const struct
     if (status == SG_OK)
         snprintf(ledger->origin, sizeof ledger->origin, "%s", origin);
     char *side = sg_format("%s.side.db", path);
+    if (status == SG_OK && access(path, F_OK) == 0)
+        status = sg_fail(SG_USAGE, "%s exists already: a ledger is never overwritten", path);
     if (status == SG_OK && access(side, F_OK) == 0)
         status = sg_fail(SG_USAGE, "%s exists: it belongs to another ledger of this name; move it away first", side);
     int file = status == SG_OK ? open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0644) : -1;
     if (status == SG_OK && file < 0)
-        status = sg_fail(SG_USAGE, errno == EEXIST ? "%s exists already: a ledger is never overwritten%.0s" : "%s: cannot make the ledger: %s",
-                         path, strerror(errno));
+        status = sg_fail(SG_USAGE, "%s: cannot make the ledger: %s", path, strerror(errno));
     if (file >= 0) {
         close(file);
         status = check_file_system(path);
@@ -142,7 +160,8 @@ static enum sg_status check_identity(sqlite3 *db)
     if (id != SG_LEDGER_APPLICATION_ID)
         return sg_fail(SG_BROKEN, "this is not a ledger: the database has another application's mark");
     if (version != SG_LEDGER_VERSION)
-        return sg_fail(SG_BROKEN, "the ledger has format version %lld, this program knows %d", (long long)version, SG_LEDGER_VERSION);
+        return sg_fail(SG_BROKEN, "the ledger has format version %lld, this program knows %d", (long long)version,
+                       SG_LEDGER_VERSION);
     sqlite3 *expected = NULL;
     enum sg_status status = SG_OK;
     if (sqlite3_open(":memory:", &expected) != SQLITE_OK)
@@ -159,6 +178,8 @@ static enum sg_status check_signer(struct sg_ledger *ledger)
 {
     char label[33];
     sqlite3_stmt *row = NULL;
+    if (!ledger->signer)
+        return SG_OK;
     const uint8_t *public_key = sg_signer_vkey(ledger->signer)->public_key;
     sg_key_label(public_key, label);
     SG_TRY(sg_db_prepare(ledger->db, "SELECT 1 FROM signing_key WHERE key_id = ? AND ended_leaf IS NULL", &row));
@@ -166,7 +187,8 @@ static enum sg_status check_signer(struct sg_ledger *ledger)
     bool in_force = sqlite3_step(row) == SQLITE_ROW;
     sqlite3_finalize(row);
     if (!in_force)
-        return sg_fail(SG_USAGE, "the key %s may not write to this ledger: use the key it was made with, or one added later",
+        return sg_fail(SG_USAGE,
+                       "the key %s may not write to this ledger: use the key it was made with, or one added later",
                        sg_signer_vkey(ledger->signer)->name);
     return sg_vkey_make(ledger->origin, SG_KEY_ED25519, public_key, &ledger->note_key);
 }
@@ -175,7 +197,8 @@ static enum sg_status open_for_writing(struct sg_ledger *ledger)
 {
     struct stat info;
     if (stat(ledger->path, &info))
-        return sg_fail(SG_USAGE, "%s: cannot open the ledger: %s (make one with sealgrad ledger init)", ledger->path, strerror(errno));
+        return sg_fail(SG_USAGE, "%s: cannot open the ledger: %s (make one with sealgrad ledger init)", ledger->path,
+                       strerror(errno));
     if (!S_ISREG(info.st_mode))
         return sg_fail(SG_USAGE, "%s: not a file: name the ledger's database", ledger->path);
     SG_TRY(check_file_system(ledger->path));

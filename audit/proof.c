@@ -4,7 +4,10 @@
 #include <string.h>
 
 /* The largest power of two below n >= 2, as an exponent. */
-static int split_level(uint64_t n) { return 63 - __builtin_clzll(n - 1); }
+static int split_level(uint64_t n)
+{
+    return 63 - __builtin_clzll(n - 1);
+}
 
 static enum sg_status range_root(sg_node_reader *node, void *context, uint64_t begin, uint64_t n,
                                  uint8_t out[SG_DIGEST_BYTES])

@@ -47,8 +47,9 @@ static enum sg_status read_limits(struct sg_ledger *ledger, const char *populati
 {
     sqlite3_stmt *row = NULL;
     *out = (struct limits){.epsilon = NAN, .delta = NAN, .order = NAN};
-    SG_TRY(sg_db_prepare(ledger->db,
-                         "SELECT is_limited, epsilon_limit, delta_limit, filter_order, unit FROM population WHERE name = ?", &row));
+    SG_TRY(sg_db_prepare(
+        ledger->db, "SELECT is_limited, epsilon_limit, delta_limit, filter_order, unit FROM population WHERE name = ?",
+        &row));
     sg_db_bind(row, "t", population);
     if (sqlite3_step(row) == SQLITE_ROW) {
         out->exists = true;
@@ -68,9 +69,11 @@ static enum sg_status new_limits(const struct sg_dataset_facts *facts, struct li
 {
     if (facts->is_public)
         return SG_OK;
-    if (!(facts->epsilon_limit > 0 && facts->epsilon_limit <= 1000 && facts->delta_limit >= 1e-30 && facts->delta_limit < 1))
-        return sg_fail(SG_USAGE, "population %s is new: give its limits for life, --epsilon-limit (above 0, at most 1000) and "
-                                 "--delta-limit (below 1 / population size), or say --public",
+    if (!(facts->epsilon_limit > 0 && facts->epsilon_limit <= 1000 && facts->delta_limit >= 1e-30 &&
+          facts->delta_limit < 1))
+        return sg_fail(SG_USAGE,
+                       "population %s is new: give its limits for life, --epsilon-limit (above 0, at most 1000) and "
+                       "--delta-limit (below 1 / population size), or say --public",
                        facts->population ? facts->population : facts->name);
     out->is_limited = true;
     out->epsilon = facts->epsilon_limit;
@@ -91,10 +94,12 @@ static enum sg_status settle_limits(struct sg_ledger *ledger, const struct sg_da
         return sg_fail(SG_USAGE, "population %s is registered as %s: a dataset of it cannot be %s", population,
                        out->is_limited ? "private, with a limit" : "public", out->is_limited ? "public" : "private");
     if (strcmp(unit, facts->unit) != 0)
-        return sg_fail(SG_USAGE, "population %s has the unit of privacy \"%s\": register the dataset with the same", population, unit);
+        return sg_fail(SG_USAGE, "population %s has the unit of privacy \"%s\": register the dataset with the same",
+                       population, unit);
     if ((facts->epsilon_limit != 0 && facts->epsilon_limit != out->epsilon) ||
         (facts->delta_limit != 0 && facts->delta_limit != out->delta))
-        return sg_fail(SG_USAGE, "population %s has its limits for life, epsilon %g and delta %g: leave them out, or repeat them",
+        return sg_fail(SG_USAGE,
+                       "population %s has its limits for life, epsilon %g and delta %g: leave them out, or repeat them",
                        population, out->epsilon, out->delta);
     return SG_OK;
 }
@@ -143,7 +148,8 @@ enum sg_status sg_ledger_register_dataset(struct sg_ledger *ledger, const struct
     if (facts->population)
         SG_TRY(name_valid("population", facts->population));
     if (!facts->unit || !*facts->unit || strlen(facts->unit) >= 128 || !facts->row_bucket || facts->population_size < 1)
-        return sg_fail(SG_USAGE, "dataset %s: unit of privacy, population size and row bucket must be given", facts->name);
+        return sg_fail(SG_USAGE, "dataset %s: unit of privacy, population size and row bucket must be given",
+                       facts->name);
     SG_TRY(sg_store_begin(ledger));
     return sg_store_end(ledger, append_dataset(ledger, facts, dataset_key, event_id), event_id);
 }
@@ -166,17 +172,19 @@ enum sg_status sg_ledger_find_dataset(struct sg_ledger *ledger, const char *name
 {
     sqlite3_stmt *row = NULL;
     *out = (struct sg_dataset_entry){0};
-    SG_TRY(sg_db_prepare(ledger->db,
-                         "SELECT d.population, d.unit, d.population_size, d.is_public, d.commitment, d.schema_digest, "
-                         "p.epsilon_limit, p.delta_limit FROM dataset d JOIN population p ON p.name = d.population WHERE d.name = ?",
-                         &row));
+    SG_TRY(sg_db_prepare(
+        ledger->db,
+        "SELECT d.population, d.unit, d.population_size, d.is_public, d.commitment, d.schema_digest, "
+        "p.epsilon_limit, p.delta_limit FROM dataset d JOIN population p ON p.name = d.population WHERE d.name = ?",
+        &row));
     sg_db_bind(row, "t", name);
     int code = sqlite3_step(row);
     if (code == SQLITE_ROW)
         fill_entry(row, out);
     sqlite3_finalize(row);
     if (code == SQLITE_DONE)
-        return sg_fail(SG_USAGE, "dataset %s is not registered in this ledger: see sealgrad dataset register --help", name);
+        return sg_fail(SG_USAGE, "dataset %s is not registered in this ledger: see sealgrad dataset register --help",
+                       name);
     if (code != SQLITE_ROW)
         return sg_db_fail(ledger->db, "reading");
     snprintf(out->name, sizeof out->name, "%s", name);
@@ -223,19 +231,24 @@ static json_t *budget_facts(const struct sg_filter *before, const struct sg_char
 }
 
 /* *budget: a new object, or null where no limit applies. */
-static enum sg_status reserve(struct sg_ledger *ledger, const struct sg_dataset_entry *dataset, const struct sg_plan *plan,
-                              json_t **budget)
+static enum sg_status reserve(struct sg_ledger *ledger, const struct sg_dataset_entry *dataset,
+                              const struct sg_plan *plan, json_t **budget)
 {
     struct sg_filter filter;
     struct sg_charge charge;
     *budget = NULL;
     SG_TRY(sg_filter_read(ledger->db, dataset->population, &filter));
     if (!plan->is_private && !dataset->is_public)
-        return sg_fail(SG_REFUSED, "population %s has a privacy limit: a run without privacy on dataset %s is refused; set privacy, or "
-                                   "register public data with --public", dataset->population, dataset->name);
+        return sg_fail(
+            SG_REFUSED,
+            "population %s has a privacy limit: a run without privacy on dataset %s is refused; set privacy, or "
+            "register public data with --public",
+            dataset->population, dataset->name);
     if (plan->is_private && plan->population_size < dataset->population_size)
-        return sg_fail(SG_USAGE, "the plan's population_size %lld lies below the %lld registered for dataset %s: give population_size",
-                       (long long)plan->population_size, (long long)dataset->population_size, dataset->name);
+        return sg_fail(
+            SG_USAGE,
+            "the plan's population_size %lld lies below the %lld registered for dataset %s: give population_size",
+            (long long)plan->population_size, (long long)dataset->population_size, dataset->name);
     if (!plan->is_private || !filter.is_limited) {
         *budget = json_null();
         return SG_OK;
@@ -259,8 +272,8 @@ static enum sg_status next_run(struct sg_ledger *ledger, struct sg_run *out)
     return SG_OK;
 }
 
-static json_t *start_facts(const struct sg_run_facts *facts, const struct sg_run *run, const struct sg_dataset_entry *dataset,
-                           json_t *budget)
+static json_t *start_facts(const struct sg_run_facts *facts, const struct sg_run *run,
+                           const struct sg_dataset_entry *dataset, json_t *budget)
 {
     json_t *object = json_object();
     set_text(object, "run_id", run->run_id);
@@ -336,8 +349,8 @@ static json_t *end_facts(const struct sg_run *run, const struct sg_run_result *r
 }
 
 /* The run by its start leaf, and every artifact by its digest. */
-static enum sg_status end_subjects(struct sg_ledger *ledger, const struct sg_run *run, const struct sg_run_result *result,
-                                   json_t **out)
+static enum sg_status end_subjects(struct sg_ledger *ledger, const struct sg_run *run,
+                                   const struct sg_run_result *result, json_t **out)
 {
     uint8_t digest[SG_DIGEST_BYTES];
     json_t *one;
@@ -346,7 +359,8 @@ static enum sg_status end_subjects(struct sg_ledger *ledger, const struct sg_run
     *out = sg_store_subject(run->run_id, "sha256", digest);
     json_array_foreach(result->artifacts, i, one)
     {
-        const char *name = json_string_value(json_object_get(one, "name")), *hex = json_string_value(json_object_get(one, "sha256"));
+        const char *name = json_string_value(json_object_get(one, "name")),
+                   *hex = json_string_value(json_object_get(one, "sha256"));
         if (!name || !hex || !sg_hex_decode(hex, strlen(hex), digest, sizeof digest)) {
             json_decref(*out);
             return sg_fail(SG_FAILED, "run end: an artifact without name and sha256 cannot be recorded");
@@ -364,12 +378,14 @@ static enum sg_status append_end(struct sg_ledger *ledger, const struct sg_run *
     static const char *const types[] = {"run.complete", "run.fail", "run.abort"};
     sqlite3_stmt *row = NULL;
     json_t *subjects = NULL;
-    SG_TRY(sg_db_prepare(ledger->db, "SELECT status = 'running' FROM run WHERE run_id = ? AND run_no = ? AND start_leaf = ?", &row));
+    SG_TRY(sg_db_prepare(
+        ledger->db, "SELECT status = 'running' FROM run WHERE run_id = ? AND run_no = ? AND start_leaf = ?", &row));
     sg_db_bind(row, "tii", run->run_id, run->run_no, run->leaf);
     bool exists = sqlite3_step(row) == SQLITE_ROW, is_open = exists && sqlite3_column_int(row, 0);
     sqlite3_finalize(row);
     if (!is_open)
-        return sg_fail(SG_USAGE, exists ? "run %s has ended already: a run ends once" : "run %s was never started in this ledger",
+        return sg_fail(SG_USAGE,
+                       exists ? "run %s has ended already: a run ends once" : "run %s was never started in this ledger",
                        run->run_id);
     SG_TRY(end_subjects(ledger, run, result, &subjects));
     json_t *facts = end_facts(run, result);

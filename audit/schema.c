@@ -7,7 +7,8 @@
 /* Evidence. leaf.body is the DSSE envelope as signed; every other column of leaf repeats what the body says.
  * node holds the roots of perfect subtrees of two leaves and more, so that appends and proofs take O(log n). */
 static const char evidence[] =
-    "CREATE TABLE leaf(seq INTEGER PRIMARY KEY, event_id TEXT NOT NULL UNIQUE, ts_ms INTEGER NOT NULL, type TEXT NOT NULL, "
+    "CREATE TABLE leaf(seq INTEGER PRIMARY KEY, event_id TEXT NOT NULL UNIQUE, ts_ms INTEGER NOT NULL, type TEXT NOT "
+    "NULL, "
     "body BLOB NOT NULL, leaf_hash BLOB NOT NULL, prev_hash BLOB NOT NULL) STRICT;"
     "CREATE TABLE node(level INTEGER NOT NULL, idx INTEGER NOT NULL, hash BLOB NOT NULL, PRIMARY KEY(level, idx)) "
     "STRICT, WITHOUT ROWID;"
@@ -17,28 +18,37 @@ static const char evidence[] =
 
 /* Derived: rebuilt from the leaves by derive.c. */
 static const char derived[] =
-    "CREATE TABLE signing_key(key_id TEXT PRIMARY KEY, role TEXT NOT NULL, vkey TEXT NOT NULL, added_leaf INTEGER NOT NULL, "
+    "CREATE TABLE signing_key(key_id TEXT PRIMARY KEY, role TEXT NOT NULL, vkey TEXT NOT NULL, added_leaf INTEGER NOT "
+    "NULL, "
     "ended_leaf INTEGER, compromised_since_ms INTEGER) STRICT, WITHOUT ROWID;"
-    "CREATE TABLE population(name TEXT PRIMARY KEY, unit TEXT NOT NULL, is_limited INTEGER NOT NULL, epsilon_limit REAL, "
+    "CREATE TABLE population(name TEXT PRIMARY KEY, unit TEXT NOT NULL, is_limited INTEGER NOT NULL, epsilon_limit "
+    "REAL, "
     "delta_limit REAL, filter_order REAL, leaf INTEGER NOT NULL) STRICT, WITHOUT ROWID;"
-    "CREATE TABLE dataset(name TEXT PRIMARY KEY, population TEXT NOT NULL, unit TEXT NOT NULL, population_size INTEGER NOT NULL, "
+    "CREATE TABLE dataset(name TEXT PRIMARY KEY, population TEXT NOT NULL, unit TEXT NOT NULL, population_size INTEGER "
+    "NOT NULL, "
     "is_public INTEGER NOT NULL, row_bucket TEXT NOT NULL, commitment BLOB NOT NULL, schema_digest BLOB NOT NULL, "
     "leaf INTEGER NOT NULL) STRICT, WITHOUT ROWID;"
-    "CREATE TABLE run(run_no INTEGER PRIMARY KEY, run_id TEXT NOT NULL UNIQUE, dataset TEXT NOT NULL, population TEXT NOT NULL, "
-    "status TEXT NOT NULL, reason TEXT, is_private INTEGER NOT NULL, epsilon REAL, delta REAL, relation TEXT, rho REAL, "
+    "CREATE TABLE run(run_no INTEGER PRIMARY KEY, run_id TEXT NOT NULL UNIQUE, dataset TEXT NOT NULL, population TEXT "
+    "NOT NULL, "
+    "status TEXT NOT NULL, reason TEXT, is_private INTEGER NOT NULL, epsilon REAL, delta REAL, relation TEXT, rho "
+    "REAL, "
     "delta_slack REAL, steps INTEGER NOT NULL, steps_done INTEGER, actor TEXT NOT NULL, host TEXT NOT NULL, "
-    "started_ms INTEGER NOT NULL, ended_ms INTEGER, code_digest TEXT NOT NULL, base_model TEXT, secret_supplied INTEGER NOT NULL, "
+    "started_ms INTEGER NOT NULL, ended_ms INTEGER, code_digest TEXT NOT NULL, base_model TEXT, secret_supplied "
+    "INTEGER NOT NULL, "
     "start_leaf INTEGER NOT NULL, end_leaf INTEGER) STRICT;"
     "CREATE TABLE param(run_no INTEGER NOT NULL, name TEXT NOT NULL, value TEXT NOT NULL, leaf INTEGER NOT NULL, "
     "PRIMARY KEY(run_no, name)) STRICT, WITHOUT ROWID;"
-    "CREATE TABLE metric(run_no INTEGER NOT NULL, ordinal INTEGER NOT NULL, name TEXT NOT NULL, value REAL, split TEXT NOT NULL, "
+    "CREATE TABLE metric(run_no INTEGER NOT NULL, ordinal INTEGER NOT NULL, name TEXT NOT NULL, value REAL, split TEXT "
+    "NOT NULL, "
     "released TEXT NOT NULL, leaf INTEGER NOT NULL, PRIMARY KEY(run_no, ordinal)) STRICT, WITHOUT ROWID;"
-    "CREATE TABLE artifact(run_no INTEGER NOT NULL, ordinal INTEGER NOT NULL, name TEXT NOT NULL, sha256 TEXT NOT NULL, "
+    "CREATE TABLE artifact(run_no INTEGER NOT NULL, ordinal INTEGER NOT NULL, name TEXT NOT NULL, sha256 TEXT NOT "
+    "NULL, "
     "bytes INTEGER NOT NULL, leaf INTEGER NOT NULL, PRIMARY KEY(run_no, ordinal)) STRICT, WITHOUT ROWID;"
     "CREATE INDEX run_population ON run(population);"
     "CREATE INDEX artifact_sha256 ON artifact(sha256);";
 
-/* Seat belts against an honest mistake in the sqlite3 shell; an attacker drops them, and verify does not rely on them. */
+/* Seat belts against an honest mistake in the sqlite3 shell; an attacker drops them, and verify does not rely on them.
+ */
 #define SEAT_BELT(table, key)                                                                                          \
     "CREATE TRIGGER " table "_no_update BEFORE UPDATE ON " table                                                       \
     " BEGIN SELECT RAISE(ABORT, 'the ledger is append-only'); END;"                                                    \
@@ -106,8 +116,12 @@ void sg_db_bind(sqlite3_stmt *statement, const char *format, ...)
         const void *bytes;
         double real;
         switch (format[i - 1]) {
-        case 'i': sqlite3_bind_int64(statement, i, va_arg(arguments, int64_t)); break;
-        case 't': sqlite3_bind_text(statement, i, va_arg(arguments, const char *), -1, SQLITE_TRANSIENT); break;
+        case 'i':
+            sqlite3_bind_int64(statement, i, va_arg(arguments, int64_t));
+            break;
+        case 't':
+            sqlite3_bind_text(statement, i, va_arg(arguments, const char *), -1, SQLITE_TRANSIENT);
+            break;
         case 'b':
             bytes = va_arg(arguments, const void *);
             sqlite3_bind_blob(statement, i, bytes, bytes ? 32 : 0, SQLITE_TRANSIENT);
@@ -157,7 +171,8 @@ enum sg_status sg_db_harden(sqlite3 *db)
     sqlite3_limit(db, SQLITE_LIMIT_ATTACHED, 0);
     sqlite3_limit(db, SQLITE_LIMIT_TRIGGER_DEPTH, 4);
     sqlite3_extended_result_codes(db, 0);
-    return sg_db_run(db, "PRAGMA trusted_schema=OFF; PRAGMA cell_size_check=ON; PRAGMA mmap_size=0; PRAGMA temp_store=MEMORY;");
+    return sg_db_run(
+        db, "PRAGMA trusted_schema=OFF; PRAGMA cell_size_check=ON; PRAGMA mmap_size=0; PRAGMA temp_store=MEMORY;");
 }
 
 static bool same_text(sqlite3_stmt *a, sqlite3_stmt *b, int column)
@@ -181,7 +196,8 @@ static enum sg_status compare_objects(sqlite3 *db, sqlite3_stmt *have, sqlite3_s
                            code == SQLITE_ROW ? "more" : "fewer");
         for (int column = 0; column < 4; column++)
             if (!same_text(have, want, column))
-                return sg_fail(SG_BROKEN, "schema: near %.64s the file does not have the ledger's own tables and triggers",
+                return sg_fail(SG_BROKEN,
+                               "schema: near %.64s the file does not have the ledger's own tables and triggers",
                                (const char *)sqlite3_column_text(want, 1));
     }
 }

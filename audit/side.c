@@ -12,10 +12,11 @@
 static enum sg_status setup(sqlite3 *db)
 {
     sqlite3_busy_timeout(db, 120000);
-    return sg_db_run(db, "PRAGMA journal_mode=DELETE; PRAGMA synchronous=EXTRA; PRAGMA secure_delete=ON; PRAGMA trusted_schema=OFF;"
-                         "CREATE TABLE IF NOT EXISTS dataset_key(dataset TEXT PRIMARY KEY, key BLOB NOT NULL) STRICT;"
-                         "CREATE TABLE IF NOT EXISTS anchor(one INTEGER PRIMARY KEY CHECK(one = 1), size INTEGER NOT NULL, "
-                         "root BLOB NOT NULL) STRICT;");
+    return sg_db_run(
+        db, "PRAGMA journal_mode=DELETE; PRAGMA synchronous=EXTRA; PRAGMA secure_delete=ON; PRAGMA trusted_schema=OFF;"
+            "CREATE TABLE IF NOT EXISTS dataset_key(dataset TEXT PRIMARY KEY, key BLOB NOT NULL) STRICT;"
+            "CREATE TABLE IF NOT EXISTS anchor(one INTEGER PRIMARY KEY CHECK(one = 1), size INTEGER NOT NULL, "
+            "root BLOB NOT NULL) STRICT;");
 }
 
 enum sg_status sg_side_open(const char *ledger_path, sqlite3 **out)
@@ -59,17 +60,21 @@ enum sg_status sg_side_get_key(sqlite3 *side, const char *dataset, uint8_t key[S
     if (found)
         memcpy(key, sqlite3_column_blob(statement, 0), SG_KEY_BYTES);
     sqlite3_finalize(statement);
-    return found ? SG_OK : sg_fail(SG_FAILED, "dataset %s: its key is not in the side storage beside the ledger (.side.db); the data "
-                                              "cannot be recognised without it", dataset);
+    return found ? SG_OK
+                 : sg_fail(SG_FAILED,
+                           "dataset %s: its key is not in the side storage beside the ledger (.side.db); the data "
+                           "cannot be recognised without it",
+                           dataset);
 }
 
 enum sg_status sg_side_put_anchor(sqlite3 *side, int64_t size, const uint8_t root[SG_DIGEST_BYTES])
 {
     sqlite3_stmt *statement = NULL;
-    SG_TRY(sg_db_prepare(side,
-                         "INSERT INTO anchor VALUES(1, ?, ?) ON CONFLICT(one) DO UPDATE SET size = excluded.size, root = excluded.root "
-                         "WHERE excluded.size > size",
-                         &statement));
+    SG_TRY(sg_db_prepare(
+        side,
+        "INSERT INTO anchor VALUES(1, ?, ?) ON CONFLICT(one) DO UPDATE SET size = excluded.size, root = excluded.root "
+        "WHERE excluded.size > size",
+        &statement));
     sg_db_bind(statement, "ib", size, root);
     enum sg_status status = sg_db_done(side, statement, "writing the side storage");
     sqlite3_finalize(statement);

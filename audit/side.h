@@ -1,5 +1,5 @@
-/* Side storage, LEDGER.side.db (0600): the keys of datasets. Nothing in it is evidence, nothing of it is in the ledger; whoever
- * destroys a row makes the commitment of that dataset unanswerable, and every proof still verifies. */
+/* Side storage, LEDGER.side.db (0600): the keys of datasets. Nothing in it is evidence, nothing of it is in the ledger;
+ * whoever destroys a row makes the commitment of that dataset unanswerable, and every proof still verifies. */
 #ifndef SG_AUDIT_SIDE_H
 #define SG_AUDIT_SIDE_H
 

@@ -55,8 +55,8 @@ static int begin(sqlite3 *db)
 /* Everything but the machine's own troubles is the file's fault. */
 static enum sg_status first_read_fault(sqlite3 *db, int code)
 {
-    if (code == SQLITE_BUSY || code == SQLITE_LOCKED || code == SQLITE_IOERR || code == SQLITE_NOMEM || code == SQLITE_FULL ||
-        code == SQLITE_PERM || code == SQLITE_CANTOPEN)
+    if (code == SQLITE_BUSY || code == SQLITE_LOCKED || code == SQLITE_IOERR || code == SQLITE_NOMEM ||
+        code == SQLITE_FULL || code == SQLITE_PERM || code == SQLITE_CANTOPEN)
         return sg_db_fail(db, "reading");
     return sg_fail(SG_BROKEN, "SQLite cannot read it: %s", sqlite3_errmsg(db));
 }
@@ -86,7 +86,9 @@ static enum sg_status copy_file(const char *from, const char *to, bool may_miss)
     close(in);
     if (out >= 0)
         close(out);
-    return good && n == 0 ? SG_OK : sg_fail(SG_FAILED, "%s: cannot copy the ledger to a temporary folder: %s", to, strerror(errno));
+    return good && n == 0
+               ? SG_OK
+               : sg_fail(SG_FAILED, "%s: cannot copy the ledger to a temporary folder: %s", to, strerror(errno));
 }
 
 /* A journal may name a "super-journal", a file that SQLite would then look into and delete: no ledger ever has one. */
@@ -99,7 +101,9 @@ static enum sg_status check_journal(const char *path)
     bool named = end >= 8 && pread(file, tail, 8, end - 8) == 8 && memcmp(tail, magic, 8) == 0;
     if (file >= 0)
         close(file);
-    return named ? sg_fail(SG_BROKEN, "the journal beside the ledger names another file, which a ledger's journal never does") : SG_OK;
+    return named ? sg_fail(SG_BROKEN,
+                           "the journal beside the ledger names another file, which a ledger's journal never does")
+                 : SG_OK;
 }
 
 static void remove_copy(struct sg_snapshot *snapshot)
@@ -168,8 +172,9 @@ enum sg_status sg_snapshot_from_bytes(const uint8_t *bytes, size_t n, struct sg_
         status = sg_fail(SG_FAILED, "out of memory");
     if (copy)
         memcpy(copy, bytes, n);
-    if (status == SG_OK && sqlite3_deserialize(out->db, "main", copy, (sqlite3_int64)n, (sqlite3_int64)n,
-                                               SQLITE_DESERIALIZE_FREEONCLOSE | SQLITE_DESERIALIZE_READONLY) != SQLITE_OK)
+    if (status == SG_OK &&
+        sqlite3_deserialize(out->db, "main", copy, (sqlite3_int64)n, (sqlite3_int64)n,
+                            SQLITE_DESERIALIZE_FREEONCLOSE | SQLITE_DESERIALIZE_READONLY) != SQLITE_OK)
         status = sg_fail(SG_BROKEN, "the bytes are not an SQLite database");
     int code = status == SG_OK ? begin(out->db) : SQLITE_OK;
     if (code != SQLITE_OK)

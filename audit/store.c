@@ -15,7 +15,8 @@ enum sg_status sg_store_node(void *context, int level, uint64_t index, uint8_t o
 {
     sqlite3_stmt *statement = NULL;
     SG_TRY(sg_db_prepare(context,
-                         level ? "SELECT hash FROM node WHERE level = ?2 AND idx = ?1" : "SELECT leaf_hash FROM leaf WHERE seq = ?1",
+                         level ? "SELECT hash FROM node WHERE level = ?2 AND idx = ?1"
+                               : "SELECT leaf_hash FROM leaf WHERE seq = ?1",
                          &statement));
     sqlite3_bind_int64(statement, 1, (int64_t)index);
     if (level)
@@ -24,8 +25,9 @@ enum sg_status sg_store_node(void *context, int level, uint64_t index, uint8_t o
     if (found)
         memcpy(out, sqlite3_column_blob(statement, 0), SG_DIGEST_BYTES);
     sqlite3_finalize(statement);
-    return found ? SG_OK : sg_fail(SG_BROKEN, "ledger: node %d/%llu of its tree is missing: run sealgrad ledger verify", level,
-                                   (unsigned long long)index);
+    return found ? SG_OK
+                 : sg_fail(SG_BROKEN, "ledger: node %d/%llu of its tree is missing: run sealgrad ledger verify", level,
+                           (unsigned long long)index);
 }
 
 enum sg_status sg_store_note_keys(sqlite3 *db, struct sg_vkey keys[64], size_t *n)
@@ -78,7 +80,8 @@ static enum sg_status check_note(struct sg_ledger *ledger, const char *note, siz
     SG_TRY(sg_checkpoint_parse(note, check.text_len, &checkpoint));
     if (!check.verified || checkpoint.size != (int64_t)ledger->tree.size ||
         memcmp(checkpoint.root, ledger->root, SG_DIGEST_BYTES) != 0)
-        return sg_fail(SG_BROKEN, "ledger: its last checkpoint does not belong to its tree: run sealgrad ledger verify");
+        return sg_fail(SG_BROKEN,
+                       "ledger: its last checkpoint does not belong to its tree: run sealgrad ledger verify");
     memcpy(ledger->origin, checkpoint.origin, sizeof checkpoint.origin);
     return SG_OK;
 }
@@ -95,7 +98,8 @@ static enum sg_status check_anchor(struct sg_ledger *ledger)
                        (long long)ledger->tree.size, (long long)size);
     SG_TRY(sg_proof_root(sg_store_node, ledger->db, (uint64_t)size, root));
     if (size > 0 && memcmp(root, anchor, sizeof root) != 0)
-        return sg_fail(SG_BROKEN, "ledger: its first %lld events are not those that this machine has seen", (long long)size);
+        return sg_fail(SG_BROKEN, "ledger: its first %lld events are not those that this machine has seen",
+                       (long long)size);
     return SG_OK;
 }
 
@@ -124,7 +128,7 @@ enum sg_status sg_store_load_head(struct sg_ledger *ledger)
 enum sg_status sg_store_begin(struct sg_ledger *ledger)
 {
     if (!ledger->signer)
-        return sg_fail(SG_FAILED, "ledger: it was opened for reading");
+        return sg_fail(SG_FAILED, "ledger: it was opened without a signing key");
     SG_TRY(sg_db_run(ledger->db, "BEGIN IMMEDIATE"));
     int64_t size = 0;
     enum sg_status status = sg_db_number(ledger->db, "SELECT max(seq) + 1 FROM leaf", &size);
@@ -179,8 +183,10 @@ enum sg_status sg_store_commit(struct sg_ledger *ledger, const char *event_id)
     if (status == SG_OK)
         status = has_event(ledger, event_id, &happened);
     if (status != SG_OK)
-        status = sg_fail(SG_FAILED, "ledger: the commit failed (%s), and whether it happened cannot be read: run sealgrad ledger "
-                                    "verify before anything else", why);
+        status = sg_fail(SG_FAILED,
+                         "ledger: the commit failed (%s), and whether it happened cannot be read: run sealgrad ledger "
+                         "verify before anything else",
+                         why);
     else if (!happened)
         status = sg_fail(SG_FAILED, "ledger: nothing was recorded: %s", why);
     free(why);
@@ -287,8 +293,8 @@ static enum sg_status insert_all(struct sg_ledger *ledger, struct sg_event *even
     enum sg_status status = SG_OK;
     struct sg_event written = {0};
     if (leaf.len > SG_LEAF_BYTES_MAX)
-        status = sg_fail(SG_USAGE, "%s: the record would take %zu bytes, %d is the most: shorten the configuration", event->type,
-                         leaf.len, SG_LEAF_BYTES_MAX);
+        status = sg_fail(SG_USAGE, "%s: the record would take %zu bytes, %d is the most: shorten the configuration",
+                         event->type, leaf.len, SG_LEAF_BYTES_MAX);
     if (status == SG_OK)
         status = insert_leaf(ledger, event, &leaf, hash);
     if (status == SG_OK)
@@ -307,7 +313,8 @@ static enum sg_status insert_all(struct sg_ledger *ledger, struct sg_event *even
     return status;
 }
 
-enum sg_status sg_store_append(struct sg_ledger *ledger, const char *type, json_t *subjects, json_t *facts, char event_id[33])
+enum sg_status sg_store_append(struct sg_ledger *ledger, const char *type, json_t *subjects, json_t *facts,
+                               char event_id[33])
 {
     char user[128], host[128];
     uint8_t random[16];

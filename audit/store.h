@@ -12,9 +12,9 @@ struct sg_ledger {
     struct sg_snapshot snapshot; /* its db is the connection, for writing too */
     sqlite3 *db, *side;
     char *path;
-    const struct sg_signer *signer; /* NULL: opened for reading */
+    const struct sg_signer *signer; /* NULL: nothing can be appended */
     char origin[SG_NAME_MAX];
-    struct sg_vkey note_key;        /* the signer's public key under the ledger's origin, as checkpoints carry it */
+    struct sg_vkey note_key; /* the signer's public key under the ledger's origin, as checkpoints carry it */
     struct sg_merkle tree;
     uint8_t root[SG_DIGEST_BYTES], last_hash[SG_DIGEST_BYTES];
     int64_t last_ms;

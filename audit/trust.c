@@ -73,8 +73,8 @@ static bool add_log(struct sg_trust *trust, const struct line *line)
 static bool add_witness(struct sg_trust *trust, const struct line *line)
 {
     struct sg_vkey key;
-    if (line->n < 3 || line->n > 4 || trust->n_witnesses == SG_TRUST_WITNESSES_MAX || find_witness(trust, line, 1) >= 0 ||
-        !take_name(line, 1, trust->witness_names[trust->n_witnesses]) ||
+    if (line->n < 3 || line->n > 4 || trust->n_witnesses == SG_TRUST_WITNESSES_MAX ||
+        find_witness(trust, line, 1) >= 0 || !take_name(line, 1, trust->witness_names[trust->n_witnesses]) ||
         sg_vkey_parse(line->word[2], line->len[2], SG_USAGE, &key) != SG_OK)
         return false;
     return sg_vkey_make(key.name, SG_KEY_COSIGNATURE, key.public_key, &trust->witnesses[trust->n_witnesses++]) == SG_OK;
@@ -82,7 +82,8 @@ static bool add_witness(struct sg_trust *trust, const struct line *line)
 
 static bool add_group(struct sg_trust *trust, const struct line *line)
 {
-    if (line->n < 4 || trust->n_groups == SG_TRUST_GROUPS_MAX || find_group(trust, line, 1) >= 0 || find_witness(trust, line, 1) >= 0)
+    if (line->n < 4 || trust->n_groups == SG_TRUST_GROUPS_MAX || find_group(trust, line, 1) >= 0 ||
+        find_witness(trust, line, 1) >= 0)
         return false;
     struct sg_trust_group group = {0};
     for (size_t i = 3; i < line->n; i++) {
@@ -127,8 +128,11 @@ static enum sg_status parse_line(struct sg_trust *trust, const struct line *line
         good = add_group(trust, line);
     else if (is_word(line, 0, "quorum"))
         good = set_quorum(trust, line, seen_quorum);
-    return good ? SG_OK : sg_fail(SG_USAGE, "%s:%d: expected \"log VKEY\", \"witness NAME VKEY\", \"group NAME N MEMBER...\" or "
-                                            "\"quorum NAME\"", line->path, line->number);
+    return good ? SG_OK
+                : sg_fail(SG_USAGE,
+                          "%s:%d: expected \"log VKEY\", \"witness NAME VKEY\", \"group NAME N MEMBER...\" or "
+                          "\"quorum NAME\"",
+                          line->path, line->number);
 }
 
 static enum sg_status parse_policy(const char *path, const char *text, size_t n, struct sg_trust *out)

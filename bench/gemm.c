@@ -1,9 +1,9 @@
-/* The CPU backend beside OpenBLAS, both on one thread, interleaved: the machine drifts, so only ratios taken in one round
- * mean anything. Prints a table, and one JSON object per line with --json.
+/* The CPU backend beside OpenBLAS, both on one thread, interleaved: the machine drifts, so only ratios taken in one
+ * round mean anything. Prints a table, and one JSON object per line with --json.
  *
- * Times are CPU time of this thread. A round times a few calls of one side, then of the other; the ratio is the median over
- * rounds. Weights are packed outside the timing for forward and input gradient, since that happens once per step; a weight
- * gradient counts everything: packing, double sums, rounding to the grid. */
+ * Times are CPU time of this thread. A round times a few calls of one side, then of the other; the ratio is the median
+ * over rounds. Weights are packed outside the timing for forward and input gradient, since that happens once per step;
+ * a weight gradient counts everything: packing, double sums, rounding to the grid. */
 #include <cblas.h>
 #include <math.h>
 #include <stdio.h>
@@ -61,8 +61,8 @@ static void ours_gemm(struct problem *p)
 
 static void peer_forward(struct problem *p)
 {
-    cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasTrans, (int)p->m, (int)p->n, (int)p->k, 1, p->a, (int)p->k, p->b, (int)p->k,
-                0, p->c, (int)p->n);
+    cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasTrans, (int)p->m, (int)p->n, (int)p->k, 1, p->a, (int)p->k, p->b,
+                (int)p->k, 0, p->c, (int)p->n);
 }
 
 static void peer_input_gradient(struct problem *p)
@@ -80,8 +80,8 @@ static void ours_absorb(struct problem *p)
 
 static void peer_weight_gradient(struct problem *p)
 {
-    cblas_sgemm(CblasRowMajor, CblasTrans, CblasNoTrans, (int)p->m, (int)p->n, (int)p->k, 1, p->a, (int)p->m, p->b, (int)p->n,
-                1, p->c, (int)p->n);
+    cblas_sgemm(CblasRowMajor, CblasTrans, CblasNoTrans, (int)p->m, (int)p->n, (int)p->k, 1, p->a, (int)p->m, p->b,
+                (int)p->n, 1, p->c, (int)p->n);
 }
 
 static double time_calls(work f, struct problem *p, int64_t calls)
@@ -134,12 +134,12 @@ struct shape {
 };
 
 static const struct shape shapes[] = {
-    {FORWARD, 192, 256, 75},          {FORWARD, 384, 256, 75},          {FORWARD, 1024, 256, 74},
-    {FORWARD, 384, 512, 161},         {FORWARD, 512, 384, 384},         {FORWARD, 512, 1536, 384},
-    {FORWARD, 512, 384, 1536},        {INPUT_GRADIENT, 192, 64, 256},   {INPUT_GRADIENT, 192, 75, 256},
-    {INPUT_GRADIENT, 384, 128, 512},  {INPUT_GRADIENT, 384, 256, 512},  {INPUT_GRADIENT, 512, 384, 1536},
-    {INPUT_GRADIENT, 512, 1536, 384}, {WEIGHT_GRADIENT, 256, 75, 192},  {WEIGHT_GRADIENT, 256, 75, 144},
-    {WEIGHT_GRADIENT, 512, 161, 384}, {WEIGHT_GRADIENT, 512, 161, 576}, {WEIGHT_GRADIENT, 384, 384, 256},
+    {FORWARD, 192, 256, 75},           {FORWARD, 384, 256, 75},          {FORWARD, 1024, 256, 74},
+    {FORWARD, 384, 512, 161},          {FORWARD, 512, 384, 384},         {FORWARD, 512, 1536, 384},
+    {FORWARD, 512, 384, 1536},         {INPUT_GRADIENT, 192, 64, 256},   {INPUT_GRADIENT, 192, 75, 256},
+    {INPUT_GRADIENT, 384, 128, 512},   {INPUT_GRADIENT, 384, 256, 512},  {INPUT_GRADIENT, 512, 384, 1536},
+    {INPUT_GRADIENT, 512, 1536, 384},  {WEIGHT_GRADIENT, 256, 75, 192},  {WEIGHT_GRADIENT, 256, 75, 144},
+    {WEIGHT_GRADIENT, 512, 161, 384},  {WEIGHT_GRADIENT, 512, 161, 576}, {WEIGHT_GRADIENT, 384, 384, 256},
     {WEIGHT_GRADIENT, 1536, 384, 256},
 };
 
@@ -165,7 +165,8 @@ static void run_shape(const struct sg_ops *ops, const char *width, struct shape 
     struct result r = compare(ours, peer[s.kind], &p);
     double flops = 2e-9 * (double)s.m * (double)s.n * (double)s.k;
     if (json)
-        printf("{\"kernel\":\"%s\",\"lanes\":\"%s\",\"m\":%ld,\"n\":%ld,\"k\":%ld,\"gflops\":%.1f,\"openblas_gflops\":%.1f,"
+        printf("{\"kernel\":\"%s\",\"lanes\":\"%s\",\"m\":%ld,\"n\":%ld,\"k\":%ld,\"gflops\":%.1f,\"openblas_gflops\":%"
+               ".1f,"
                "\"ratio\":%.3f}\n",
                name[s.kind], width, (long)s.m, (long)s.n, (long)s.k, flops / r.ours, flops / r.peer, r.ratio);
     else
@@ -183,7 +184,8 @@ int main(int argc, char **argv)
     openblas_set_num_threads(1);
     fprintf(stderr, "%s, core %s\n", openblas_get_config(), openblas_get_corename());
     if (!json)
-        printf("%-16s %-7s %5s %5s %5s  %7s %7s  %5s\n", "kernel", "lanes", "m", "n", "k", "GFLOP/s", "OpenBLAS", "ratio");
+        printf("%-16s %-7s %5s %5s %5s  %7s %7s  %5s\n", "kernel", "lanes", "m", "n", "k", "GFLOP/s", "OpenBLAS",
+               "ratio");
     for (int w = 0; w < 2; w++)
         for (size_t i = 0; widths[w] && i < sizeof shapes / sizeof *shapes; i++)
             run_shape(widths[w], names[w], shapes[i], json);

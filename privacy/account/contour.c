@@ -1,14 +1,15 @@
 #include "contour.h"
 
-#include <float.h>
+
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "bridge.h"
+#include "saddle.h"
 
 enum { LANES = 8, RESYNC = 64, POINTS_MAX = 60000 };
-static const double work_max = 6e7; /* node visits; about a tenth of a second */
+static const double work_max = 3e7; /* node visits; about a tenth of a second */
 static const double alias_share = 1e-8, tail_share = 1e-8;
 
 /* One event on the contour: e^{it d_i} - 1 carried along t by a recurrence. */
@@ -81,7 +82,8 @@ static void wheel_set(struct wheel *wheel, double t, double *real, double *imag)
     }
 }
 
-static void wheel_sum(struct wheel *wheel, double *real, double *imag)
+/* The same operations in the same order on every CPU; only the width of the registers differs. */
+__attribute__((target_clones("avx2", "default"))) static void wheel_sum(struct wheel *wheel, double *real, double *imag)
 {
     double sum_r[LANES] = {0}, sum_i[LANES] = {0};
     const double *w = wheel->w, *rr = wheel->rr, *ri = wheel->ri;
@@ -248,8 +250,9 @@ static bool fill(struct builder *b)
         if (b->work > work_max)
             break;
     }
-    table->tail = tail_bound(b, ((double)table->n - 1) * table->dt, table->magnitude * 1e-4);
-    return table->tail <= table->magnitude * 1e-4;
+    /* out of points or patience: still of use where the tail is a hundredth of delta or less */
+    table->tail = tail_bound(b, ((double)table->n - 1) * table->dt, 1e6 * b->enough);
+    return table->tail <= 1e6 * b->enough;
 }
 
 static bool table_build(const struct sg_composition *composition, double c, double period, double alias_c2,
@@ -427,48 +430,6 @@ static double solve_lower(const struct table *table, double delta, double upper)
     return low > 0 ? narrow(table, delta, low, high, high, false) : 0;
 }
 
-struct saddle {
-    double c, epsilon, log_delta;
-    bool ok;
-};
-
-/* The saddle point of K(s) - s eps - ln s(s+1) lies at c for one eps; there delta is about e^{...} / sqrt(2 pi F''). */
-static struct saddle saddle_at(const struct sg_composition *composition, double log_c, struct sg_nodes *nodes)
-{
-    double c = exp(log_c);
-    struct sg_tilt tilt = sg_composition_tilt(composition, c, nodes);
-    if (!isfinite(tilt.log_mgf))
-        return (struct saddle){.c = c};
-    double epsilon = tilt.mean - 1 / c - 1 / (1 + c);
-    double curvature = tilt.variance + 1 / (c * c) + 1 / ((1 + c) * (1 + c));
-    double log_delta = tilt.log_mgf - c * epsilon - log(c) - log1p(c) - 0.5 * log(2 * M_PI * curvature);
-    return (struct saddle){c, epsilon, log_delta, true};
-}
-
-/* Both epsilon and -ln delta rise with c. Finds where `target` is met by one of them; an unreachable c counts as too
- * far. */
-static struct saddle find_saddle(const struct sg_composition *composition, double target, bool by_delta,
-                                 struct sg_nodes *nodes)
-{
-    double low = log(1e-9), high = log(1e9), at = log(5);
-    struct saddle best = {.ok = false};
-    for (int i = 0; i < 40 && high - low > 0.02; i++) {
-        struct saddle here = saddle_at(composition, at, nodes);
-        bool beyond = !here.ok || (by_delta ? here.log_delta < target : here.epsilon > target);
-        if (here.ok)
-            best = here;
-        if (beyond)
-            high = at;
-        else
-            low = at;
-        double step = low > log(2e-9) && high < log(9e8) ? 0 : 1.2;
-        at = step == 0 ? (low + high) / 2 : beyond ? at - step : at + step;
-        if (at <= low || at >= high)
-            at = (low + high) / 2;
-    }
-    return best;
-}
-
 static bool build_at(const struct sg_composition *composition, double c, double epsilon, double delta,
                      struct table *table)
 {
@@ -477,49 +438,53 @@ static bool build_at(const struct sg_composition *composition, double c, double 
            table_build(composition, line.c, line.period, line.c2, line.alias_log, epsilon, delta, table);
 }
 
-/* How many nats the line's integrand exceeds delta: what cancels, and so what rounding costs. */
-static double cancellation(const struct sg_composition *composition, const struct saddle *saddle,
-                           struct sg_nodes *nodes)
+/* The line would have to lie where the moments explode, or much would cancel on it. */
+static bool is_unfit(const struct sg_saddle *saddle, double delta)
 {
-    double c = saddle->c;
-    struct sg_tilt tilt = sg_composition_tilt(composition, c, nodes);
-    double curvature = tilt.variance + 1 / (c * c) + 1 / ((1 + c) * (1 + c));
-    return 0.5 * log(2 * M_PI * curvature * c * c);
+    return !saddle->ok || fabs(saddle->log_delta - log(delta)) > 0.5 || saddle->cancellation > 4;
+}
+
+/* One law, thinned or not: tables from the saddle until the bounds meet. The saddle-point approximation is good for sums of many
+ * small losses; where it was not, the next table starts from the figure of the last. */
+static bool approach(const struct sg_composition *composition, struct sg_saddle saddle, double delta, double left_out,
+                     double *lower, double *upper)
+{
+    struct table table = {0};
+    struct sg_nodes nodes = {0};
+    for (int pass = 0; saddle.ok && pass < 3; pass++) {
+        double hint = fmax(saddle.epsilon, 0), last = saddle.c;
+        bool built = build_at(composition, saddle.c, hint, delta, &table);
+        if (built) {
+            double up = solve_upper(&table, delta - left_out, hint), low = solve_lower(&table, delta, up);
+            *lower = fmax(*lower, isfinite(up) ? low : 0);
+            *upper = fmin(*upper, up);
+        }
+        table_close(&table);
+        if (!built || !isfinite(*upper) || *upper - *lower < 3e-8 * *upper)
+            break;
+        saddle = sg_saddle_find(composition, *upper, false, &nodes);
+        if (fabs(saddle.c - last) < 0.03 * last)
+            break;
+    }
+    sg_nodes_close(&nodes);
+    return isfinite(*upper) && *upper - *lower <= 1e-5 * *upper;
 }
 
 bool sg_contour_epsilon(struct sg_composition *composition, bool may_thin, double delta, double *lower, double *upper)
 {
-    struct table table = {0};
     struct sg_nodes nodes = {0};
-    bool ok = false;
-    double left_out = 0;
-    struct saddle saddle = find_saddle(composition, log(delta), true, &nodes);
-    /* Rare large losses make the moments explode before the saddle: leave out what happens with probability 1e-9 delta.
-     */
-    if (may_thin &&
-        (!saddle.ok || fabs(saddle.log_delta - log(delta)) > 0.5 || cancellation(composition, &saddle, &nodes) > 4)) {
-        left_out = sg_composition_thin(composition, alias_share * delta);
-        saddle = find_saddle(composition, log(delta), true, &nodes);
-    }
-    /* The approximation is good for sums of many small losses; where it was not, a second table starts from the first.
-     */
-    for (int pass = 0; saddle.ok && pass < 3; pass++) {
-        double hint = fmax(saddle.epsilon, 0);
-        bool built = build_at(composition, saddle.c, hint, delta, &table);
-        if (built) {
-            double up = solve_upper(&table, delta - left_out, hint), low = solve_lower(&table, delta, up);
-            *lower = ok ? fmax(*lower, low) : low;
-            *upper = ok ? fmin(*upper, up) : up;
-            ok = isfinite(*upper);
-        }
-        table_close(&table);
-        if (!built || !ok || *upper == 0 || *upper - *lower < 3e-8 * *upper)
-            break;
-        saddle = find_saddle(composition, *upper, false, &nodes);
+    *lower = 0, *upper = INFINITY;
+    struct sg_saddle saddle = sg_saddle_find(composition, log(delta), true, &nodes);
+    bool done = (!may_thin || !is_unfit(&saddle, delta)) && approach(composition, saddle, delta, 0, lower, upper);
+    /* Rare large losses make the moments explode before the saddle: leave out what happens with probability 1e-8 delta. */
+    for (double sharpness = 8; may_thin && !done && sharpness < 200; sharpness *= 4) {
+        double left_out = sg_composition_thin(composition, alias_share * delta, sharpness);
+        saddle = sg_saddle_find(composition, log(delta), true, &nodes);
+        done = approach(composition, saddle, delta, left_out, lower, upper) || !is_unfit(&saddle, delta);
     }
     sg_composition_unthin(composition);
     sg_nodes_close(&nodes);
-    return ok;
+    return isfinite(*upper);
 }
 
 bool sg_contour_delta(const struct sg_composition *composition, double epsilon, double enough, double *lower,
@@ -527,7 +492,7 @@ bool sg_contour_delta(const struct sg_composition *composition, double epsilon, 
 {
     struct table table = {0};
     struct sg_nodes nodes = {0};
-    struct saddle saddle = find_saddle(composition, epsilon, false, &nodes);
+    struct sg_saddle saddle = sg_saddle_find(composition, epsilon, false, &nodes);
     bool ok = false;
     *lower = 0, *upper = 1;
     if (saddle.ok) {

@@ -1,6 +1,7 @@
 #include "mechanism/mechanism.h"
 
 #include <assert.h>
+#include <fenv.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -28,10 +29,30 @@ void sg_mechanism_subkey(const uint8_t secret[SG_KEY_BYTES], const char *purpose
     sg_buffer_free(&message);
 }
 
+/* The margin of the plan is derived for IEEE arithmetic, rounding to nearest, subnormal numbers kept: a host program or
+ * library can have changed that behind our back. Threads inherit it from the one that starts them. */
+static bool arithmetic_is_standard(void)
+{
+    volatile float tiny = 0x1p-126f, half = 0.5f, subnormal = 0x1p-140f, big = 0x1p100f;
+    volatile float made = tiny * half, read = subnormal * big;
+    return made == 0x1p-127f && read == 0x1p-40f && fegetround() == FE_TONEAREST;
+}
+
+static enum sg_status check_plan(const struct sg_plan *plan)
+{
+    if (plan->sample_threshold == 0 && plan->sample_rate < 1) /* 0 stands for 2^64: everybody would join */
+        return sg_fail(SG_USAGE, "training: sample_rate is below 2^-64; use a larger one");
+    if (plan->is_private && !arithmetic_is_standard())
+        return sg_fail(SG_FAILED, "privacy: this process flushes subnormal numbers to zero or does not round to nearest; start it "
+                                  "without whatever library changes the floating-point environment");
+    return SG_OK;
+}
+
 enum sg_status sg_mechanism_open(const struct sg_plan *plan, const struct sg_ops *ops, const uint8_t secret[SG_KEY_BYTES],
                                  const struct sg_buffer *context, struct sg_mechanism **out)
 {
     *out = NULL;
+    SG_TRY(check_plan(plan));
     struct sg_mechanism *m = sg_alloc(1, sizeof *m);
     m->plan = *plan;
     m->ops = ops;

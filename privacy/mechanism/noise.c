@@ -92,7 +92,10 @@ void sg_noise_close(struct sg_noise **noise)
     *noise = NULL;
 }
 
-const struct sg_noise_counts *sg_noise_counts(const struct sg_noise *noise) { return &noise->more.counts; }
+const struct sg_noise_counts *sg_noise_counts(const struct sg_noise *noise)
+{
+    return &noise->more.counts;
+}
 
 static enum sg_status key_step(struct sg_noise *noise, uint64_t step)
 {

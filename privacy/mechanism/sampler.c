@@ -129,8 +129,8 @@ static bool before(struct joined a, struct joined b, const uint8_t (*id_digest)[
 
 /* Sorts by (x, digest): x is uniform below t, and nobody without the key can make it otherwise, so one bucket per unit
  * and insertion inside the bucket takes linear time. */
-static void sort_units(struct sg_unit_sampler *sampler, uint64_t threshold, const uint8_t (*id_digest)[SG_ID_DIGEST_BYTES],
-                       int64_t n)
+static void sort_units(struct sg_unit_sampler *sampler, uint64_t threshold,
+                       const uint8_t (*id_digest)[SG_ID_DIGEST_BYTES], int64_t n)
 {
     int32_t *end = sampler->bucket; /* first where each bucket begins, after the scatter where it ends */
     if (n == 0)

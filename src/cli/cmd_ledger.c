@@ -294,6 +294,11 @@ static const struct sg_command verbs[] = {
     {"runs", verb_runs, "the runs, with filters"},
     {"show", verb_show, "everything recorded about one run or leaf"},
     {"query", verb_query, "answers to an officer's questions"},
+    {"diff", sg_ledger_verb_diff, "what was appended since a checkpoint you kept"},
+    {"prove", sg_ledger_verb_prove, "a proof file for one run, checkable without the ledger"},
+    {"checkpoint", sg_ledger_verb_checkpoint, "the signed checkpoint, to keep"},
+    {"witness", sg_ledger_verb_witness, "cosign the ledger as a second party"},
+    {"backup", sg_ledger_verb_backup, "a consistent copy"},
 };
 
 enum sg_status sg_cmd_ledger(int argc, char **argv)

@@ -1,7 +1,9 @@
 /* sealgrad ledger verify: the verdict first, then every problem. */
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
+#include "audit/evidence.h"
 #include "audit/query.h"
 #include "audit/verify.h"
 #include "base/file.h"
@@ -75,6 +77,62 @@ static void print_verdict(const struct sg_verdict *v)
         printf("and %zu more problems\n", v->n_problems - v->n_listed);
 }
 
+/* ---- One proof file instead of a ledger. */
+static bool is_proof(const char *path)
+{
+    char begin[17] = "";
+    FILE *file = fopen(path, "re");
+    size_t n = file ? fread(begin, 1, 16, file) : 0;
+    if (file)
+        fclose(file);
+    return n == 16 && strcmp(begin, "c2sp.org/tlog-pr") == 0;
+}
+
+static void print_proof(const struct sg_proof_facts *facts, enum sg_status status, const char *sentence, bool json)
+{
+    char time[40], root[2 * SG_DIGEST_BYTES + 1];
+    json_t *statement = NULL;
+    sg_query_time(facts->time_ms, time);
+    sg_hex_encode(facts->checkpoint.root, SG_DIGEST_BYTES, root);
+    if (sg_json_parse(facts->payload.data, facts->payload.len, "statement", SG_BROKEN, &statement) != SG_OK)
+        statement = json_null();
+    if (json) {
+        json_t *o =
+            json_pack("{s:s, s:s, s:s, s:I, s:I, s:s, s:b, s:b, s:s, s:s, s:O}", "verdict", word_of(status), "sentence",
+                      sentence, "origin", facts->checkpoint.origin, "leaf", (json_int_t)facts->seq, "size",
+                      (json_int_t)facts->checkpoint.size, "root", root, "trusted", facts->is_trusted, "witnessed",
+                      facts->is_witnessed, "type", facts->type, "time", time, "statement", statement);
+        sg_print_json(o);
+        json_decref(o);
+    } else {
+        printf("%s\n  origin    %s\n  event     %lld of %lld, %s, %s\n  root      %s\n", sentence,
+               facts->checkpoint.origin, (long long)facts->seq, (long long)facts->checkpoint.size, facts->type, time,
+               root);
+        sg_print_json(statement);
+    }
+    json_decref(statement);
+}
+
+static enum sg_status verify_proof(const char *path, const struct sg_verify_options *how, bool json)
+{
+    struct sg_buffer text = {0};
+    struct sg_proof_facts facts;
+    SG_TRY(sg_file_read(path, "proof", 1 << 20, &text));
+    enum sg_status status = sg_evidence_check_proof(text.data, text.len, how->trust, &facts);
+    sg_buffer_free(&text);
+    SG_TRY(status);
+    bool enough = (facts.is_trusted || how->allow_self_trust) && (facts.is_witnessed || how->allow_unwitnessed);
+    char *sentence =
+        sg_format("%s: this event is in the ledger%s%s", enough ? "PROVEN" : "INCOMPLETE",
+                  facts.is_trusted ? " of the key you trust" : "; who signed it was not checked: no --trust",
+                  facts.is_witnessed ? ", and a witness has seen it" : "; no witness");
+    status = enough ? SG_OK : SG_INCOMPLETE;
+    print_proof(&facts, status, sentence, json);
+    free(sentence);
+    sg_buffer_free(&facts.payload);
+    return status;
+}
+
 enum sg_status sg_ledger_verb_verify(int argc, char **argv)
 {
     const char *path, *trust_path = NULL, *since_path = NULL;
@@ -107,7 +165,7 @@ enum sg_status sg_ledger_verb_verify(int argc, char **argv)
     };
     const struct sg_command_line line = {
         .name = "ledger verify",
-        .summary = "check everything that the ledger can show",
+        .summary = "check everything that a ledger, or one proof file, can show",
         .options = options,
         .n_options = sizeof options / sizeof *options,
         .positional_help = "FILE",
@@ -125,6 +183,10 @@ enum sg_status sg_ledger_verb_verify(int argc, char **argv)
     if (since_path) {
         SG_TRY(sg_file_read(since_path, "checkpoint", 1 << 16, &since));
         how.since = since.data ? since.data : "";
+    }
+    if (is_proof(path)) {
+        sg_buffer_free(&since);
+        return verify_proof(path, &how, json);
     }
     struct sg_verdict *verdict = sg_alloc(1, sizeof *verdict);
     enum sg_status status = sg_verify_file(path, &how, verdict);

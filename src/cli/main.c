@@ -11,6 +11,8 @@ static const struct sg_command commands[] = {
     {"evaluate", NULL, "metrics of a trained model on a labelled file"},
     {"dataset", NULL, "register a dataset and its population's privacy limit"},
     {"schema", NULL, "draft a schema from a data file"},
+    {"epsilon", sg_cmd_epsilon, "what a history of noisy steps costs"},
+    {"calibrate", sg_cmd_calibrate, "the noise, steps or rate that a target allows"},
     {"bench", NULL, "step times, private against non-private"},
 };
 

@@ -59,8 +59,9 @@ enum sg_status loader_label(struct loader *l, int64_t line, const struct sg_csv_
     else if (words_find(&l->schema->negative, field->text, field->len) >= 0)
         *out = 0;
     else
-        return encoder_fail(l->encoder, line, l->schema->label_column, "neither a positive nor a negative value of the label; every "
-                                                                       "unit needs one that the schema lists");
+        return encoder_fail(l->encoder, line, l->schema->label_column,
+                            "neither a positive nor a negative value of the label; every "
+                            "unit needs one that the schema lists");
     return SG_OK;
 }
 
@@ -74,7 +75,8 @@ enum sg_status loader_split(struct loader *l, int64_t line, const struct sg_csv_
     const struct sg_csv_field *field = encoder_field(l->encoder, fields, l->schema->split_column);
     const char *problem = "";
     uint8_t given;
-    if (split_given(&l->split, digest, l->n_records, field ? field->text : "", field ? field->len : 0, &given, &problem)) {
+    if (split_given(&l->split, digest, l->n_records, field ? field->text : "", field ? field->len : 0, &given,
+                    &problem)) {
         *out = split_carve(&l->split, digest, given);
         return SG_OK;
     }
@@ -84,8 +86,8 @@ enum sg_status loader_split(struct loader *l, int64_t line, const struct sg_csv_
     return sg_fail(SG_USAGE, "%s:%lld: %s", l->path, (long long)line, problem);
 }
 
-/* The id of a row without an id column: the digest of (the record, how many equal ones came before), in hexadecimal. So no row's id
- * depends on where it stands, and removing one of several equal rows removes the last of their ids. */
+/* The id of a row without an id column: the digest of (the record, how many equal ones came before), in hexadecimal. So
+ * no row's id depends on where it stands, and removing one of several equal rows removes the last of their ids. */
 static void content_id(struct loader *l, const struct sg_csv_field *fields, size_t n, char out[2 * SG_DIGEST_BYTES + 1])
 {
     uint8_t bytes[SG_DIGEST_BYTES + 8];
@@ -104,7 +106,8 @@ static void content_id(struct loader *l, const struct sg_csv_field *fields, size
 
 /* ---- a file with one row per unit ---- */
 
-static enum sg_status new_unit(struct loader *l, int64_t line, const struct sg_csv_field *fields, size_t n, int64_t *unit)
+static enum sg_status new_unit(struct loader *l, int64_t line, const struct sg_csv_field *fields, size_t n,
+                               int64_t *unit)
 {
     char hex[2 * SG_DIGEST_BYTES + 1];
     struct sg_csv_field id = {hex, sizeof hex - 1};
@@ -120,8 +123,9 @@ static enum sg_status new_unit(struct loader *l, int64_t line, const struct sg_c
     unit_digest(id.text, id.len, digest);
     *unit = units_add(&l->units, digest, &added);
     if (!added)
-        return encoder_fail(l->encoder, line, l->schema->id_column, "a unit id that an earlier line has; where a customer may have "
-                                                                    "several rows use layout: long");
+        return encoder_fail(l->encoder, line, l->schema->id_column,
+                            "a unit id that an earlier line has; where a customer may have "
+                            "several rows use layout: long");
     loader_room_for_unit(l, *unit);
     if (l->out->id)
         l->out->id[*unit] = sg_format("%.*s", (int)id.len, id.text);
@@ -200,8 +204,11 @@ static enum sg_status check_options(const struct loader *l)
     if (l->options->need_label && l->schema->label_column < 0)
         return sg_fail(SG_USAGE, "%s: no column has role: label; training and evaluation need one", l->schema->path);
     if (l->options->need_split && l->schema->split.kind == SPLIT_NONE)
-        return sg_fail(SG_USAGE, "%s: no split; say which units train, validate and test, for example split: {fractions: {train: 0.8, "
-                                 "test: 0.2}, seed: 1}", l->schema->path);
+        return sg_fail(
+            SG_USAGE,
+            "%s: no split; say which units train, validate and test, for example split: {fractions: {train: 0.8, "
+            "test: 0.2}, seed: 1}",
+            l->schema->path);
     return SG_OK;
 }
 
@@ -251,8 +258,8 @@ static void close_loader(struct loader *l)
     free(l->statics);
 }
 
-enum sg_status sg_dataset_read(const char *path, const struct sg_schema *schema, const struct sg_dataset_options *options,
-                               struct sg_dataset **out)
+enum sg_status sg_dataset_read(const char *path, const struct sg_schema *schema,
+                               const struct sg_dataset_options *options, struct sg_dataset **out)
 {
     struct sg_dataset *d = sg_alloc(1, sizeof *d);
     struct loader l = {.path = path, .schema = schema, .options = options, .out = d, .last_unit = -1};

@@ -1,5 +1,5 @@
-/* The CPU backend's kernels for one vector width. The build compiles this file once with the flags of AVX2 and once with
- * those of AVX-512; SG_CPU_TABLE names the function that returns the table. Both give the same bits. */
+/* The CPU backend's kernels for one vector width. The build compiles this file once with the flags of AVX2 and once
+ * with those of AVX-512; SG_CPU_TABLE names the function that returns the table. Both give the same bits. */
 #include "cpu/absorb.h"
 #include "cpu/cell.h"
 #include "cpu/gemm.h"
@@ -9,7 +9,10 @@
 #include "cpu/rows.h"
 #include "ops_cpu.h"
 
-static size_t larger(size_t x, size_t y) { return x > y ? x : y; }
+static size_t larger(size_t x, size_t y)
+{
+    return x > y ? x : y;
+}
 
 static size_t scratch_bytes(int64_t widest, int64_t rows_max)
 {

@@ -9,7 +9,8 @@
 #include "ops/ops.h"
 
 #define UNIT_ROUNDOFF 0x1p-24
-#define ROW_NORM_MAX 0x1p96
+#define ROW_NORM_MAX 0x1p64
+#define GRAM_ROWS_MAX (1 << 17) /* so that the sum of all pairs in double stays inside the slack */
 
 static int64_t row_of(const int32_t *list, int64_t i)
 {
@@ -217,8 +218,10 @@ static void bce(int64_t n_units, const float *logit, const float *label, float s
 
 /* ---- Privacy ---- */
 
+/* The bounds of group_norm need gamma <= 1/3; a group of millions of rows is a defect of the caller. */
 static double gamma_of(double k)
 {
+    assert(k * UNIT_ROUNDOFF < 0.25);
     return k * UNIT_ROUNDOFF / (1 - k * UNIT_ROUNDOFF);
 }
 
@@ -232,7 +235,7 @@ static double gram_norm2(int64_t n_rows, int64_t n_in, int64_t n_out, const floa
             double pair = dot(n_in, a + t * lda, a + s * lda) * dot(n_out, g + t * ldg, g + s * ldg);
             sum += s == t ? pair : 2 * pair;
         }
-    return fmax(sum, 0); /* rows that cancel can leave a negative rest */
+    return sum < 0 ? 0 : sum; /* rows that cancel can leave a negative rest; a NaN stays one */
 }
 
 static double instantiated_norm2(int64_t n_rows, int64_t n_in, int64_t n_out, const float *a, int64_t lda,
@@ -270,6 +273,7 @@ static void group_norm(enum sg_norm_route route, int64_t n_groups, const int32_t
             continue;
         }
         bool gram = route == SG_ROUTE_GRAM;
+        assert(!gram || n_rows <= GRAM_ROWS_MAX);
         double slack = gram ? gamma_of((double)(n_in + n_out + 4)) : 3 * gamma_of((double)(n_rows + 2));
         norm[j].norm2 += gram ? gram_norm2(n_rows, n_in, n_out, aj, lda, gj, ldg)
                               : instantiated_norm2(n_rows, n_in, n_out, aj, lda, gj, ldg);
@@ -289,9 +293,12 @@ static void clip_weight(int64_t n_groups, const struct sg_group_norm *norm, doub
 {
     assert(clip > 0 && kappa > 0);
     for (int64_t j = 0; j < n_groups; j++) {
-        double by_norm = clip / sqrt(norm[j].norm2 + norm[j].slack2), by_mass = kappa * clip / sqrt(norm[j].mass2);
+        double bound2 = norm[j].norm2 + norm[j].slack2;
+        double by_norm = clip / sqrt(bound2), by_mass = kappa * clip / sqrt(norm[j].mass2);
         double least = isinf(clip) ? 1 : fmin(1, fmin(by_norm, by_mass));
-        w[j] = norm[j].excluded ? 0 : float_below(least);
+        /* fmin passes over a NaN: a norm that is not known weighs nothing instead. */
+        bool unknown = isnan(bound2) || isnan(norm[j].mass2);
+        w[j] = norm[j].excluded || unknown ? 0 : float_below(least);
     }
 }
 

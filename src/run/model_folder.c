@@ -129,7 +129,7 @@ static enum sg_status read_weights(const char *folder, struct sg_model_folder *o
 {
     char *path = sg_path_join(folder, "model.safetensors");
     struct sg_safetensors file = {0};
-    uint8_t digest[SG_DIGEST_BYTES];
+    uint8_t digest[SG_DIGEST_BYTES] = {0};
     enum sg_status status = sg_sha256_file(path, digest);
     if (status == SG_OK)
         status = sg_safetensors_read(path, &file);

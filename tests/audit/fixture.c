@@ -7,6 +7,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "audit/evidence.h"
+
 static void must(enum sg_status status)
 {
     if (status == SG_OK)
@@ -18,7 +20,9 @@ static void must(enum sg_status status)
 char *fixture_folder(void)
 {
     const char *base = getenv("TMPDIR");
-    char *folder = sg_format("%s/sealgrad-test-XXXXXX", base && *base ? base : "/tmp");
+    if (!base || !*base) /* in memory where there is such a place: each append syncs several times */
+        base = access("/dev/shm", W_OK) == 0 ? "/dev/shm" : "/tmp";
+    char *folder = sg_format("%s/sealgrad-test-XXXXXX", base);
     if (!mkdtemp(folder))
         abort();
     return folder;
@@ -50,9 +54,20 @@ struct sg_signer *fixture_signer(uint8_t seed_byte)
 struct sg_plan fixture_plan(double epsilon, double delta)
 {
     struct sg_plan_request request = {
-        .is_private = epsilon > 0, .sampler = SG_SAMPLER_POISSON, .relation = SG_ADD_OR_REMOVE_ONE, .clip_group = SG_CLIP_EXAMPLE,
-        .microbatch_size = 1, .expected_batch_size = 512, .population_size = 10000, .steps = 100, .target_epsilon = epsilon,
-        .target_delta = delta, .max_grad_norm = 1, .rows_per_unit_max = 6, .n_weights = 1000, .noise_source = "chacha20",
+        .is_private = epsilon > 0,
+        .sampler = SG_SAMPLER_POISSON,
+        .relation = SG_ADD_OR_REMOVE_ONE,
+        .clip_group = SG_CLIP_EXAMPLE,
+        .microbatch_size = 1,
+        .expected_batch_size = 512,
+        .population_size = 10000,
+        .steps = 100,
+        .target_epsilon = epsilon,
+        .target_delta = delta,
+        .max_grad_norm = 1,
+        .rows_per_unit_max = 6,
+        .n_weights = 1000,
+        .noise_source = "chacha20",
         .noise_tau_log2 = -90,
     };
     struct sg_plan plan;
@@ -67,29 +82,44 @@ char *fixture_init(const char *folder, const struct sg_signer *signer)
     return path;
 }
 
-enum sg_status fixture_register(struct sg_ledger *ledger, const char *name, const char *population, double epsilon_limit,
-                                double delta_limit)
+enum sg_status fixture_register(struct sg_ledger *ledger, const char *name, const char *population,
+                                double epsilon_limit, double delta_limit)
 {
     uint8_t commitment[SG_DIGEST_BYTES], schema[SG_DIGEST_BYTES], key[SG_KEY_BYTES];
     memset(commitment, 7, sizeof commitment), memset(schema, 8, sizeof schema), memset(key, name[0], sizeof key);
     struct sg_dataset_facts facts = {
-        .name = name, .population = population, .unit = "all rows of a customer", .population_size = 10000,
-        .is_public = epsilon_limit < 0, .epsilon_limit = fmax(epsilon_limit, 0), .delta_limit = delta_limit,
-        .commitment = commitment, .schema_digest = schema, .row_bucket = "10k-100k",
+        .name = name,
+        .population = population,
+        .unit = "all rows of a customer",
+        .population_size = 10000,
+        .is_public = epsilon_limit < 0,
+        .epsilon_limit = fmax(epsilon_limit, 0),
+        .delta_limit = delta_limit,
+        .commitment = commitment,
+        .schema_digest = schema,
+        .row_bucket = "10k-100k",
     };
     return sg_ledger_register_dataset(ledger, &facts, key);
 }
 
-enum sg_status fixture_start(struct sg_ledger *ledger, const char *dataset, const struct sg_plan *plan, struct sg_run *out)
+enum sg_status fixture_start(struct sg_ledger *ledger, const char *dataset, const struct sg_plan *plan,
+                             struct sg_run *out)
 {
     uint8_t commitment[SG_DIGEST_BYTES];
     memset(commitment, 9, sizeof commitment);
-    json_t *configuration = json_pack("{s:{s:s,s:i},s:[i,i]}", "model", "type", "logistic", "outputs", 1, "steps", 6, 24);
+    json_t *configuration =
+        json_pack("{s:{s:s,s:i},s:[i,i]}", "model", "type", "logistic", "outputs", 1, "steps", 6, 24);
     json_t *parameters = json_pack("{s:f,s:s}", "learning_rate", 0.1, "optimizer", "sgd");
     json_t *libraries = json_pack("{s:s}", "libsodium", "1.0.18");
     struct sg_run_facts facts = {
-        .dataset = dataset, .plan = plan, .configuration = configuration, .parameters = parameters,
-        .secret_commitment = commitment, .code_digest = "c0de", .binary_digest = "b1", .environment = "cpu/1",
+        .dataset = dataset,
+        .plan = plan,
+        .configuration = configuration,
+        .parameters = parameters,
+        .secret_commitment = commitment,
+        .code_digest = "c0de",
+        .binary_digest = "b1",
+        .environment = "cpu/1",
         .libraries = libraries,
     };
     enum sg_status status = sg_ledger_run_start(ledger, &facts, out);
@@ -103,9 +133,11 @@ enum sg_status fixture_end(struct sg_ledger *ledger, const struct sg_run *run, e
 {
     char digest[65];
     memset(digest, 'a', 64), digest[64] = 0;
-    json_t *metrics = json_pack("[{s:s,s:f,s:s,s:s}]", "name", "auc", "value", 0.77, "split", "validation", "released", "internal");
+    json_t *metrics =
+        json_pack("[{s:s,s:f,s:s,s:s}]", "name", "auc", "value", 0.77, "split", "validation", "released", "internal");
     json_t *artifacts = json_pack("[{s:s,s:s,s:i}]", "name", "model.safetensors", "sha256", digest, "bytes", 1234);
-    struct sg_run_result result = {.end = end, .reason = end == SG_RUN_COMPLETE ? NULL : "interrupted",
+    struct sg_run_result result = {.end = end,
+                                   .reason = end == SG_RUN_COMPLETE ? NULL : "interrupted",
                                    .steps_done = end == SG_RUN_COMPLETE ? 100 : 3};
     if (end == SG_RUN_COMPLETE) {
         result.metrics = metrics;
@@ -133,4 +165,29 @@ char *fixture_twenty(const char *folder, const struct sg_signer *signer)
     }
     sg_ledger_close(&ledger);
     return path;
+}
+
+void fixture_witness(const char *folder, const char *path, const struct sg_signer *signer, struct sg_trust *policy)
+{
+    uint8_t seed[SG_KEY_BYTES];
+    struct sg_signer *witness = NULL;
+    struct sg_buffer text = {0};
+    struct sg_vkey log, key;
+    struct sg_ledger *ledger = NULL;
+    int64_t size;
+    memset(seed, 77, sizeof seed);
+    must(sg_signer_from_seed("compliance", seed, &witness));
+    must(sg_vkey_make("bank.example/credit", SG_KEY_ED25519, sg_signer_vkey(signer)->public_key, &log));
+    must(sg_vkey_make("compliance", SG_KEY_COSIGNATURE, sg_signer_vkey(witness)->public_key, &key));
+    sg_buffer_text(&text, "log ");
+    sg_vkey_print(&log, &text);
+    sg_buffer_text(&text, "\nwitness officer ");
+    sg_vkey_print(&key, &text);
+    sg_buffer_text(&text, "\ngroup all-of-them all officer\nquorum all-of-them\n");
+    must(sg_trust_parse("policy", text.data, text.len, policy));
+    must(sg_ledger_open(path, NULL, &ledger));
+    must(sg_witness_ledger(ledger, folder, witness, policy, &size));
+    sg_ledger_close(&ledger);
+    sg_signer_close(&witness);
+    sg_buffer_free(&text);
 }

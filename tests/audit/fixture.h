@@ -1,23 +1,29 @@
-/* A small ledger for the tests of this room: keys from fixed seeds, plans resolved by the plan itself, a folder of its own. */
+/* A small ledger for the tests of this room: keys from fixed seeds, plans resolved by the plan itself, a folder of its
+ * own. */
 #ifndef SG_TESTS_AUDIT_FIXTURE_H
 #define SG_TESTS_AUDIT_FIXTURE_H
 
 #include "audit/key.h"
 #include "audit/ledger.h"
+#include "audit/trust.h"
 
 /* A new folder under TMPDIR or /tmp, and its removal with the files in it. */
 char *fixture_folder(void);
 void fixture_remove(char *folder);
 struct sg_signer *fixture_signer(uint8_t seed_byte);
-/* A private plan of the given epsilon and delta over 10,000 people; epsilon 0: without privacy. Resolved once per value. */
+/* A private plan of the given epsilon and delta over 10,000 people; epsilon 0: without privacy. Resolved once per
+ * value. */
 struct sg_plan fixture_plan(double epsilon, double delta);
 /* Makes FOLDER/ledger.db; the caller frees the path. */
 char *fixture_init(const char *folder, const struct sg_signer *signer);
-enum sg_status fixture_register(struct sg_ledger *ledger, const char *name, const char *population, double epsilon_limit,
-                                double delta_limit);
-enum sg_status fixture_start(struct sg_ledger *ledger, const char *dataset, const struct sg_plan *plan, struct sg_run *out);
+enum sg_status fixture_register(struct sg_ledger *ledger, const char *name, const char *population,
+                                double epsilon_limit, double delta_limit);
+enum sg_status fixture_start(struct sg_ledger *ledger, const char *dataset, const struct sg_plan *plan,
+                             struct sg_run *out);
 enum sg_status fixture_end(struct sg_ledger *ledger, const struct sg_run *run, enum sg_run_end end);
 /* A ledger with 20 events of every kind, all runs ended. Returns its path. */
 char *fixture_twenty(const char *folder, const struct sg_signer *signer);
+/* Has it witnessed by a fixed witness whose memory is FOLDER, and fills a policy that asks for that witness. */
+void fixture_witness(const char *folder, const char *path, const struct sg_signer *signer, struct sg_trust *policy);
 
 #endif

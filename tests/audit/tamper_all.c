@@ -1,5 +1,5 @@
-/* Would catch: any byte of a ledger that can be changed so that a table reads differently while verify still says ok, and any
- * change on which verify crashes, hangs or grows. Every byte of a 20-event ledger is changed once, in memory.
+/* Would catch: any byte of a ledger that can be changed so that a table reads differently while verify still says ok,
+ * and any change on which verify crashes, hangs or grows. Every byte of a 20-event ledger is changed once, in memory.
  *
  *   tamper_all            2,000 seeded positions, at least 40 in every table
  *   tamper_all --full     every byte
@@ -70,7 +70,8 @@ static void owners(const uint8_t *bytes, size_t n, const char **owner, size_t n_
     sqlite3_stmt *rows = NULL;
     if (sg_snapshot_from_bytes(bytes, n, &snapshot) != SG_OK)
         die("the untouched ledger");
-    if (sqlite3_prepare_v2(snapshot.db, "SELECT tbl_name, rootpage FROM sqlite_schema WHERE rootpage > 0", -1, &rows, NULL) != SQLITE_OK)
+    if (sqlite3_prepare_v2(snapshot.db, "SELECT tbl_name, rootpage FROM sqlite_schema WHERE rootpage > 0", -1, &rows,
+                           NULL) != SQLITE_OK)
         die("sqlite_schema");
     while (sqlite3_step(rows) == SQLITE_ROW) {
         size_t stack[256], depth = 0;
@@ -110,8 +111,8 @@ static double seconds(void)
     return (double)now.tv_sec + (double)now.tv_nsec * 1e-9;
 }
 
-static void try_byte(uint8_t *bytes, size_t n, size_t at, const struct sg_verify_options *options, const struct sg_buffer *truth,
-                     struct tally *tally)
+static void try_byte(uint8_t *bytes, size_t n, size_t at, const struct sg_verify_options *options,
+                     const struct sg_buffer *truth, struct tally *tally)
 {
     static struct sg_verdict verdict;
     struct sg_buffer now = {0};
@@ -169,7 +170,8 @@ int main(int argc, char **argv)
     for (int i = 1; i < argc; i++) {
         if (strcmp(argv[i], "--full") == 0)
             full = true;
-        else if (strcmp(argv[i], "--seed") == 0 && i + 1 < argc && sg_number_int64(argv[i + 1], strlen(argv[i + 1]), &seed))
+        else if (strcmp(argv[i], "--seed") == 0 && i + 1 < argc &&
+                 sg_number_int64(argv[i + 1], strlen(argv[i + 1]), &seed))
             i++;
         else
             return fprintf(stderr, "usage: tamper_all [--full] [--seed N]\n"), 2;
@@ -178,16 +180,15 @@ int main(int argc, char **argv)
     char *folder = fixture_folder();
     struct sg_signer *signer = fixture_signer(1);
     char *path = fixture_twenty(folder, signer);
-    struct sg_buffer file = {0}, truth = {0}, vkey = {0};
+    struct sg_buffer file = {0}, truth = {0};
+    struct sg_trust trust;
+    fixture_witness(folder, path, signer, &trust);
     if (sg_file_read(path, "ledger", 1 << 26, &file) != SG_OK)
         die("the ledger");
-    struct sg_trust trust;
-    sg_vkey_print(sg_signer_vkey(signer), &vkey);
-    if (sg_trust_parse("trust", vkey.data, vkey.len, &trust) != SG_OK)
-        die("the key");
-    struct sg_verify_options options = {.trust = &trust, .allow_unwitnessed = true, .memo = sg_plan_memo_new()};
+    struct sg_verify_options options = {.trust = &trust, .memo = sg_plan_memo_new()};
     static struct sg_verdict verdict;
-    if (sg_verify_bytes((uint8_t *)file.data, file.len, &options, &verdict) != SG_OK || verdict.status != SG_OK || verdict.size != 20)
+    if (sg_verify_bytes((uint8_t *)file.data, file.len, &options, &verdict) != SG_OK || verdict.status != SG_OK ||
+        verdict.size != 20)
         die(verdict.n_listed ? verdict.problems[0].text : "the untouched ledger is not ok");
     if (!dump((uint8_t *)file.data, file.len, &truth))
         die("the untouched ledger");
@@ -199,12 +200,13 @@ int main(int argc, char **argv)
             try_byte((uint8_t *)file.data, file.len, i, &options, &truth, &tally);
     else
         try_sample((uint8_t *)file.data, file.len, page_bytes, &options, &truth, &tally);
-    printf("seed %lld: %zu of %zu bytes changed, one at a time: %zu broken, %zu incomplete, %zu without effect on any table, %zu BAD; "
+    printf("seed %lld: %zu of %zu bytes changed, one at a time: %zu broken, %zu incomplete, %zu without effect on any "
+           "table, %zu BAD; "
            "%.0f s of CPU, slowest %.3f s\n",
-           (long long)seed, tally.tried, file.len, tally.broken, tally.incomplete, tally.ok_same, tally.bad, seconds() - begin,
-           tally.slowest_s);
+           (long long)seed, tally.tried, file.len, tally.broken, tally.incomplete, tally.ok_same, tally.bad,
+           seconds() - begin, tally.slowest_s);
     sg_plan_memo_free(&options.memo);
-    sg_buffer_free(&file), sg_buffer_free(&truth), sg_buffer_free(&vkey);
+    sg_buffer_free(&file), sg_buffer_free(&truth);
     sg_signer_close(&signer);
     free(path);
     fixture_remove(folder);

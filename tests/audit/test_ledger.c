@@ -1,5 +1,5 @@
-/* Would catch: a lost, doubled or reordered event, a run that starts over budget or ends twice, a budget that forgets a failed
- * run, a limit that changes, a key that may not write and does, an older copy that is written to. */
+/* Would catch: a lost, doubled or reordered event, a run that starts over budget or ends twice, a budget that forgets a
+ * failed run, a limit that changes, a key that may not write and does, an older copy that is written to. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -105,7 +105,8 @@ static void test_limit_six_composes(void **state)
         if (status == SG_REFUSED)
             break;
         assert_ok(status);
-        assert_ok(fixture_end(stage->ledger, &run, n % 2 ? SG_RUN_FAIL : SG_RUN_COMPLETE)); /* failed runs keep theirs */
+        assert_ok(
+            fixture_end(stage->ledger, &run, n % 2 ? SG_RUN_FAIL : SG_RUN_COMPLETE)); /* failed runs keep theirs */
         assert_ok(sg_ledger_budget(stage->ledger, "customers", &budget));
         assert_true(budget.epsilon_spent > before && budget.epsilon_spent <= 6 && budget.n_runs == n + 1);
         before = budget.epsilon_spent;
@@ -120,7 +121,8 @@ static void test_delta_is_a_limit_too(void **state)
     struct sg_plan plan = fixture_plan(1, 1e-4);
     struct sg_run run;
     assert_ok(fixture_register(stage->ledger, "book", "customers", 6, 1e-6));
-    assert_int_equal(fixture_start(stage->ledger, "book", &plan, &run), SG_OK); /* by composition at the limit's delta */
+    assert_int_equal(fixture_start(stage->ledger, "book", &plan, &run),
+                     SG_OK); /* by composition at the limit's delta */
     struct sg_budget budget;
     assert_ok(sg_ledger_budget(stage->ledger, "customers", &budget));
     assert_true(budget.delta_spent <= 1e-6);
@@ -140,10 +142,11 @@ static void test_refusals(void **state)
     assert_int_equal(fixture_start(stage->ledger, "nothing", &plan, &run), SG_USAGE);
     small.epsilon *= 0.9; /* a plan that understates itself */
     assert_int_equal(fixture_start(stage->ledger, "book", &small, &run), SG_FAILED);
-    assert_int_equal(fixture_register(stage->ledger, "book", "customers", 6, 1e-5), SG_USAGE);    /* taken */
-    assert_int_equal(fixture_register(stage->ledger, "book-2", "customers", 9, 1e-5), SG_USAGE);  /* another limit */
-    assert_int_equal(fixture_register(stage->ledger, "book-2", "customers", -1, 0), SG_USAGE);    /* public of private people */
-    assert_int_equal(fixture_register(stage->ledger, "book-2", "others", 0, 0), SG_USAGE);        /* no limit */
+    assert_int_equal(fixture_register(stage->ledger, "book", "customers", 6, 1e-5), SG_USAGE);   /* taken */
+    assert_int_equal(fixture_register(stage->ledger, "book-2", "customers", 9, 1e-5), SG_USAGE); /* another limit */
+    assert_int_equal(fixture_register(stage->ledger, "book-2", "customers", -1, 0),
+                     SG_USAGE); /* public of private people */
+    assert_int_equal(fixture_register(stage->ledger, "book-2", "others", 0, 0), SG_USAGE); /* no limit */
     assert_int_equal(fixture_register(stage->ledger, "a b", "others", 1, 1e-5), SG_USAGE);
     sg_ledger_head(stage->ledger, &after, root);
     assert_int_equal(size, after); /* nothing was written */
@@ -238,9 +241,11 @@ static void test_key_files(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(test_first_events), TEST(test_limit_three_admits_one_run_of_three), TEST(test_limit_six_composes),
-        TEST(test_delta_is_a_limit_too), TEST(test_refusals), TEST(test_wrong_key), TEST(test_older_copy),
-        TEST(test_two_writers), TEST(test_key_files),
+        TEST(test_first_events),       TEST(test_limit_three_admits_one_run_of_three),
+        TEST(test_limit_six_composes), TEST(test_delta_is_a_limit_too),
+        TEST(test_refusals),           TEST(test_wrong_key),
+        TEST(test_older_copy),         TEST(test_two_writers),
+        TEST(test_key_files),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

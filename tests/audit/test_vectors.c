@@ -1,7 +1,7 @@
-/* Would catch: any departure from the published formats. RFC 6962 roots and proofs, RFC 8032 signatures, C2SP signed notes,
- * checkpoints and cosignatures, DSSE's pre-authentication encoding. Sources: RFC 8032 section 7.1; the reference leaves of
- * RFC 6962 implementations; the examples of c2sp.org/signed-note and Go's note package; tessera's test log; the rest was
- * computed by libsodium and by OpenSSL, which agreed. */
+/* Would catch: any departure from the published formats. RFC 6962 roots and proofs, RFC 8032 signatures, C2SP signed
+ * notes, checkpoints and cosignatures, DSSE's pre-authentication encoding. Sources: RFC 8032 section 7.1; the reference
+ * leaves of RFC 6962 implementations; the examples of c2sp.org/signed-note and Go's note package; tessera's test log;
+ * the rest was computed by libsodium and by OpenSSL, which agreed. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -15,7 +15,10 @@
 #include "audit/note.h"
 #include "audit/proof.h"
 
-static void hex(const char *text, void *out, size_t n) { assert_true(sg_hex_decode(text, strlen(text), out, n)); }
+static void hex(const char *text, void *out, size_t n)
+{
+    assert_true(sg_hex_decode(text, strlen(text), out, n));
+}
 
 static void assert_hex(const void *bytes, size_t n, const char *expected)
 {
@@ -36,8 +39,8 @@ static struct sg_signer *signer_from(const char *name, const char *seed_hex)
 }
 
 /* ---- The tree. */
-static const char *const leaves[8] = {"", "00", "10", "2021", "3031", "40414243", "5051525354555657",
-                                      "606162636465666768696a6b6c6d6e6f"};
+static const char *const leaves[8] = {
+    "", "00", "10", "2021", "3031", "40414243", "5051525354555657", "606162636465666768696a6b6c6d6e6f"};
 static const char *const roots[9] = {
     "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855",
     "6e340b9cffb37a989ca544e6bb780a2c78901d3fb33738768511a30617afa01d",
@@ -206,14 +209,19 @@ static void test_rfc8032(void **state)
         const char *seed, *message, *signature;
     } cases[] = {
         {seed_t1, "",
-         "e5564300c360ac729086e2cc806e828a84877f1eb8e5d974d873e065224901555fb8821590a33bacc61e39701cf9b46bd25bf5f0595bbe24655141438e7a100b"},
+         "e5564300c360ac729086e2cc806e828a84877f1eb8e5d974d873e065224901555fb8821590a33bacc61e39701cf9b46bd25bf5f0595bb"
+         "e24655141438e7a100b"},
         {"4ccd089b28ff96da9db6c346ec114e0f5b8a319f35aba624da8cf6ed4fb8a6fb", "72",
-         "92a009a9f0d4cab8720e820b5f642540a2b27b5416503f8fb3762223ebdb69da085ac1e43e15996e458f3613d0f11d8c387b2eaeb4302aeeb00d291612bb0c00"},
+         "92a009a9f0d4cab8720e820b5f642540a2b27b5416503f8fb3762223ebdb69da085ac1e43e15996e458f3613d0f11d8c387b2eaeb4302"
+         "aeeb00d291612bb0c00"},
         {"c5aa8df43f9f837bedb7442f31dcb7b166d38535076f094b85ce3a2e0b4458f7", "af82",
-         "6291d657deec24024827e69c3abe01a30ce548a284743a445e3680d7db5ac3ac18ff9b538d16f290ae67f760984dc6594a7c15e9716ed28dc027beceea1ec40a"},
+         "6291d657deec24024827e69c3abe01a30ce548a284743a445e3680d7db5ac3ac18ff9b538d16f290ae67f760984dc6594a7c15e9716ed"
+         "28dc027beceea1ec40a"},
         {"833fe62409237b9d62ec77587520911e9a759cec1d19755b7da901b96dca3d42",
-         "ddaf35a193617abacc417349ae20413112e6fa4e89a97ea20a9eeee64b55d39a2192992a274fc1a836ba3c23a3feebbd454d4423643ce80e2a9ac94fa54ca49f",
-         "dc2a4459e7369633a52b1bf277839a00201009a3efbf3ecb69bea2186c26b58909351fc9ac90b3ecfdfbc7c66431e0303dca179c138ac17ad9bef1177331a704"},
+         "ddaf35a193617abacc417349ae20413112e6fa4e89a97ea20a9eeee64b55d39a2192992a274fc1a836ba3c23a3feebbd454d4423643ce"
+         "80e2a9ac94fa54ca49f",
+         "dc2a4459e7369633a52b1bf277839a00201009a3efbf3ecb69bea2186c26b58909351fc9ac90b3ecfdfbc7c66431e0303dca179c138ac"
+         "17ad9bef1177331a704"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         uint8_t message[64], signature[SG_SIGNATURE_BYTES];
@@ -234,8 +242,9 @@ static void test_rfc8032(void **state)
 static void test_malleable_signatures(void **state)
 {
     (void)state;
-    static const uint8_t order[32] = {0xed, 0xd3, 0xf5, 0x5c, 0x1a, 0x63, 0x12, 0x58, 0xd6, 0x9c, 0xf7, 0xa2, 0xde, 0xf9, 0xde, 0x14,
-                                      0,    0,    0,    0,    0,    0,    0,    0,    0,    0,    0,    0,    0,    0,    0,    0x10};
+    static const uint8_t order[32] = {0xed, 0xd3, 0xf5, 0x5c, 0x1a, 0x63, 0x12, 0x58, 0xd6, 0x9c, 0xf7,
+                                      0xa2, 0xde, 0xf9, 0xde, 0x14, 0,    0,    0,    0,    0,    0,
+                                      0,    0,    0,    0,    0,    0,    0,    0,    0,    0x10};
     uint8_t signature[SG_SIGNATURE_BYTES], small[32] = {1}, zero[SG_SIGNATURE_BYTES] = {1};
     struct sg_signer *signer = signer_from("t", seed_t1);
     sg_signer_sign(signer, "x", 1, signature);
@@ -263,12 +272,14 @@ static void test_published_notes(void **state)
 {
     (void)state;
     static const char vkey[] = "example.com/foo+530d903a+AekyeRrm56hApGFkyQR4ZCbV54Id2LKaANYcrnKv3U2k";
-    static const char note[] = "This is an example message.\n\n" DASH "example.com/foo "
-                               "Uw2QOkn8srV1yJGh2VYRlL1Tnagv1YEq6TfXppzi2ONncAlTgK7Ztg1ERYNZXsYjOBH3mFXmRKuwHjG1Yu72IneyaQM=\n";
+    static const char note[] =
+        "This is an example message.\n\n" DASH "example.com/foo "
+        "Uw2QOkn8srV1yJGh2VYRlL1Tnagv1YEq6TfXppzi2ONncAlTgK7Ztg1ERYNZXsYjOBH3mFXmRKuwHjG1Yu72IneyaQM=\n";
     struct sg_note_check check;
     assert_int_equal(verify_text(note, vkey, &check), SG_OK);
     assert_int_equal(check.verified, 1);
-    assert_int_equal(verify_text(note, "PeterNeumann+c74f20a3+ARpc2QcUPDhMQegwxbzhKqiBfsVkmqq/LDE4izWy10TW", &check), SG_OK);
+    assert_int_equal(verify_text(note, "PeterNeumann+c74f20a3+ARpc2QcUPDhMQegwxbzhKqiBfsVkmqq/LDE4izWy10TW", &check),
+                     SG_OK);
     assert_int_equal(check.verified, 0); /* an unknown key is skipped */
     char *bad = sg_strdup(note);
     bad[0] = 't';
@@ -279,7 +290,7 @@ static void test_published_notes(void **state)
 static void test_published_log(void **state)
 {
     (void)state;
-    static const char *const entries[15] = {"one", "two", "three", "four", "five", "six", "seven", "eit",
+    static const char *const entries[15] = {"one",  "two", "three",  "four",  "five",     "six",     "seven", "eit",
                                             "nain", "ten", "ileven", "twelf", "threeten", "fourten", "fivten"};
     static const char note[] = "example.com/log/testdata\n15\nrKbDipCvhuX1GZ7g5BBe8sA6BbJ7ja/1nk427v383cs=\n\n" DASH
                                "example.com/log/testdata M9e0luh4jTG+UMBqOUo9/q+yAEvx1ilBEniMvjf1zfcBOhg+CKubMt53MvIt/"
@@ -293,7 +304,9 @@ static void test_published_log(void **state)
     sg_merkle_root(&tree, hash);
     struct sg_note_check check;
     struct sg_checkpoint checkpoint;
-    assert_int_equal(verify_text(note, "example.com/log/testdata+33d7b496+AeHTu4Q3hEIMHNqc6fASMsq3rKNx280NI+oO5xCFkkSx", &check), SG_OK);
+    assert_int_equal(
+        verify_text(note, "example.com/log/testdata+33d7b496+AeHTu4Q3hEIMHNqc6fASMsq3rKNx280NI+oO5xCFkkSx", &check),
+        SG_OK);
     assert_int_equal(check.verified, 1);
     assert_int_equal(sg_checkpoint_parse(note, check.text_len, &checkpoint), SG_OK);
     assert_string_equal(checkpoint.origin, "example.com/log/testdata");
@@ -306,8 +319,10 @@ static void test_own_notes(void **state)
     (void)state;
     static const char body[] = "bank.example/ledger\n8\nXcnaeacGWamtVZy3Ad7ZoqudgjqtL0lgz+Nw7/RgQyg=\n";
     static const char *const expected[2] = {
-        DASH "bank.example/ledger LaB9DXwa/KFfY6jRXwq0CyjmVyPKP1TbsMMTNmEH0ynIY2kZYP7zFUuV59HHdHbeHsH2vBL7JRW5WBBPmRhw05zDnQg=\n",
-        DASH "bank.example/ledger Qtp4QQAAAABlU/EAZYa0uH5o5X5f5dAkvlWF8S5zqdaQZrurtPN3FnNDMqLJ6ITCBPbadSQRmwVNu8vwbqTlv5K47MB/Ucy+"
+        DASH "bank.example/ledger "
+             "LaB9DXwa/KFfY6jRXwq0CyjmVyPKP1TbsMMTNmEH0ynIY2kZYP7zFUuV59HHdHbeHsH2vBL7JRW5WBBPmRhw05zDnQg=\n",
+        DASH "bank.example/ledger "
+             "Qtp4QQAAAABlU/EAZYa0uH5o5X5f5dAkvlWF8S5zqdaQZrurtPN3FnNDMqLJ6ITCBPbadSQRmwVNu8vwbqTlv5K47MB/Ucy+"
              "7eNMDg==\n"};
     static const char *const ids[2] = {"2da07d0d", "42da7841"};
     static const uint8_t types[2] = {SG_KEY_ED25519, SG_KEY_COSIGNATURE};
@@ -316,7 +331,8 @@ static void test_own_notes(void **state)
         struct sg_vkey key;
         struct sg_buffer line = {0}, note = {0};
         struct sg_note_check check;
-        assert_int_equal(sg_vkey_make("bank.example/ledger", types[i], sg_signer_vkey(signer)->public_key, &key), SG_OK);
+        assert_int_equal(sg_vkey_make("bank.example/ledger", types[i], sg_signer_vkey(signer)->public_key, &key),
+                         SG_OK);
         assert_hex(key.key_id, 4, ids[i]);
         sg_note_sign(signer, &key, body, strlen(body), 1700000000, &line);
         assert_string_equal(line.data, expected[i]);
@@ -340,16 +356,30 @@ static void test_own_notes(void **state)
 static void test_malformed_notes(void **state)
 {
     (void)state;
-    static const char *const bad[] = {"", "\n", "text\n", "text\n\n", "text\n\n- name AAAAAAA=\n", "text\n\n" DASH "name\n",
-                                      "text\n\n" DASH "name AAA\n", "text\n\n" DASH "name AAAA\n", "te\rxt\n\n" DASH "name AAAAAAA=\n",
-                                      "te\xffxt\n\n" DASH "name AAAAAAA=\n", "text\n\n" DASH "name AAAAAAA=", "text\n\n" DASH " AAAAAAA=\n"};
+    static const char *const bad[] = {"",
+                                      "\n",
+                                      "text\n",
+                                      "text\n\n",
+                                      "text\n\n- name AAAAAAA=\n",
+                                      "text\n\n" DASH "name\n",
+                                      "text\n\n" DASH "name AAA\n",
+                                      "text\n\n" DASH "name AAAA\n",
+                                      "te\rxt\n\n" DASH "name AAAAAAA=\n",
+                                      "te\xffxt\n\n" DASH "name AAAAAAA=\n",
+                                      "text\n\n" DASH "name AAAAAAA=",
+                                      "text\n\n" DASH " AAAAAAA=\n"};
     struct sg_note_check check;
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
         assert_int_equal(sg_note_verify(bad[i], strlen(bad[i]), NULL, 0, &check), SG_BROKEN);
     assert_int_equal(sg_note_verify("text\n\n" DASH "name AAAAAAA=\n", 24, NULL, 0, &check), SG_OK);
-    static const char *const checkpoints[] = {"", "o\n", "o\n1\n", "o\n01\nXcnaeacGWamtVZy3Ad7ZoqudgjqtL0lgz+Nw7/RgQyg=\n",
-                                              "o\n-1\nXcnaeacGWamtVZy3Ad7ZoqudgjqtL0lgz+Nw7/RgQyg=\n", "o\n1\nXcna\n",
-                                              "\n1\nXcnaeacGWamtVZy3Ad7ZoqudgjqtL0lgz+Nw7/RgQyg=\n", "o o\n1\nXcnaeacGWamtVZy3Ad7ZoqudgjqtL0lgz+Nw7/RgQyg=\n",
+    static const char *const checkpoints[] = {"",
+                                              "o\n",
+                                              "o\n1\n",
+                                              "o\n01\nXcnaeacGWamtVZy3Ad7ZoqudgjqtL0lgz+Nw7/RgQyg=\n",
+                                              "o\n-1\nXcnaeacGWamtVZy3Ad7ZoqudgjqtL0lgz+Nw7/RgQyg=\n",
+                                              "o\n1\nXcna\n",
+                                              "\n1\nXcnaeacGWamtVZy3Ad7ZoqudgjqtL0lgz+Nw7/RgQyg=\n",
+                                              "o o\n1\nXcnaeacGWamtVZy3Ad7ZoqudgjqtL0lgz+Nw7/RgQyg=\n",
                                               "o\n1\nXcnaeacGWamtVZy3Ad7ZoqudgjqtL0lgz+Nw7/RgQyg=\n\nx\n",
                                               "o\n1\nXcnaeacGWamtVZy3Ad7ZoqudgjqtL0lgz+Nw7/RgQyg="};
     struct sg_checkpoint checkpoint;
@@ -373,7 +403,8 @@ static void test_dsse(void **state)
     struct sg_buffer leaf = {0};
     struct sg_envelope envelope;
     sg_leaf_sign(signer, "{}", 2, &leaf);
-    assert_non_null(strstr(leaf.data, "vW8iDoS+pQIrO8G9pV+VHVGcvY/XcGMh2vfWpJJwwrH/m4CRZswsl9wIASL/n2XN7RSNIqdiogwYkqskDFZiAQ=="));
+    assert_non_null(
+        strstr(leaf.data, "vW8iDoS+pQIrO8G9pV+VHVGcvY/XcGMh2vfWpJJwwrH/m4CRZswsl9wIASL/n2XN7RSNIqdiogwYkqskDFZiAQ=="));
     assert_int_equal(sg_envelope_parse(leaf.data, leaf.len, &envelope), SG_OK);
     assert_int_equal(envelope.payload.len, 2);
     assert_true(sg_envelope_verify(&envelope, sg_signer_vkey(signer)->public_key));
@@ -388,9 +419,15 @@ static void test_dsse(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_roots),           cmocka_unit_test(test_published_proofs), cmocka_unit_test(test_every_small_proof),
-        cmocka_unit_test(test_rfc8032),         cmocka_unit_test(test_malleable_signatures), cmocka_unit_test(test_published_notes),
-        cmocka_unit_test(test_published_log),   cmocka_unit_test(test_own_notes),        cmocka_unit_test(test_malformed_notes),
+        cmocka_unit_test(test_roots),
+        cmocka_unit_test(test_published_proofs),
+        cmocka_unit_test(test_every_small_proof),
+        cmocka_unit_test(test_rfc8032),
+        cmocka_unit_test(test_malleable_signatures),
+        cmocka_unit_test(test_published_notes),
+        cmocka_unit_test(test_published_log),
+        cmocka_unit_test(test_own_notes),
+        cmocka_unit_test(test_malformed_notes),
         cmocka_unit_test(test_dsse),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

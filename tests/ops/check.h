@@ -52,7 +52,10 @@ static inline float check_uniform(uint64_t *state)
     return ((float)(int64_t)(check_word(state) >> 40) + 0.5f) * 0x1p-23f - 1;
 }
 
-static inline int64_t check_below(uint64_t *state, int64_t n) { return (int64_t)(check_word(state) % (uint64_t)n); }
+static inline int64_t check_below(uint64_t *state, int64_t n)
+{
+    return (int64_t)(check_word(state) % (uint64_t)n);
+}
 
 /* A guarded buffer: what lies outside [0, n), and inside wherever no op may write, keeps this pattern. */
 #define GUARD 64
@@ -113,9 +116,10 @@ static inline void *check_scratch(const struct sg_ops *ops, int64_t widest, int6
     return p;
 }
 
-/* Both matrices (rows, ld) with guards: same bits everywhere, gaps and guards included. NaNs of any payload are equal. */
-static inline void check_same_bits(const char *what, const char *backend, const float *got, const float *want, int64_t rows,
-                                   int64_t ld)
+/* Both matrices (rows, ld) with guards: same bits everywhere, gaps and guards included. NaNs of any payload are equal.
+ */
+static inline void check_same_bits(const char *what, const char *backend, const float *got, const float *want,
+                                   int64_t rows, int64_t ld)
 {
     for (int64_t i = -GUARD; i < rows * ld + GUARD; i++) {
         bool guard = check_bits(want[i]) == GUARD_BITS;
@@ -137,7 +141,8 @@ static inline void check_close(const char *what, const char *backend, const floa
             : isinf(y)                        ? x == y
                                               : fabs(x - y) <= absolute + relative * fabs(y))
             continue;
-        fail_msg("%s, %s: row %ld column %ld is %.9g, should be %.9g", what, backend, (long)(i / ld), (long)(i % ld), x, y);
+        fail_msg("%s, %s: row %ld column %ld is %.9g, should be %.9g", what, backend, (long)(i / ld), (long)(i % ld), x,
+                 y);
     }
 }
 

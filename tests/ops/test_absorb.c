@@ -1,6 +1,6 @@
-/* Would catch: a weighted gradient sum that is not chains of SG_CHAIN_ROWS rows by fused multiply-adds, added in double and
- * rounded to even once; sums that are overwritten instead of added to; an overflow that is missed or that spoils other
- * coordinates; a write outside the sum; bits that differ between vector widths. */
+/* Would catch: a weighted gradient sum that is not chains of SG_CHAIN_ROWS rows by fused multiply-adds, added in double
+ * and rounded to even once; sums that are overwritten instead of added to; an overflow that is missed or that spoils
+ * other coordinates; a write outside the sum; bits that differ between vector widths. */
 #include "check.h"
 
 static const uint64_t seed = 77;
@@ -15,8 +15,9 @@ struct panel {
 
 static struct panel panel_make(int64_t n_rows, int64_t n_in, int64_t n_out, uint64_t *state)
 {
-    struct panel p = {n_rows, n_in, n_out, n_in + check_below(state, 3), n_out + check_below(state, 3), .grid = 0x1p-40,
-                      .limit = 0x1p20};
+    struct panel p = {
+        n_rows,          n_in,           n_out, n_in + check_below(state, 3), n_out + check_below(state, 3),
+        .grid = 0x1p-40, .limit = 0x1p20};
     p.a = check_random(n_rows * p.lda, state);
     p.g = check_random(n_rows * p.ldg, state);
     p.w = malloc((size_t)(n_rows + 1) * sizeof *p.w);
@@ -73,8 +74,8 @@ static void check_panel(const char *what, const struct panel *p)
         int64_t *got = sums_make(p);
         bool overflow = false;
         void *scratch = check_scratch(b[k].ops, p->n_in > p->n_out ? p->n_in : p->n_out, 1);
-        b[k].ops->absorb(p->n_rows, p->n_in, p->n_out, p->a, p->lda, p->g, p->ldg, p->w, p->grid, p->limit, got, &overflow,
-                         scratch);
+        b[k].ops->absorb(p->n_rows, p->n_in, p->n_out, p->a, p->lda, p->g, p->ldg, p->w, p->grid, p->limit, got,
+                         &overflow, scratch);
         for (int64_t j = -8; j < p->n_in * p->n_out + 8; j++)
             if (got[j] != want[j])
                 fail_msg("%s, %s, %ld rows, %ld x %ld: output %ld input %ld is %ld, should be %ld", what, b[k].name,
@@ -100,7 +101,9 @@ static void test_shapes(void **unused)
             check_panel("absorb", &p);
             panel_free(&p);
         }
-    const int64_t odd[][3] = {{70, 1, 1}, {66, 400, 13}, {3, 193, 97}, {192, 75, 256}, {150, 161, 130}, {70, 384, 100}};
+    const int64_t odd[][3] = {{70, 1, 1},      {66, 400, 13},   {3, 193, 97},  {192, 75, 256},
+                              {150, 161, 130}, {70, 384, 100},  {256, 33, 70}, {257, 33, 110},
+                              {300, 209, 40},  {385, 161, 100}, {513, 1, 1},   {576, 195, 97}};
     for (size_t i = 0; i < sizeof odd / sizeof *odd; i++) {
         struct panel p = panel_make(odd[i][0], odd[i][1], odd[i][2], &state);
         check_panel("absorb", &p);

@@ -1,6 +1,6 @@
 /* Would catch: a GEMM whose output is not one chain of fused multiply-adds over ascending k, at any row position, row
- * count, width, depth or distance of rows; wrong row lists; `accumulate` that adds at the end instead of starting from c;
- * a write outside the output; bits that differ between vector widths. */
+ * count, width, depth or distance of rows; wrong row lists; `accumulate` that adds at the end instead of starting from
+ * c; a write outside the output; bits that differ between vector widths. */
 #include "check.h"
 
 static const uint64_t seed = 20240611;
@@ -151,8 +151,9 @@ static void check_shape(struct shape s, enum direction d, uint64_t *state)
             for (int64_t j = 0; j < s.cols; j++) {
                 float want = chain(&p, i, j);
                 if (check_bits(want) != check_bits(got[i * p.ldc + j]))
-                    fail_msg("gemm %ld x %ld x %ld, %s: row %ld column %ld is %a, should be %a", (long)s.rows, (long)s.cols,
-                             (long)s.k, b[k].name, (long)i, (long)j, (double)got[i * p.ldc + j], (double)want);
+                    fail_msg("gemm %ld x %ld x %ld, %s: row %ld column %ld is %a, should be %a", (long)s.rows,
+                             (long)s.cols, (long)s.k, b[k].name, (long)i, (long)j, (double)got[i * p.ldc + j],
+                             (double)want);
             }
         }
         if (first)
@@ -166,8 +167,8 @@ static void check_shape(struct shape s, enum direction d, uint64_t *state)
 
 static const struct shape forward_shapes[] = {{192, 256, 75},  {384, 256, 75},   {1024, 256, 74}, {384, 512, 161},
                                               {512, 384, 384}, {512, 1536, 384}, {512, 384, 1536}};
-static const struct shape backward_shapes[] = {{192, 75, 256}, {384, 64, 256}, {384, 256, 512}, {512, 384, 1536},
-                                               {512, 1536, 384}};
+static const struct shape backward_shapes[] = {
+    {192, 75, 256}, {384, 64, 256}, {384, 256, 512}, {512, 384, 1536}, {512, 1536, 384}};
 
 static void test_shapes_of_models(void **unused)
 {

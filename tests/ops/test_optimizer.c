@@ -1,11 +1,16 @@
-/* Would catch: an optimizer, average or scale that is not the written formula, operation for operation, in any lane of a
- * vector or its tail: every backend must give the bits of the plain loop here. */
+/* Would catch: an optimizer, average or scale that is not the written formula, operation for operation, in any lane of
+ * a vector or its tail: every backend must give the bits of the plain loop here. */
 #include "check.h"
 
 static const uint64_t seed = 31337;
 
-static const struct sg_optimizer_step step = {.learning_rate = 0.031f, .momentum = 0.9f, .beta1 = 0.9f, .beta2 = 0.999f,
-                                              .epsilon = 1e-8f, .correction1 = 1 - 0.729, .correction2 = 0.002997001};
+static const struct sg_optimizer_step step = {.learning_rate = 0.031f,
+                                              .momentum = 0.9f,
+                                              .beta1 = 0.9f,
+                                              .beta2 = 0.999f,
+                                              .epsilon = 1e-8f,
+                                              .correction1 = 1 - 0.729,
+                                              .correction2 = 0.002997001};
 
 static float any_size(uint64_t *state)
 {

@@ -13,7 +13,13 @@
 #include "audit/ledger.h"
 #include "base/bytes.h"
 
-enum { SG_KEY_ED25519 = 1, SG_KEY_COSIGNATURE = 4, SG_PUBLIC_KEY_BYTES = 32, SG_SIGNATURE_BYTES = 64, SG_NAME_MAX = 128 };
+enum {
+    SG_KEY_ED25519 = 1,
+    SG_KEY_COSIGNATURE = 4,
+    SG_PUBLIC_KEY_BYTES = 32,
+    SG_SIGNATURE_BYTES = 64,
+    SG_NAME_MAX = 128
+};
 
 struct sg_vkey {
     char name[SG_NAME_MAX];
@@ -42,6 +48,7 @@ bool sg_key_verify(const uint8_t public_key[SG_PUBLIC_KEY_BYTES], const void *by
 const struct sg_vkey *sg_signer_vkey(const struct sg_signer *signer);
 void sg_signer_sign(const struct sg_signer *signer, const void *bytes, size_t n, uint8_t out[SG_SIGNATURE_BYTES]);
 /* A signer from a seed that the caller wipes. Tests use it; key files go through sg_signer_open. */
-SG_MUST_USE enum sg_status sg_signer_from_seed(const char *name, const uint8_t seed[SG_KEY_BYTES], struct sg_signer **out);
+SG_MUST_USE enum sg_status sg_signer_from_seed(const char *name, const uint8_t seed[SG_KEY_BYTES],
+                                               struct sg_signer **out);
 
 #endif

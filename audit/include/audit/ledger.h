@@ -11,9 +11,11 @@
 #include "base/json.h"
 #include "base/status.h"
 
-/* ---- Keys. Ed25519; the secret key file is sealed under a passphrase (Argon2id, libsodium) or stored as a key file 0600. */
+/* ---- Keys. Ed25519; the secret key file is sealed under a passphrase (Argon2id, libsodium) or stored as a key file
+ * 0600. */
 struct sg_signer;
-/* Writes NAME.key (0600) and NAME.pub (a C2SP vkey line) into `folder`. passphrase NULL: no passphrase. Refuses to overwrite. */
+/* Writes NAME.key (0600) and NAME.pub (a C2SP vkey line) into `folder`. passphrase NULL: no passphrase. Refuses to
+ * overwrite. */
 SG_MUST_USE enum sg_status sg_key_generate(const char *folder, const char *name, const char *passphrase);
 /* `unlock_file` holds the passphrase (first line); NULL when the key has none. Locked into memory, wiped on close. */
 SG_MUST_USE enum sg_status sg_signer_open(const char *key_path, const char *unlock_file, struct sg_signer **out);
@@ -22,7 +24,8 @@ void sg_signer_close(struct sg_signer **signer);
 /* ---- The file. */
 struct sg_ledger;
 SG_MUST_USE enum sg_status sg_ledger_init(const char *path, const char *origin, const struct sg_signer *signer);
-/* For writing: one writer, rollback journal, synchronous=EXTRA. Waits a bounded time for another writer. */
+/* For writing: one writer, rollback journal, synchronous=EXTRA. Waits a bounded time for another writer. Without a
+ * signer (NULL) only cosignatures can be stored. */
 SG_MUST_USE enum sg_status sg_ledger_open(const char *path, const struct sg_signer *signer, struct sg_ledger **out);
 /* For reading, without a key: the file is treated as hostile and never changed. Calls that append fail. */
 SG_MUST_USE enum sg_status sg_ledger_open_read(const char *path, struct sg_ledger **out);
@@ -32,16 +35,18 @@ void sg_ledger_head(const struct sg_ledger *ledger, int64_t *size, uint8_t root[
 
 /* ---- Datasets and populations. */
 struct sg_dataset_facts {
-    const char *name, *population; /* population: the id namespace that carries limit and spend; NULL: the dataset's name */
-    const char *unit;              /* unit of privacy, in words */
-    int64_t population_size;       /* declared public upper bound on the units of the training split */
-    bool is_public;                /* no privacy is claimed or needed; no limits */
+    const char *name,
+        *population;         /* population: the id namespace that carries limit and spend; NULL: the dataset's name */
+    const char *unit;        /* unit of privacy, in words */
+    int64_t population_size; /* declared public upper bound on the units of the training split */
+    bool is_public;          /* no privacy is claimed or needed; no limits */
     double epsilon_limit, delta_limit;
     const uint8_t *commitment, *schema_digest; /* 32 bytes each */
-    const char *row_bucket;        /* coarse, e.g. "10k-100k" */
+    const char *row_bucket;                    /* coarse, e.g. "10k-100k" */
 };
-/* Appends dataset.register. A private dataset's population needs both limits when it is first registered; later datasets of
- * the population repeat them or leave them 0. SG_USAGE when they differ or the name is taken. The dataset key (32 bytes, made here before reading) goes to side storage beside the ledger. */
+/* Appends dataset.register. A private dataset's population needs both limits when it is first registered; later
+ * datasets of the population repeat them or leave them 0. SG_USAGE when they differ or the name is taken. The dataset
+ * key (32 bytes, made here before reading) goes to side storage beside the ledger. */
 SG_MUST_USE enum sg_status sg_ledger_register_dataset(struct sg_ledger *ledger, const struct sg_dataset_facts *facts,
                                                       const uint8_t dataset_key[SG_KEY_BYTES]);
 
@@ -53,52 +58,57 @@ struct sg_dataset_entry {
     uint8_t commitment[SG_DIGEST_BYTES], schema_digest[SG_DIGEST_BYTES], dataset_key[SG_KEY_BYTES];
 };
 /* SG_USAGE when no dataset of that name is registered. */
-SG_MUST_USE enum sg_status sg_ledger_find_dataset(struct sg_ledger *ledger, const char *name, struct sg_dataset_entry *out);
+SG_MUST_USE enum sg_status sg_ledger_find_dataset(struct sg_ledger *ledger, const char *name,
+                                                  struct sg_dataset_entry *out);
 
 /* ---- Runs. */
 struct sg_run_facts {
-    const char *dataset;               /* registered name */
+    const char *dataset; /* registered name */
     const struct sg_plan *plan;
-    json_t *configuration;             /* as written by the user, without paths */
-    json_t *parameters;                /* resolved hyperparameters */
-    const uint8_t *secret_commitment;  /* 32 bytes: SHA-256 over a salt and the run secret */
-    bool secret_supplied;              /* by --secret: voids the claim for whoever holds the file */
+    json_t *configuration;                                 /* as written by the user, without paths */
+    json_t *parameters;                                    /* resolved hyperparameters */
+    const uint8_t *secret_commitment;                      /* 32 bytes: SHA-256 over a salt and the run secret */
+    bool secret_supplied;                                  /* by --secret: voids the claim for whoever holds the file */
     const char *code_digest, *binary_digest, *environment; /* hexadecimal; numeric environment */
-    json_t *libraries;                 /* {name: version} */
-    const char *base_model_digest;     /* NULL: trained from scratch */
-    bool base_is_public;               /* asserted by whoever signs */
+    json_t *libraries;                                     /* {name: version} */
+    const char *base_model_digest;                         /* NULL: trained from scratch */
+    bool base_is_public;                                   /* asserted by whoever signs */
     bool show_internal;
 };
 struct sg_run {
     char run_id[40];
     int64_t run_no;
-    int64_t leaf;        /* of run.start */
+    int64_t leaf; /* of run.start */
 };
-/* Reserves the plan's spend and appends run.start in one transaction, durable on return. SG_REFUSED when the population's
- * limit does not admit the plan (the text says spent, limit and what would fit); nothing is written then. A plan without
- * privacy is refused on a population with a limit (SG_REFUSED). SG_USAGE when the dataset is not registered or the plan's
- * population_size lies below the registered one. */
-SG_MUST_USE enum sg_status sg_ledger_run_start(struct sg_ledger *ledger, const struct sg_run_facts *facts, struct sg_run *out);
+/* Reserves the plan's spend and appends run.start in one transaction, durable on return. SG_REFUSED when the
+ * population's limit does not admit the plan (the text says spent, limit and what would fit); nothing is written then.
+ * A plan without privacy is refused on a population with a limit (SG_REFUSED). SG_USAGE when the dataset is not
+ * registered or the plan's population_size lies below the registered one. */
+SG_MUST_USE enum sg_status sg_ledger_run_start(struct sg_ledger *ledger, const struct sg_run_facts *facts,
+                                               struct sg_run *out);
 
 enum sg_run_end { SG_RUN_COMPLETE, SG_RUN_FAIL, SG_RUN_ABORT };
 struct sg_run_result {
     enum sg_run_end end;
-    const char *reason;          /* coarse code for fail and abort: "data_mismatch", "overflow", "interrupted", "internal" */
+    const char *reason; /* coarse code for fail and abort: "data_mismatch", "overflow", "interrupted", "internal" */
     int64_t steps_done;
-    json_t *metrics;             /* [{name, value, split, released}]; NULL: none */
-    json_t *artifacts;           /* [{name, sha256, bytes}]; NULL: none */
+    json_t *metrics;   /* [{name, value, split, released}]; NULL: none */
+    json_t *artifacts; /* [{name, sha256, bytes}]; NULL: none */
 };
 /* At most one end per run: a second one is SG_USAGE. */
-SG_MUST_USE enum sg_status sg_ledger_run_end(struct sg_ledger *ledger, const struct sg_run *run, const struct sg_run_result *result);
+SG_MUST_USE enum sg_status sg_ledger_run_end(struct sg_ledger *ledger, const struct sg_run *run,
+                                             const struct sg_run_result *result);
 
-/* Whether a complete private run on this population produced a model file of this digest (64 hexadecimal digits): its spend is
- * then already on the population's account. */
-SG_MUST_USE enum sg_status sg_ledger_has_model(struct sg_ledger *ledger, const char *model_digest, const char *population, bool *found);
+/* Whether a complete private run on this population produced a model file of this digest (64 hexadecimal digits): its
+ * spend is then already on the population's account. */
+SG_MUST_USE enum sg_status sg_ledger_has_model(struct sg_ledger *ledger, const char *model_digest,
+                                               const char *population, bool *found);
 
 /* ---- Budget of a population, as `sealgrad budget` prints it. */
 struct sg_budget {
     double epsilon_limit, delta_limit;
-    double epsilon_spent, delta_spent; /* of every run ever started on it, composed by the population's rule, rounded up */
+    double epsilon_spent,
+        delta_spent; /* of every run ever started on it, composed by the population's rule, rounded up */
     int64_t n_runs, n_open;
     bool is_limited;
 };

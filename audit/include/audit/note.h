@@ -16,13 +16,13 @@ void sg_note_sign(const struct sg_signer *signer, const struct sg_vkey *key, con
                   uint64_t time_s, struct sg_buffer *out);
 
 struct sg_note_check {
-    size_t text_len;          /* of the signed text, with its last line feed */
-    size_t n_signatures;      /* lines */
-    uint64_t verified;        /* bit i: keys[i] signed this text */
-    uint64_t time_s[64];      /* of a cosignature by keys[i] */
+    size_t text_len;     /* of the signed text, with its last line feed */
+    size_t n_signatures; /* lines */
+    uint64_t verified;   /* bit i: keys[i] signed this text */
+    uint64_t time_s[64]; /* of a cosignature by keys[i] */
 };
-/* SG_BROKEN when the note is malformed, or when a line carries the name and id of one of `keys` (at most 64) and does not
- * verify. Lines of unknown keys are skipped. That nobody known signed is not an error: look at `verified`. */
+/* SG_BROKEN when the note is malformed, or when a line carries the name and id of one of `keys` (at most 64) and does
+ * not verify. Lines of unknown keys are skipped. That nobody known signed is not an error: look at `verified`. */
 SG_MUST_USE enum sg_status sg_note_verify(const char *note, size_t n, const struct sg_vkey *keys, size_t n_keys,
                                           struct sg_note_check *out);
 

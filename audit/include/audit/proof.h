@@ -18,7 +18,8 @@ struct sg_proof {
 typedef enum sg_status sg_node_reader(void *context, int level, uint64_t index, uint8_t out[SG_DIGEST_BYTES]);
 
 /* Root of the first `size` leaves. */
-SG_MUST_USE enum sg_status sg_proof_root(sg_node_reader *node, void *context, uint64_t size, uint8_t out[SG_DIGEST_BYTES]);
+SG_MUST_USE enum sg_status sg_proof_root(sg_node_reader *node, void *context, uint64_t size,
+                                         uint8_t out[SG_DIGEST_BYTES]);
 /* index < size. */
 SG_MUST_USE enum sg_status sg_proof_inclusion(sg_node_reader *node, void *context, uint64_t index, uint64_t size,
                                               struct sg_proof *out);

@@ -1,5 +1,5 @@
-/* The verifier. It treats the file as written by an enemy: nothing in it is executed, nothing of it is trusted, and every
- * fault found is listed, not only the first. docs/ledger.md says what is checked and what each finding means. */
+/* The verifier. It treats the file as written by an enemy: nothing in it is executed, nothing of it is trusted, and
+ * every fault found is listed, not only the first. docs/ledger.md says what is checked and what each finding means. */
 #ifndef SG_AUDIT_VERIFY_H
 #define SG_AUDIT_VERIFY_H
 
@@ -19,11 +19,11 @@ struct sg_plan_memo *sg_plan_memo_new(void);
 void sg_plan_memo_free(struct sg_plan_memo **memo);
 
 struct sg_verify_options {
-    const struct sg_trust *trust;  /* NULL: none */
-    const char *since;             /* a checkpoint note that the verifier kept; NULL: none */
+    const struct sg_trust *trust; /* NULL: none */
+    const char *since;            /* a checkpoint note that the verifier kept; NULL: none */
     bool allow_unwitnessed, allow_self_trust;
-    bool quick;                    /* leaves out the signatures of all but the newest checkpoint, and the derived tables */
-    struct sg_plan_memo *memo;     /* NULL: a new one for this call */
+    bool quick;                /* leaves out the signatures of all but the newest checkpoint, and the derived tables */
+    struct sg_plan_memo *memo; /* NULL: a new one for this call */
 };
 
 struct sg_verdict {
@@ -40,9 +40,10 @@ struct sg_verdict {
     struct sg_problem problems[SG_PROBLEMS_MAX];
 };
 
-/* SG_OK whenever there is a verdict, good or bad: look at verdict->status. SG_USAGE or SG_FAILED when the file could not be
- * read at all. */
-SG_MUST_USE enum sg_status sg_verify_file(const char *path, const struct sg_verify_options *options, struct sg_verdict *out);
+/* SG_OK whenever there is a verdict, good or bad: look at verdict->status. SG_USAGE or SG_FAILED when the file could
+ * not be read at all. */
+SG_MUST_USE enum sg_status sg_verify_file(const char *path, const struct sg_verify_options *options,
+                                          struct sg_verdict *out);
 /* The same over a whole database file in memory, which is copied. */
 SG_MUST_USE enum sg_status sg_verify_bytes(const uint8_t *bytes, size_t n, const struct sg_verify_options *options,
                                            struct sg_verdict *out);

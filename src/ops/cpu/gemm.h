@@ -1,9 +1,9 @@
 /* GEMM over packed weights.
  *
- * Packed layout: strips of STRIP columns (the last may be one vector wide), in each strip k ascending, in each k the
- * strip's columns, zero beyond the matrix. Strip at column j begins at float j * n_k.
- * Blocks: KC of k and NC columns of b stay in the second-level cache while a tile of rows of a, copied to a fixed distance,
- * stays in the first. Between k-blocks the accumulators go through c: a float stored and loaded is the same float. */
+ * Packed layout: the strips of copy_strips.
+ * Blocks: KC of k and NC columns of b stay in the second-level cache while a tile of rows of a, copied to a fixed
+ * distance, stays in the first. Between k-blocks the accumulators go through c: a float stored and loaded is the same
+ * float. */
 #ifndef SG_OPS_CPU_GEMM_H
 #define SG_OPS_CPU_GEMM_H
 
@@ -24,28 +24,20 @@ static size_t packed_bytes(int64_t n_k, int64_t n_cols)
 /* b[k][j] = w[k ldw + j] */
 static void pack_backward(int64_t n_out, int64_t n_in, const float *w, int64_t ldw, void *packed)
 {
-    float *to = packed;
-    for (int64_t j = 0; j < n_in;) {
-        int64_t width = strip_width(n_in, j);
-        for (int64_t k = 0; k < n_out; k++, to += width)
-            for (int64_t v = 0; v < width; v += SG_LANES) {
-                int64_t n = n_in - j - v;
-                const float *from = w + k * ldw + j + v;
-                vf_store(to + v, n >= SG_LANES ? vf_load(from) : vf_load_first(from, n > 0 ? n : 0));
-            }
-        j += width;
-    }
+    copy_strips(n_out, n_in, w, ldw, packed);
 }
 
-/* b[k][j] = w[j ldw + k]: a transposition, once per step and weight. */
+/* b[k][j] = w[j ldw + k]: a transposition, once per step and weight, a few k at a time to stay in cache. */
 static void pack_forward(int64_t n_out, int64_t n_in, const float *w, int64_t ldw, void *packed)
 {
+    const int64_t step = 64;
     float *to = packed;
     for (int64_t j = 0; j < n_out;) {
         int64_t width = strip_width(n_out, j);
-        for (int64_t i = 0; i < width; i++)
-            for (int64_t k = 0; k < n_in; k++)
-                to[k * width + i] = j + i < n_out ? w[(j + i) * ldw + k] : 0.0f;
+        for (int64_t k0 = 0; k0 < n_in; k0 += step)
+            for (int64_t i = 0; i < width; i++)
+                for (int64_t k = k0; k < n_in && k < k0 + step; k++)
+                    to[k * width + i] = j + i < n_out ? w[(j + i) * ldw + k] : 0.0f;
         to += width * n_in;
         j += width;
     }
@@ -99,21 +91,46 @@ SG_INLINE void gemm_tile_rows(int rows, bool wide, const struct gemm_tile *t)
 static void gemm_tile_any(int rows, bool wide, const struct gemm_tile *t)
 {
     switch (rows) {
-    case 1: gemm_tile_rows(1, wide, t); break;
-    case 2: gemm_tile_rows(2, wide, t); break;
-    case 3: gemm_tile_rows(3, wide, t); break;
-    case 4: gemm_tile_rows(4, wide, t); break;
-    case 5: gemm_tile_rows(5, wide, t); break;
-    case 6: gemm_tile_rows(6, wide, t); break;
+    case 1:
+        gemm_tile_rows(1, wide, t);
+        break;
+    case 2:
+        gemm_tile_rows(2, wide, t);
+        break;
+    case 3:
+        gemm_tile_rows(3, wide, t);
+        break;
+    case 4:
+        gemm_tile_rows(4, wide, t);
+        break;
+    case 5:
+        gemm_tile_rows(5, wide, t);
+        break;
+    case 6:
+        gemm_tile_rows(6, wide, t);
+        break;
 #if TILE_ROWS > 6
-    case 7: gemm_tile_rows(7, wide, t); break;
-    case 8: gemm_tile_rows(8, wide, t); break;
-    case 9: gemm_tile_rows(9, wide, t); break;
-    case 10: gemm_tile_rows(10, wide, t); break;
-    case 11: gemm_tile_rows(11, wide, t); break;
-    case 12: gemm_tile_rows(12, wide, t); break;
+    case 7:
+        gemm_tile_rows(7, wide, t);
+        break;
+    case 8:
+        gemm_tile_rows(8, wide, t);
+        break;
+    case 9:
+        gemm_tile_rows(9, wide, t);
+        break;
+    case 10:
+        gemm_tile_rows(10, wide, t);
+        break;
+    case 11:
+        gemm_tile_rows(11, wide, t);
+        break;
+    case 12:
+        gemm_tile_rows(12, wide, t);
+        break;
 #endif
-    default: assert(!"tile height");
+    default:
+        assert(!"tile height");
     }
 }
 
@@ -127,8 +144,8 @@ SG_INLINE void copy_floats(int64_t n, const float *from, float *to)
 }
 
 /* Rows [0, n_rows) x columns [first, end) for one block of k; t->n_k and t->load are set. */
-static void gemm_block(int64_t n_rows, int64_t k, int64_t n_k, int64_t first, int64_t end, int64_t n_cols, const float *a,
-                       int64_t lda, const int32_t *a_rows, const float *packed, float *c, int64_t ldc,
+static void gemm_block(int64_t n_rows, int64_t k, int64_t n_k, int64_t first, int64_t end, int64_t n_cols,
+                       const float *a, int64_t lda, const int32_t *a_rows, const float *packed, float *c, int64_t ldc,
                        const int32_t *c_rows, struct gemm_tile *t, float *a_tile)
 {
     t->a = a_tile;

@@ -1,7 +1,7 @@
 /* Dot products between the rows of a group, 4 x 4 pairs at a time in registers.
  *
- * A dot product's lanes are those of sum.h. Pairs are taken in blocks of four by four rows, later row first: pair (t, s),
- * s < t, lies in lane (t mod 4) 4 + s mod 4 of its block. */
+ * A dot product's lanes are those of sum.h. Pairs are taken in blocks of four by four rows, later row first: pair (t,
+ * s), s < t, lies in lane (t mod 4) 4 + s mod 4 of its block. */
 #ifndef SG_OPS_CPU_GRAM_H
 #define SG_OPS_CPU_GRAM_H
 
@@ -46,8 +46,8 @@ SG_INLINE void lanes_sum_eight(const __m256 half[8], float *sum)
 }
 
 /* One vector of every row of a part. */
-SG_INLINE void gram_step(int t0, int n_t, int s0, int n_s, bool diagonal, int64_t lanes, const float *xt, const float *xs,
-                         int64_t ldx, int v, vf acc[GRAM_ROWS][GRAM_ROWS][SUM_VECTORS])
+SG_INLINE void gram_step(int t0, int n_t, int s0, int n_s, bool diagonal, int64_t lanes, const float *xt,
+                         const float *xs, int64_t ldx, int v, vf acc[GRAM_ROWS][GRAM_ROWS][SUM_VECTORS])
 {
     vf b[GRAM_ROWS];
 #pragma GCC unroll 4
@@ -63,7 +63,8 @@ SG_INLINE void gram_step(int t0, int n_t, int s0, int n_s, bool diagonal, int64_
     }
 }
 
-/* half[(t0 + t) 4 + s0 + s] for t < n_t, s < n_s; only pairs with s0 + s < t0 + t when `diagonal`. All counts are constant. */
+/* half[(t0 + t) 4 + s0 + s] for t < n_t, s < n_s; only pairs with s0 + s < t0 + t when `diagonal`. All counts are
+ * constant. */
 SG_INLINE void gram_part(int t0, int n_t, int s0, int n_s, bool diagonal, int64_t n, const float *xt, const float *xs,
                          int64_t ldx, __m256 half[GRAM_PAIRS])
 {
@@ -114,14 +115,29 @@ static void gram_block_any(int n_t, bool diagonal, int64_t n, const float *xt, c
                            float dots[GRAM_PAIRS])
 {
     switch (n_t * 2 + diagonal) {
-    case 2: gram_block(1, false, n, xt, xs, ldx, dots); break;
-    case 4: gram_block(2, false, n, xt, xs, ldx, dots); break;
-    case 5: gram_block(2, true, n, xt, xs, ldx, dots); break;
-    case 6: gram_block(3, false, n, xt, xs, ldx, dots); break;
-    case 7: gram_block(3, true, n, xt, xs, ldx, dots); break;
-    case 8: gram_block(4, false, n, xt, xs, ldx, dots); break;
-    case 9: gram_block(4, true, n, xt, xs, ldx, dots); break;
-    default: memset(dots, 0, GRAM_PAIRS * sizeof *dots); /* a single row has no pairs */
+    case 2:
+        gram_block(1, false, n, xt, xs, ldx, dots);
+        break;
+    case 4:
+        gram_block(2, false, n, xt, xs, ldx, dots);
+        break;
+    case 5:
+        gram_block(2, true, n, xt, xs, ldx, dots);
+        break;
+    case 6:
+        gram_block(3, false, n, xt, xs, ldx, dots);
+        break;
+    case 7:
+        gram_block(3, true, n, xt, xs, ldx, dots);
+        break;
+    case 8:
+        gram_block(4, false, n, xt, xs, ldx, dots);
+        break;
+    case 9:
+        gram_block(4, true, n, xt, xs, ldx, dots);
+        break;
+    default:
+        memset(dots, 0, GRAM_PAIRS * sizeof *dots); /* a single row has no pairs */
     }
 }
 

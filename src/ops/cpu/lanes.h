@@ -22,25 +22,73 @@
 typedef __m512 vf;  /* floats */
 typedef __m512d vd; /* doubles, half as many */
 
-SG_INLINE vf vf_zero(void) { return _mm512_setzero_ps(); }
-SG_INLINE vf vf_set(float x) { return _mm512_set1_ps(x); }
-SG_INLINE vf vf_load(const float *p) { return _mm512_loadu_ps(p); }
-SG_INLINE void vf_store(float *p, vf x) { _mm512_storeu_ps(p, x); }
-SG_INLINE __mmask16 lane_mask(int64_t n) { return (__mmask16)((1u << n) - 1); }
+SG_INLINE vf vf_zero(void)
+{
+    return _mm512_setzero_ps();
+}
+SG_INLINE vf vf_set(float x)
+{
+    return _mm512_set1_ps(x);
+}
+SG_INLINE vf vf_load(const float *p)
+{
+    return _mm512_loadu_ps(p);
+}
+SG_INLINE void vf_store(float *p, vf x)
+{
+    _mm512_storeu_ps(p, x);
+}
+SG_INLINE __mmask16 lane_mask(int64_t n)
+{
+    return (__mmask16)((1u << n) - 1);
+}
 /* The first n lanes (0 .. SG_LANES); the others read as zero. */
-SG_INLINE vf vf_load_first(const float *p, int64_t n) { return _mm512_maskz_loadu_ps(lane_mask(n), p); }
-SG_INLINE void vf_store_first(float *p, vf x, int64_t n) { _mm512_mask_storeu_ps(p, lane_mask(n), x); }
-SG_INLINE vf vf_add(vf a, vf b) { return _mm512_add_ps(a, b); }
-SG_INLINE vf vf_sub(vf a, vf b) { return _mm512_sub_ps(a, b); }
-SG_INLINE vf vf_mul(vf a, vf b) { return _mm512_mul_ps(a, b); }
-SG_INLINE vf vf_div(vf a, vf b) { return _mm512_div_ps(a, b); }
-SG_INLINE vf vf_sqrt(vf a) { return _mm512_sqrt_ps(a); }
-SG_INLINE vf vf_fma(vf a, vf b, vf c) { return _mm512_fmadd_ps(a, b, c); }
+SG_INLINE vf vf_load_first(const float *p, int64_t n)
+{
+    return _mm512_maskz_loadu_ps(lane_mask(n), p);
+}
+SG_INLINE void vf_store_first(float *p, vf x, int64_t n)
+{
+    _mm512_mask_storeu_ps(p, lane_mask(n), x);
+}
+SG_INLINE vf vf_add(vf a, vf b)
+{
+    return _mm512_add_ps(a, b);
+}
+SG_INLINE vf vf_sub(vf a, vf b)
+{
+    return _mm512_sub_ps(a, b);
+}
+SG_INLINE vf vf_mul(vf a, vf b)
+{
+    return _mm512_mul_ps(a, b);
+}
+SG_INLINE vf vf_div(vf a, vf b)
+{
+    return _mm512_div_ps(a, b);
+}
+SG_INLINE vf vf_sqrt(vf a)
+{
+    return _mm512_sqrt_ps(a);
+}
+SG_INLINE vf vf_fma(vf a, vf b, vf c)
+{
+    return _mm512_fmadd_ps(a, b, c);
+}
 /* c - a b */
-SG_INLINE vf vf_fnma(vf a, vf b, vf c) { return _mm512_fnmadd_ps(a, b, c); }
+SG_INLINE vf vf_fnma(vf a, vf b, vf c)
+{
+    return _mm512_fnmadd_ps(a, b, c);
+}
 /* The second operand where either is NaN. */
-SG_INLINE vf vf_max(vf a, vf b) { return _mm512_max_ps(a, b); }
-SG_INLINE vf vf_abs(vf a) { return _mm512_abs_ps(a); }
+SG_INLINE vf vf_max(vf a, vf b)
+{
+    return _mm512_max_ps(a, b);
+}
+SG_INLINE vf vf_abs(vf a)
+{
+    return _mm512_abs_ps(a);
+}
 /* |a| with the sign of b; a is not negative. */
 SG_INLINE vf vf_with_sign(vf a, vf b)
 {
@@ -64,22 +112,55 @@ SG_INLINE vf vf_power_of_two(vf shifted)
     return _mm512_castsi512_ps(_mm512_add_epi32(bits, _mm512_set1_epi32(0x3f800000)));
 }
 
-SG_INLINE vd vd_zero(void) { return _mm512_setzero_pd(); }
-SG_INLINE vd vd_set(double x) { return _mm512_set1_pd(x); }
-SG_INLINE vd vd_load(const double *p) { return _mm512_loadu_pd(p); }
-SG_INLINE void vd_store(double *p, vd x) { _mm512_storeu_pd(p, x); }
-SG_INLINE vd vd_add(vd a, vd b) { return _mm512_add_pd(a, b); }
-SG_INLINE vd vd_mul(vd a, vd b) { return _mm512_mul_pd(a, b); }
-SG_INLINE vd vd_fma(vd a, vd b, vd c) { return _mm512_fmadd_pd(a, b, c); }
-SG_INLINE vd vd_from(const float *p) { return _mm512_cvtps_pd(_mm256_loadu_ps(p)); }
-SG_INLINE vd vd_low(vf x) { return _mm512_cvtps_pd(_mm512_castps512_ps256(x)); }
-SG_INLINE vd vd_high(vf x) { return _mm512_cvtps_pd(_mm512_extractf32x8_ps(x, 1)); }
+SG_INLINE vd vd_zero(void)
+{
+    return _mm512_setzero_pd();
+}
+SG_INLINE vd vd_set(double x)
+{
+    return _mm512_set1_pd(x);
+}
+SG_INLINE vd vd_load(const double *p)
+{
+    return _mm512_loadu_pd(p);
+}
+SG_INLINE void vd_store(double *p, vd x)
+{
+    _mm512_storeu_pd(p, x);
+}
+SG_INLINE vd vd_add(vd a, vd b)
+{
+    return _mm512_add_pd(a, b);
+}
+SG_INLINE vd vd_mul(vd a, vd b)
+{
+    return _mm512_mul_pd(a, b);
+}
+SG_INLINE vd vd_fma(vd a, vd b, vd c)
+{
+    return _mm512_fmadd_pd(a, b, c);
+}
+SG_INLINE vd vd_from(const float *p)
+{
+    return _mm512_cvtps_pd(_mm256_loadu_ps(p));
+}
+SG_INLINE vd vd_low(vf x)
+{
+    return _mm512_cvtps_pd(_mm512_castps512_ps256(x));
+}
+SG_INLINE vd vd_high(vf x)
+{
+    return _mm512_cvtps_pd(_mm512_extractf32x8_ps(x, 1));
+}
 SG_INLINE vf vf_from(vd low, vd high)
 {
     return _mm512_insertf32x8(_mm512_castps256_ps512(_mm512_cvtpd_ps(low)), _mm512_cvtpd_ps(high), 1);
 }
 /* Not zero when some |x| > bound or NaN. */
-SG_INLINE int vd_beyond(vd x, vd bound) { return _mm512_cmp_pd_mask(_mm512_abs_pd(x), bound, _CMP_NLE_UQ); }
+SG_INLINE int vd_beyond(vd x, vd bound)
+{
+    return _mm512_cmp_pd_mask(_mm512_abs_pd(x), bound, _CMP_NLE_UQ);
+}
 SG_INLINE vd vd_from_int64(const int64_t *p)
 {
     return _mm512_cvtepi64_pd(_mm512_loadu_si512((const void *)p));
@@ -104,15 +185,30 @@ SG_INLINE void vd_add_rounded(vd x, int64_t *sum, int64_t n)
 typedef __m256 vf;
 typedef __m256d vd;
 
-SG_INLINE vf vf_zero(void) { return _mm256_setzero_ps(); }
-SG_INLINE vf vf_set(float x) { return _mm256_set1_ps(x); }
-SG_INLINE vf vf_load(const float *p) { return _mm256_loadu_ps(p); }
-SG_INLINE void vf_store(float *p, vf x) { _mm256_storeu_ps(p, x); }
+SG_INLINE vf vf_zero(void)
+{
+    return _mm256_setzero_ps();
+}
+SG_INLINE vf vf_set(float x)
+{
+    return _mm256_set1_ps(x);
+}
+SG_INLINE vf vf_load(const float *p)
+{
+    return _mm256_loadu_ps(p);
+}
+SG_INLINE void vf_store(float *p, vf x)
+{
+    _mm256_storeu_ps(p, x);
+}
 SG_INLINE __m256i lane_mask(int64_t n)
 {
     return _mm256_cmpgt_epi32(_mm256_set1_epi32((int)n), _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7));
 }
-SG_INLINE vf vf_load_first(const float *p, int64_t n) { return _mm256_maskload_ps(p, lane_mask(n)); }
+SG_INLINE vf vf_load_first(const float *p, int64_t n)
+{
+    return _mm256_maskload_ps(p, lane_mask(n));
+}
 SG_INLINE void vf_store_first(float *p, vf x, int64_t n)
 {
     if (n == SG_LANES)
@@ -120,16 +216,46 @@ SG_INLINE void vf_store_first(float *p, vf x, int64_t n)
     else
         _mm256_maskstore_ps(p, lane_mask(n), x);
 }
-SG_INLINE vf vf_add(vf a, vf b) { return _mm256_add_ps(a, b); }
-SG_INLINE vf vf_sub(vf a, vf b) { return _mm256_sub_ps(a, b); }
-SG_INLINE vf vf_mul(vf a, vf b) { return _mm256_mul_ps(a, b); }
-SG_INLINE vf vf_div(vf a, vf b) { return _mm256_div_ps(a, b); }
-SG_INLINE vf vf_sqrt(vf a) { return _mm256_sqrt_ps(a); }
-SG_INLINE vf vf_fma(vf a, vf b, vf c) { return _mm256_fmadd_ps(a, b, c); }
-SG_INLINE vf vf_fnma(vf a, vf b, vf c) { return _mm256_fnmadd_ps(a, b, c); }
-SG_INLINE vf vf_max(vf a, vf b) { return _mm256_max_ps(a, b); }
-SG_INLINE vf vf_abs(vf a) { return _mm256_andnot_ps(_mm256_set1_ps(-0.0f), a); }
-SG_INLINE vf vf_with_sign(vf a, vf b) { return _mm256_or_ps(a, _mm256_and_ps(b, _mm256_set1_ps(-0.0f))); }
+SG_INLINE vf vf_add(vf a, vf b)
+{
+    return _mm256_add_ps(a, b);
+}
+SG_INLINE vf vf_sub(vf a, vf b)
+{
+    return _mm256_sub_ps(a, b);
+}
+SG_INLINE vf vf_mul(vf a, vf b)
+{
+    return _mm256_mul_ps(a, b);
+}
+SG_INLINE vf vf_div(vf a, vf b)
+{
+    return _mm256_div_ps(a, b);
+}
+SG_INLINE vf vf_sqrt(vf a)
+{
+    return _mm256_sqrt_ps(a);
+}
+SG_INLINE vf vf_fma(vf a, vf b, vf c)
+{
+    return _mm256_fmadd_ps(a, b, c);
+}
+SG_INLINE vf vf_fnma(vf a, vf b, vf c)
+{
+    return _mm256_fnmadd_ps(a, b, c);
+}
+SG_INLINE vf vf_max(vf a, vf b)
+{
+    return _mm256_max_ps(a, b);
+}
+SG_INLINE vf vf_abs(vf a)
+{
+    return _mm256_andnot_ps(_mm256_set1_ps(-0.0f), a);
+}
+SG_INLINE vf vf_with_sign(vf a, vf b)
+{
+    return _mm256_or_ps(a, _mm256_and_ps(b, _mm256_set1_ps(-0.0f)));
+}
 SG_INLINE vf vf_if_negative(vf x, vf a, vf b)
 {
     return _mm256_blendv_ps(b, a, _mm256_cmp_ps(x, _mm256_setzero_ps(), _CMP_LT_OQ));
@@ -144,16 +270,46 @@ SG_INLINE vf vf_power_of_two(vf shifted)
     return _mm256_castsi256_ps(_mm256_add_epi32(bits, _mm256_set1_epi32(0x3f800000)));
 }
 
-SG_INLINE vd vd_zero(void) { return _mm256_setzero_pd(); }
-SG_INLINE vd vd_set(double x) { return _mm256_set1_pd(x); }
-SG_INLINE vd vd_load(const double *p) { return _mm256_loadu_pd(p); }
-SG_INLINE void vd_store(double *p, vd x) { _mm256_storeu_pd(p, x); }
-SG_INLINE vd vd_add(vd a, vd b) { return _mm256_add_pd(a, b); }
-SG_INLINE vd vd_mul(vd a, vd b) { return _mm256_mul_pd(a, b); }
-SG_INLINE vd vd_fma(vd a, vd b, vd c) { return _mm256_fmadd_pd(a, b, c); }
-SG_INLINE vd vd_from(const float *p) { return _mm256_cvtps_pd(_mm_loadu_ps(p)); }
-SG_INLINE vd vd_low(vf x) { return _mm256_cvtps_pd(_mm256_castps256_ps128(x)); }
-SG_INLINE vd vd_high(vf x) { return _mm256_cvtps_pd(_mm256_extractf128_ps(x, 1)); }
+SG_INLINE vd vd_zero(void)
+{
+    return _mm256_setzero_pd();
+}
+SG_INLINE vd vd_set(double x)
+{
+    return _mm256_set1_pd(x);
+}
+SG_INLINE vd vd_load(const double *p)
+{
+    return _mm256_loadu_pd(p);
+}
+SG_INLINE void vd_store(double *p, vd x)
+{
+    _mm256_storeu_pd(p, x);
+}
+SG_INLINE vd vd_add(vd a, vd b)
+{
+    return _mm256_add_pd(a, b);
+}
+SG_INLINE vd vd_mul(vd a, vd b)
+{
+    return _mm256_mul_pd(a, b);
+}
+SG_INLINE vd vd_fma(vd a, vd b, vd c)
+{
+    return _mm256_fmadd_pd(a, b, c);
+}
+SG_INLINE vd vd_from(const float *p)
+{
+    return _mm256_cvtps_pd(_mm_loadu_ps(p));
+}
+SG_INLINE vd vd_low(vf x)
+{
+    return _mm256_cvtps_pd(_mm256_castps256_ps128(x));
+}
+SG_INLINE vd vd_high(vf x)
+{
+    return _mm256_cvtps_pd(_mm256_extractf128_ps(x, 1));
+}
 SG_INLINE vf vf_from(vd low, vd high)
 {
     return _mm256_insertf128_ps(_mm256_castps128_ps256(_mm256_cvtpd_ps(low)), _mm256_cvtpd_ps(high), 1);
@@ -187,8 +343,14 @@ SG_INLINE void vd_add_rounded(vd x, int64_t *sum, int64_t n)
 #endif
 
 /* How many of the lanes beginning at j lie before n. */
-SG_INLINE int64_t lanes_left(int64_t n, int64_t j) { return n - j < SG_LANES ? n - j : SG_LANES; }
-SG_INLINE vf load_left(const float *p, int64_t n) { return n == SG_LANES ? vf_load(p) : vf_load_first(p, n); }
+SG_INLINE int64_t lanes_left(int64_t n, int64_t j)
+{
+    return n - j < SG_LANES ? n - j : SG_LANES;
+}
+SG_INLINE vf load_left(const float *p, int64_t n)
+{
+    return n == SG_LANES ? vf_load(p) : vf_load_first(p, n);
+}
 SG_INLINE void store_left(float *p, vf x, int64_t n)
 {
     if (n == SG_LANES)

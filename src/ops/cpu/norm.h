@@ -10,20 +10,29 @@
 #include "ops/ops.h"
 
 #define NORM_UNIT 0x1p-24
-#define NORM_A_MAX2 0x1p192   /* squares of the row norms: beyond it the group is excluded, */
+#define NORM_A_MAX2 0x1p128   /* squares of the row norms: beyond it the group is excluded, */
+#define NORM_GRAM_ROWS_MAX (1 << 17) /* so that the sum of all pairs in double stays inside the slack */
 #define NORM_LOW2 0x1p-110    /* below or */
-#define NORM_HIGH2 0x1p120    /* above these float products might underflow or overflow unseen */
+#define NORM_HIGH2 0x1p96    /* above these float products might underflow or overflow unseen */
 
-static double norm_gamma(double k) { return k * NORM_UNIT / (1 - k * NORM_UNIT); }
+/* The bounds below need gamma <= 1/3; a group of millions of rows is a defect of the caller. */
+static double norm_gamma(double k)
+{
+    assert(k * NORM_UNIT < 0.25);
+    return k * NORM_UNIT / (1 - k * NORM_UNIT);
+}
 
 struct row_sums {
     double diagonal; /* sum over rows of |a|^2 |g|^2 */
     double mass;     /* sum over rows of |a| |g| */
-    bool fit;        /* everything finite, no |a| above 2^96 */
+    bool fit;        /* everything finite, no |a| above 2^64 */
     bool tame;       /* float dots are safe */
 };
 
-static bool norm_is_tame(double norm2) { return norm2 == 0 || (norm2 >= NORM_LOW2 && norm2 <= NORM_HIGH2); }
+static bool norm_is_tame(double norm2)
+{
+    return norm2 == 0 || (norm2 >= NORM_LOW2 && norm2 <= NORM_HIGH2);
+}
 
 /* Squared norms of up to four rows. */
 static void row_norms(int64_t n_rows, int64_t n, const float *x, int64_t ldx, double norm2[4])
@@ -36,8 +45,8 @@ static void row_norms(int64_t n_rows, int64_t n, const float *x, int64_t ldx, do
 }
 
 /* A double holds the sum of squares of any finite floats: it is finite exactly when they all are. */
-static struct row_sums sum_rows(int64_t n_rows, int64_t n_in, int64_t n_out, const float *a, int64_t lda, const float *g,
-                                int64_t ldg)
+static struct row_sums sum_rows(int64_t n_rows, int64_t n_in, int64_t n_out, const float *a, int64_t lda,
+                                const float *g, int64_t ldg)
 {
     struct row_sums s = {.fit = true, .tame = true};
     for (int64_t r = 0; r < n_rows; r += 4) {
@@ -90,8 +99,8 @@ SG_INLINE void squares_tile(int rows, int64_t n_rows, const float *g, int64_t ld
         vd_store(lane + v * (SG_LANES / 2), sum[v]);
 }
 
-/* The gradient written out, a strip of SG_SUM_LANES columns at a time: one float chain over all the group's rows for each
- * weight, squares summed in double. strip: (n_rows, SG_SUM_LANES). */
+/* The gradient written out, a strip of SG_SUM_LANES columns at a time: one float chain over all the group's rows for
+ * each weight, squares summed in double. strip: (n_rows, SG_SUM_LANES). */
 static double instantiated(int64_t n_rows, int64_t n_in, int64_t n_out, const float *a, int64_t lda, const float *g,
                            int64_t ldg, float *strip)
 {
@@ -125,14 +134,16 @@ static void norm_add(enum sg_norm_route route, int64_t n_rows, int64_t n_in, int
     else
         norm2 = instantiated(n_rows, n_in, n_out, a, lda, g, ldg, scratch);
     bool gram = route == SG_ROUTE_GRAM;
+    assert(!gram || n_rows <= NORM_GRAM_ROWS_MAX);
     double gamma = gram ? norm_gamma((double)(n_in + n_out + 4)) : 3 * norm_gamma((double)(n_rows + 2));
-    norm->norm2 += fmax(norm2, 0); /* rows that cancel can leave a negative rest */
+    norm->norm2 += norm2 < 0 ? 0 : norm2; /* rows that cancel can leave a negative rest; a NaN stays one */
     norm->slack2 += gamma * s.mass * s.mass;
     norm->mass2 += s.mass * s.mass;
 }
 
 static void group_norm(enum sg_norm_route route, int64_t n_groups, const int32_t *first, int64_t n_in, int64_t n_out,
-                       const float *a, int64_t lda, const float *g, int64_t ldg, struct sg_group_norm *norm, void *scratch)
+                       const float *a, int64_t lda, const float *g, int64_t ldg, struct sg_group_norm *norm,
+                       void *scratch)
 {
     assert(n_groups >= 0 && n_in > 0 && n_out > 0 && lda >= n_in && ldg >= n_out);
     for (int64_t j = 0; j < n_groups; j++) {
@@ -153,9 +164,12 @@ static void clip_weight(int64_t n_groups, const struct sg_group_norm *norm, doub
 {
     assert(clip > 0 && kappa > 0);
     for (int64_t j = 0; j < n_groups; j++) {
-        double by_norm = clip / sqrt(norm[j].norm2 + norm[j].slack2), by_mass = kappa * clip / sqrt(norm[j].mass2);
+        double bound2 = norm[j].norm2 + norm[j].slack2;
+        double by_norm = clip / sqrt(bound2), by_mass = kappa * clip / sqrt(norm[j].mass2);
         double least = isinf(clip) ? 1 : fmin(1, fmin(by_norm, by_mass));
-        w[j] = norm[j].excluded ? 0 : float_below(least);
+        /* fmin passes over a NaN: a norm that is not known weighs nothing instead. */
+        bool unknown = isnan(bound2) || isnan(norm[j].mass2);
+        w[j] = norm[j].excluded || unknown ? 0 : float_below(least);
     }
 }
 

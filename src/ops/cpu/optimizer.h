@@ -1,5 +1,5 @@
-/* Vectors of weights: the release's scale, the optimizers, the moving average. Plain formulas, no fused operation, so that
- * the reference's loops give the same bits. */
+/* Vectors of weights: the release's scale, the optimizers, the moving average. Plain formulas, no fused operation, so
+ * that the reference's loops give the same bits. */
 #ifndef SG_OPS_CPU_OPTIMIZER_H
 #define SG_OPS_CPU_OPTIMIZER_H
 

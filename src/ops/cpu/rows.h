@@ -43,8 +43,8 @@ static void activate(enum sg_activation f, int64_t n_rows, int64_t width, float 
         }
 }
 
-static void activate_backward(enum sg_activation f, int64_t n_rows, int64_t width, const float *y, int64_t ldy, float *g,
-                              int64_t ldg)
+static void activate_backward(enum sg_activation f, int64_t n_rows, int64_t width, const float *y, int64_t ldy,
+                              float *g, int64_t ldg)
 {
     for (int64_t i = 0; i < n_rows; i++, y += ldy, g += ldg)
         for (int64_t j = 0; j < width; j += SG_LANES) {

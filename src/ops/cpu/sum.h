@@ -1,11 +1,11 @@
-/* Sums over lanes in one order for every vector width: element j of a row belongs to lane j mod SG_SUM_LANES, each lane is
- * a chain over ascending j, and lanes are then added in halves (lane l with lane l + 8, then + 4, + 2, + 1). */
+/* Sums over lanes in one order for every vector width: element j of a row belongs to lane j mod SG_SUM_LANES, each lane
+ * is a chain over ascending j, and lanes are then added in halves (lane l with lane l + 8, then + 4, + 2, + 1). */
 #ifndef SG_OPS_CPU_SUM_H
 #define SG_OPS_CPU_SUM_H
 
 #include "cpu/lanes.h"
 
-#define SUM_VECTORS (SG_SUM_LANES / SG_LANES)            /* vf per set of lanes */
+#define SUM_VECTORS (SG_SUM_LANES / SG_LANES)       /* vf per set of lanes */
 #define SUM_DOUBLES (SG_SUM_LANES / (SG_LANES / 2)) /* vd per set of lanes */
 
 SG_INLINE float lanes_sum(const float lane[SG_SUM_LANES])

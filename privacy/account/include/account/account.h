@@ -1,7 +1,8 @@
 /* The accountant: a history of phases in, a certified upper bound on epsilon out. Needs base only.
  *
  * Rounding always goes up. NaN, negative, subnormal, infinite and absurd inputs are refused (SG_USAGE). What each bound
- * rests on is in docs/accounting.md. All functions are pure: same bits for the same arguments, any locale, any thread. */
+ * rests on is in docs/accounting.md. All functions are pure: same bits for the same arguments, any locale, any thread.
+ */
 #ifndef SG_ACCOUNT_ACCOUNT_H
 #define SG_ACCOUNT_ACCOUNT_H
 
@@ -20,8 +21,8 @@ enum sg_sampler {
 };
 enum sg_relation { SG_ADD_OR_REMOVE_ONE, SG_REPLACE_ONE, SG_N_RELATIONS };
 
-/* Names as they stand in plans, records and --json: "poisson", "truncated_poisson", "fixed_size", "full_batch", "shuffle";
- * "add_or_remove_one", "replace_one". Parsing returns -1 for an unknown name. */
+/* Names as they stand in plans, records and --json: "poisson", "truncated_poisson", "fixed_size", "full_batch",
+ * "shuffle"; "add_or_remove_one", "replace_one". Parsing returns -1 for an unknown name. */
 const char *sg_sampler_name(enum sg_sampler sampler);
 int sg_sampler_parse(const char *name);
 const char *sg_relation_name(enum sg_relation relation);
@@ -68,21 +69,22 @@ struct sg_epsilon {
 /* (epsilon, delta) of the whole history. SG_FAILED when two engines disagree by more than their stated errors. */
 SG_MUST_USE enum sg_status sg_account_epsilon(const struct sg_history *history, double delta, struct sg_epsilon *out);
 
-/* The least noise multiplier, the same in every phase, whose certified epsilon meets the target (relative gap below 1e-6
- * between it and the least admissible one); phases' noise is ignored. Queries keep theirs; SG_USAGE when no noise can meet the
- * target. *out is the epsilon of the result and never above target_epsilon. */
+/* The least noise multiplier, the same in every phase, whose certified epsilon meets the target (relative gap below
+ * 1e-6 between it and the least admissible one); phases' noise is ignored. Queries keep theirs; SG_USAGE when no noise
+ * can meet the target. *out is the epsilon of the result and never above target_epsilon. */
 SG_MUST_USE enum sg_status sg_account_calibrate(const struct sg_history *history, double target_epsilon, double delta,
                                                 double *noise_multiplier, struct sg_epsilon *out);
 /* The most steps of the last phase, and the largest rate in every phase, whose certified epsilon meets the target.
  * SG_USAGE when not even one step (a rate of 1e-9) fits. */
-SG_MUST_USE enum sg_status sg_account_calibrate_steps(const struct sg_history *history, double target_epsilon, double delta,
-                                                      int64_t *steps, struct sg_epsilon *out);
-SG_MUST_USE enum sg_status sg_account_calibrate_rate(const struct sg_history *history, double target_epsilon, double delta,
-                                                     double *sample_rate, struct sg_epsilon *out);
+SG_MUST_USE enum sg_status sg_account_calibrate_steps(const struct sg_history *history, double target_epsilon,
+                                                      double delta, int64_t *steps, struct sg_epsilon *out);
+SG_MUST_USE enum sg_status sg_account_calibrate_rate(const struct sg_history *history, double target_epsilon,
+                                                     double delta, double *sample_rate, struct sg_epsilon *out);
 
 /* Renyi divergence of order alpha > 1 of the whole history, rounded up (Mironov et al. 2019, 1908.10530). */
 SG_MUST_USE enum sg_status sg_account_rdp(const struct sg_history *history, double alpha, double *out);
-/* epsilon from a Renyi divergence `rho` at order alpha (Canonne, Kamath, Steinke 2020, 2004.00010, proposition 12), rounded up. */
+/* epsilon from a Renyi divergence `rho` at order alpha (Canonne, Kamath, Steinke 2020, 2004.00010, proposition 12),
+ * rounded up. */
 double sg_account_rdp_to_epsilon(double rho, double alpha, double delta);
 /* ln of the delta at epsilon that the same proposition gives, rounded up. */
 double sg_account_rdp_to_log_delta(double rho, double alpha, double epsilon);

@@ -24,7 +24,8 @@ void sg_mechanism_subkey(const uint8_t secret[SG_KEY_BYTES], const char *purpose
 struct sg_mechanism;
 
 /* Without privacy the sampler is the same and there is no clip and no noise. `ops` and `plan` are copied or borrowed for the
- * run. SG_FAILED when the plan's noise source is missing. */
+ * run. SG_FAILED when the plan's noise source is missing or the floating-point environment is not the standard one, SG_USAGE
+ * when the sampling threshold says everybody and the rate does not. */
 SG_MUST_USE enum sg_status sg_mechanism_open(const struct sg_plan *plan, const struct sg_ops *ops,
                                              const uint8_t secret[SG_KEY_BYTES], const struct sg_buffer *context,
                                              struct sg_mechanism **out);

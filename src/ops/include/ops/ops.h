@@ -32,7 +32,7 @@ struct sg_group_norm {
     double norm2;  /* squared L2 norm of the gradient as computed */
     double slack2; /* sum over taps of gamma * mass^2: what rounding may have hidden (DESIGN: n_up^2 = norm2 + slack2) */
     double mass2;  /* sum over taps of (sum over rows |a||g|)^2 */
-    bool excluded; /* a non-finite value in a or g, or a row norm above 2^96: contributes nothing, rows are set to zero */
+    bool excluded; /* a non-finite value in a or g, or a row of a above 2^64: contributes nothing, rows are set to zero */
 };
 
 struct sg_optimizer_step {
@@ -101,13 +101,14 @@ struct sg_ops {
     /* ---- Privacy: norms, weights, the weighted sum ---- */
     /* Adds one LINEAR tap's share to each group: group j owns rows first[j] .. first[j+1] (maybe none). a (rows, n_in),
      * g (rows, n_out). Row norms and masses are found in double. A group with non-finite input or a row norm of a above
-     * 2^96 is marked excluded. Where a row norm lies outside [2^-55, 2^60] (and is not zero) the Gram is taken wholly in
-     * double, so that no float product can underflow or overflow unseen; gamma is gamma(n_in + n_out + 4) for the Gram
-     * with pairs summed in double, 3 gamma(rows + 2) for the instantiated gradient, gamma(k) = k u / (1 - k u), u = 2^-24. */
+     * 2^64 is marked excluded: what w g loses where it is subnormal (2^-150) is then never worth more than 2^-86 a row.
+     * Where a row norm lies outside [2^-55, 2^48] (and is not zero) the Gram is taken wholly in double, so that no float
+     * product can underflow or overflow unseen; gamma is gamma(n_in + n_out + 4) for the Gram with pairs summed in double,
+     * 3 gamma(rows + 2) for the instantiated gradient, gamma(k) = k u / (1 - k u), u = 2^-24. docs/privacy.md derives it. */
     void (*group_norm)(enum sg_norm_route route, int64_t n_groups, const int32_t *first, int64_t n_in, int64_t n_out,
                        const float *a, int64_t lda, const float *g, int64_t ldg, struct sg_group_norm *norm, void *scratch);
     /* w = min(1, clip / sqrt(norm2 + slack2), kappa clip / sqrt(mass2)), rounded down to a float, so that its product with
-     * a float is rounded but once; 0 when excluded. clip = infinity: w = 1. */
+     * a float is rounded but once; 0 when excluded or when a norm is a NaN. clip = infinity: w = 1. */
     void (*clip_weight)(int64_t n_groups, const struct sg_group_norm *norm, double clip, double kappa, double *w);
     /* One panel of one tap: sum[o][i] += round_to_even((sum over rows r of (w[r] g[r][o]) a[r][i]) * (1 / grid)) as int64,
      * where w[r] g is (float)(w[r] * (double)g), rows are summed by fmaf in chains of at most SG_CHAIN_ROWS from +0, in

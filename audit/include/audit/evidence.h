@@ -1,0 +1,54 @@
+/* What leaves the ledger: checkpoints, cosignatures of witnesses, and proofs about single events. All of it is text
+ * that travels by any means; nothing here needs a network. */
+#ifndef SG_AUDIT_EVIDENCE_H
+#define SG_AUDIT_EVIDENCE_H
+
+#include "audit/note.h"
+#include "audit/proof.h"
+#include "audit/trust.h"
+
+/* The signed checkpoint of `size` events (0: the newest), with every cosignature that is stored for it. */
+SG_MUST_USE enum sg_status sg_evidence_checkpoint(struct sg_ledger *ledger, int64_t size, struct sg_buffer *out);
+/* The body of an add-checkpoint request (c2sp.org/tlog-witness): "old N", consistency proof, blank line, checkpoint. */
+SG_MUST_USE enum sg_status sg_evidence_witness_request(struct sg_ledger *ledger, int64_t old_size,
+                                                       struct sg_buffer *out);
+
+/* A copy of the whole ledger by SQLite's own backup, never by copying the file. SG_USAGE when `path` exists. */
+SG_MUST_USE enum sg_status sg_evidence_backup(struct sg_ledger *ledger, const char *path);
+/* Events after a checkpoint that the caller kept, as rows; SG_BROKEN when the ledger does not continue it. */
+SG_MUST_USE enum sg_status sg_evidence_since(struct sg_ledger *ledger, const char *note, size_t n, json_t **rows);
+
+/* A witness. Its whole memory of a ledger is one file in `folder`, named by the SHA-256 of the origin: the last
+ * checkpoint it cosigned. The file is replaced atomically before the signature is given out. `log` is the ledger's key,
+ * which the witness was told by other means. SG_BROKEN when the checkpoint does not continue the one remembered: that
+ * text and the remembered file together prove the fork. SG_USAGE, with the size remembered in *old_size, when the
+ * request starts from another size. */
+SG_MUST_USE enum sg_status sg_witness_cosign(const char *folder, const struct sg_signer *witness,
+                                             const struct sg_trust *log, const char *request, size_t n, int64_t time_s,
+                                             int64_t *old_size, struct sg_buffer *line);
+/* The size remembered for an origin; 0: none. */
+SG_MUST_USE enum sg_status sg_witness_size(const char *folder, const char *origin, int64_t *size);
+/* The same through an opened ledger: request, cosign, store. What `sealgrad ledger witness FILE` does. */
+SG_MUST_USE enum sg_status sg_witness_ledger(struct sg_ledger *ledger, const char *folder,
+                                             const struct sg_signer *witness, const struct sg_trust *log,
+                                             int64_t *size);
+/* Stores a cosignature line for the checkpoint of `size` events. It is checked by whoever verifies with a policy. */
+SG_MUST_USE enum sg_status sg_evidence_add_cosignature(struct sg_ledger *ledger, int64_t size, const char *line);
+
+/* A proof file for one event (c2sp.org/tlog-proof@v1): header, extra data (the leaf's bytes), index, inclusion proof,
+ * blank line, checkpoint. Anyone can check it without the ledger. */
+SG_MUST_USE enum sg_status sg_evidence_proof(struct sg_ledger *ledger, int64_t seq, struct sg_buffer *out);
+
+struct sg_proof_facts {
+    struct sg_checkpoint checkpoint;
+    int64_t seq;
+    bool is_trusted, is_witnessed;
+    int64_t time_ms;
+    char type[64], event_id[64];
+    struct sg_buffer payload; /* the statement's bytes; sg_buffer_free */
+};
+/* SG_BROKEN when anything does not hold; is_trusted and is_witnessed say what `trust` (may be NULL) adds. */
+SG_MUST_USE enum sg_status sg_evidence_check_proof(const char *text, size_t n, const struct sg_trust *trust,
+                                                   struct sg_proof_facts *out);
+
+#endif

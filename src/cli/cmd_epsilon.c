@@ -1,0 +1,170 @@
+/* sealgrad epsilon: what a history of noisy steps costs. */
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "account/curve.h"
+#include "account_options.h"
+#include "base/file.h"
+#include "base/json.h"
+#include "commands.h"
+#include "options.h"
+
+struct request {
+    struct account_options account;
+    double sample_rate, noise_multiplier, delta, trials;
+    int64_t steps;
+    struct sg_option_list phases;
+    const char *svg, *tuning;
+    bool curve, json;
+};
+
+/* "Q,S,T": rate, noise multiplier, steps. */
+static enum sg_status parse_phase(const char *text, struct sg_phase *out)
+{
+    double values[3];
+    SG_TRY(account_numbers(text, "phase", "Q,S,T", 3, values));
+    if (!(values[2] >= 1 && values[2] <= 1e12) || values[2] != floor(values[2]))
+        return sg_fail(SG_USAGE, "epsilon: --phase %s: steps are a whole number from 1 to 10^12", text);
+    *out = (struct sg_phase){values[0], values[1], (int64_t)values[2]};
+    return SG_OK;
+}
+
+static enum sg_status gather(const struct request *request, struct sg_phase *phases, size_t *n)
+{
+    bool some = request->sample_rate > 0 || request->noise_multiplier > 0 || request->steps > 0;
+    bool all = request->sample_rate > 0 && request->noise_multiplier > 0 && request->steps > 0;
+    if (some && !all)
+        return sg_fail(SG_USAGE,
+                       "epsilon: --sample-rate, --noise-multiplier and --steps go together; or give --phase Q,S,T");
+    *n = 0;
+    if (all)
+        phases[(*n)++] = (struct sg_phase){request->sample_rate, request->noise_multiplier, request->steps};
+    for (size_t i = 0; i < request->phases.n; i++)
+        SG_TRY(parse_phase(request->phases.items[i], &phases[(*n)++]));
+    return SG_OK;
+}
+
+static json_t *curve_json(const struct sg_curve *curve)
+{
+    json_t *privacy = json_array(), *attack = json_array();
+    for (int i = 0; i < SG_CURVE_POINTS; i++)
+        json_array_append_new(privacy, json_pack("{so so}", "epsilon", sg_json_real(curve->privacy[i].epsilon), "delta",
+                                                 sg_json_real(curve->privacy[i].delta)));
+    for (int i = 0; i < SG_ATTACK_POINTS; i++)
+        json_array_append_new(
+            attack, json_pack("{so so}", "false_positive_rate", sg_json_real(curve->attack[i].false_positive_rate),
+                              "true_positive_rate_max", sg_json_real(curve->attack[i].true_positive_rate_max)));
+    return json_pack("{so so}", "privacy", privacy, "attack", attack);
+}
+
+static void print_json(const struct request *request, const struct sg_history *history, const struct sg_epsilon *figure,
+                       const struct sg_curve *curve, double tuned)
+{
+    json_t *object = json_object();
+    json_object_set_new(object, "epsilon", sg_json_real(figure->epsilon));
+    json_object_set_new(object, "epsilon_lower", sg_json_real(figure->epsilon_lower));
+    json_object_set_new(object, "epsilon_rdp", sg_json_real(figure->epsilon_rdp));
+    json_object_set_new(object, "delta", sg_json_real(request->delta));
+    json_object_set_new(object, "accountant", json_string(figure->accountant));
+    account_facts_json(history, object);
+    if (request->tuning)
+        json_object_set_new(object, "epsilon_with_tuning", sg_json_real(tuned));
+    if (curve)
+        json_object_set_new(object, "curve", curve_json(curve));
+    account_print_json(object);
+}
+
+static void print_table(const struct request *request, const struct sg_history *history,
+                        const struct sg_epsilon *figure, const struct sg_curve *curve, double tuned)
+{
+    printf("epsilon        %.9g   at delta %g (certified upper bound, by %s)\n", figure->epsilon, request->delta,
+           figure->accountant);
+    if (figure->epsilon_lower > 0)
+        printf("lower bound    %.9g\n", figure->epsilon_lower);
+    printf("by RDP         %.9g\n", figure->epsilon_rdp);
+    account_facts_print(history);
+    if (request->tuning)
+        printf("with tuning    %.9g   best of %s trials, %g expected\n", tuned, request->tuning, request->trials);
+    if (!curve)
+        return;
+    printf("\n%12s  %12s\n", "epsilon", "delta <=");
+    for (int i = 0; i < SG_CURVE_POINTS; i += 2)
+        printf("%12.6g  %12.4g\n", curve->privacy[i].epsilon, curve->privacy[i].delta);
+    printf("\nbest test of whether one person took part\n%12s  %12s\n", "false alarms", "detected <=");
+    for (int i = 0; i < SG_ATTACK_POINTS; i++)
+        printf("%12g  %12.6f\n", curve->attack[i].false_positive_rate, curve->attack[i].true_positive_rate_max);
+}
+
+static enum sg_status tuned_epsilon(const struct request *request, const struct sg_history *history, double *out)
+{
+    struct sg_tuning tuning = {.trials_expected = request->trials};
+    if (strcmp(request->tuning, "geometric") == 0)
+        tuning.shape = 1;
+    else if (strcmp(request->tuning, "poisson") == 0)
+        tuning.kind = SG_TUNING_POISSON;
+    else if (strcmp(request->tuning, "sweep") == 0)
+        tuning.kind = SG_TUNING_SWEEP;
+    else if (strcmp(request->tuning, "logarithmic") != 0)
+        return sg_fail(SG_USAGE, "epsilon: --tuning is geometric, logarithmic, poisson or sweep, not \"%s\"",
+                       request->tuning);
+    return sg_account_tuning(history, &tuning, request->delta, out);
+}
+
+static enum sg_status answer(const struct request *request, const struct sg_history *history)
+{
+    struct sg_epsilon figure;
+    struct sg_curve curve;
+    double tuned = 0;
+    bool wants_curve = request->curve || request->svg;
+    SG_TRY(sg_account_epsilon(history, request->delta, &figure));
+    if (request->tuning)
+        SG_TRY(tuned_epsilon(request, history, &tuned));
+    if (wants_curve)
+        SG_TRY(sg_account_curve(history, &curve));
+    if (request->svg) {
+        struct sg_buffer svg = {0};
+        account_curve_svg(&curve, &svg);
+        enum sg_status status = sg_file_write(request->svg, svg.data, svg.len, 0644);
+        sg_buffer_free(&svg);
+        SG_TRY(status);
+    }
+    if (request->json)
+        print_json(request, history, &figure, wants_curve ? &curve : NULL, tuned);
+    else
+        print_table(request, history, &figure, wants_curve ? &curve : NULL, tuned);
+    return SG_OK;
+}
+
+enum sg_status sg_cmd_epsilon(int argc, char **argv)
+{
+    struct request r = {.account = account_options_default(), .trials = 1};
+    const struct sg_option options[] = {
+        {"sample-rate", SG_OPTION_NUMBER, &r.sample_rate, "Q", "chance of a unit to be in a step", 1e-12, 1, false},
+        {"noise-multiplier", SG_OPTION_NUMBER, &r.noise_multiplier, "S", "noise std over the clip norm, on the sum",
+         1e-2, 1e6, false},
+        {"steps", SG_OPTION_INT, &r.steps, "T", "training steps", 1, 1e12, false},
+        {"delta", SG_OPTION_NUMBER, &r.delta, "D", "delta", 1e-100, 0.999, true},
+        {"phase", SG_OPTION_LIST, &r.phases, "Q,S,T", "a further phase; may be repeated", 0, 0, false},
+        ACCOUNT_OPTIONS(r.account),
+        {"tuning", SG_OPTION_TEXT, &r.tuning, "LAW", "best of K trials: geometric, logarithmic, poisson, sweep", 0, 0,
+         false},
+        {"trials", SG_OPTION_NUMBER, &r.trials, "K", "expected number of trials", 1, 1e6, false},
+        {"curve", SG_OPTION_FLAG, &r.curve, NULL, "also delta over epsilon and the best attack", 0, 0, false},
+        {"svg", SG_OPTION_TEXT, &r.svg, "FILE", "the curve as a plot", 0, 0, false},
+        {"json", SG_OPTION_FLAG, &r.json, NULL, "one JSON object", 0, 0, false},
+    };
+    const struct sg_command_line line = {.name = "epsilon",
+                                         .summary = "what a history of noisy steps costs",
+                                         .options = options,
+                                         .n_options = sizeof options / sizeof *options};
+    SG_TRY(sg_options_parse(&line, argc, argv, NULL, NULL));
+    struct sg_phase phases[65];
+    struct account_storage storage;
+    struct sg_history history;
+    size_t n_phases = 0;
+    SG_TRY(gather(&r, phases, &n_phases));
+    SG_TRY(account_history(&r.account, phases, n_phases, &storage, &history));
+    return answer(&r, &history);
+}

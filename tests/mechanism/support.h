@@ -1,0 +1,116 @@
+/* For the tests of the mechanism: plans, units with taps of any kind, and one step by the real path
+ * (sampler -> taps -> absorb) with the noise left off. */
+#ifndef SG_TESTS_MECHANISM_SUPPORT_H
+#define SG_TESTS_MECHANISM_SUPPORT_H
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <cmocka.h>
+
+#include "mechanism/mechanism.h"
+#include "nn/model.h"
+
+#define TEST_SEED 20260726u
+#define TEST_TAPS 3
+
+double test_uniform(uint64_t *state); /* in -1 .. 1 */
+int64_t test_below(uint64_t *state, int64_t n);
+
+/* The i-th backend that this machine has, NULL after the last. */
+const struct sg_ops *test_backend(int i);
+
+/* What a test decides; the rest of the request is fixed. */
+struct test_plan {
+    int64_t population, n_panels, microbatch, rows_max, n_weights;
+    double q, clip, sigma;
+};
+struct sg_plan test_plan_make(const struct test_plan *wanted);
+
+/* Units whose taps are plain data: tap t of unit i has rows[i] rows (1 where the tap is not per step). */
+struct test_units {
+    int64_t n, n_taps, n_in[TEST_TAPS], n_out[TEST_TAPS];
+    bool per_step[TEST_TAPS];
+    int64_t n_weights;
+    int32_t *rows;                              /* (n) */
+    float **a[TEST_TAPS], **g[TEST_TAPS];       /* (n): each (rows, n_in), (rows, n_out) */
+    uint8_t (*digest)[SG_ID_DIGEST_BYTES];
+};
+struct test_shape {
+    int64_t n_in, n_out;
+    bool per_step;
+};
+void test_units_make(int64_t n, const struct test_shape *shape, int64_t n_taps, int64_t rows_max, uint64_t seed,
+                     struct test_units *out);
+void test_units_free(struct test_units *units);
+static inline int64_t test_rows(const struct test_units *u, int64_t unit, int64_t tap)
+{
+    return u->per_step[tap] ? u->rows[unit] : 1;
+}
+/* Multiplies unit's rows in every tap. */
+void test_scale_unit(struct test_units *u, int64_t unit, float a, float g);
+/* Rows in pairs (a, g), (a, -g) whose mass is about `mass`: the norm is zero, for an odd number of rows one row's. */
+void test_cancel_unit(struct test_units *u, int64_t unit, double mass);
+/* What can be done to a unit; the number of kinds is TEST_N_HOSTILE. */
+#define TEST_N_HOSTILE 19
+const char *test_make_hostile(struct test_units *u, int64_t unit, int kind);
+
+/* Whatever makes taps of a panel's units: the functions below, or a test's own. */
+typedef const struct sg_tap *test_fill_fn(void *self, const int32_t *unit, int64_t n, size_t *n_taps);
+
+/* A panel of test_units as taps. */
+struct test_taps {
+    const struct test_units *units;
+    struct sg_tap tap[TEST_TAPS];
+    int32_t *offset[TEST_TAPS];
+    void *memory[TEST_TAPS];
+};
+const struct sg_tap *test_fill_taps(void *taps, const int32_t *unit, int64_t n, size_t *n_taps);
+void test_taps_free(struct test_taps *taps);
+
+/* A panel of a model's units: gather, forward, loss, backward. */
+struct test_model_units {
+    const struct sg_ops *ops;
+    struct sg_model *model;
+    struct sg_model_spec spec;
+    int64_t n, microbatch, step;
+    int32_t *first; /* (n + 1) */
+    float *x, *statics, *label, *weights;
+    uint8_t (*digest)[SG_ID_DIGEST_BYTES];
+    int64_t units_max, rows_max;
+    void *packed, *memory;
+    struct sg_workspace *workspace;
+    int32_t *offset;
+    float *batch_x, *batch_statics, *batch_label, *logit, *dlogit;
+    uint8_t (*batch_digest)[SG_ID_DIGEST_BYTES];
+};
+void test_model_units_make(const struct sg_model_spec *spec, const struct sg_ops *ops, int64_t n, int64_t rows_max,
+                           int64_t microbatch, uint64_t seed, struct test_model_units *out);
+const struct sg_tap *test_fill_model(void *units, const int32_t *unit, int64_t n, size_t *n_taps);
+void test_model_units_free(struct test_model_units *units);
+
+/* One step's integers before the noise. `left_out` is a unit's number or -1. The caller frees sum (P); *sample where asked
+ * for is handed over, its unit[] numbering all units. after, where given, sees each panel's absorber. */
+struct test_step {
+    const struct sg_plan *plan;
+    const struct sg_ops *ops;
+    test_fill_fn *fill;
+    void *self;
+    const uint8_t (*digest)[SG_ID_DIGEST_BYTES];
+    int64_t n_units, step;
+    void (*regroup)(struct sg_sample *sample); /* a planted fault: rearranges the draw */
+    void (*after)(void *context, const struct sg_sample *sample, int64_t panel, const struct sg_absorber *absorber);
+    void *context;
+};
+int64_t *test_step_sum(const struct test_step *step, int64_t left_out, struct sg_sample *sample);
+
+/* Norm of (x - y) h, in long double. */
+double test_distance(const int64_t *x, const int64_t *y, int64_t n, double h);
+
+extern const uint8_t test_secret[SG_KEY_BYTES];
+
+#endif
