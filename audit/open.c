@@ -158,7 +158,7 @@ static enum sg_status check_identity(sqlite3 *db)
     SG_TRY(sg_db_number(db, "PRAGMA application_id", &id));
     SG_TRY(sg_db_number(db, "PRAGMA user_version", &version));
     if (id != SG_LEDGER_APPLICATION_ID)
-        return sg_fail(SG_BROKEN, "this is not a ledger: the database has another application's mark");
+        return sg_fail(SG_BROKEN, "this is not a ledger: the database does not bear a ledger's mark");
     if (version != SG_LEDGER_VERSION)
         return sg_fail(SG_BROKEN, "the ledger has format version %lld, this program knows %d", (long long)version,
                        SG_LEDGER_VERSION);

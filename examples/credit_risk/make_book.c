@@ -1,28 +1,27 @@
-/* Writes a synthetic credit book: CSV, long format, one row per customer and month, oldest month first. No row of it is, or was
- * derived from, a real person's.
+/* Writes a synthetic credit book: CSV, long format, one row per customer and month, oldest month first. No row of it
+ * is, or was derived from, a real person's.
  *
  * usage: make_book --customers N --months M --seed S --out FILE
  *
- * RECIPE. Everything about customer c follows from SplitMix64 started at mix(S) + mix(c): a customer's rows are the same in a book
- * of ten and of ten million. Amounts are whole currency units, ratios have three decimals.
- *   static      age, tenure, dependants, income (8 % blank), region, segment, channel, product, employment (3 % "NA"), education,
- *               housing. A quality ~ N(0,1) that is in no column drives what follows.
- *   history     three customers in four have all M months, the others a uniform 1..M of them.
- *   monthly     utilisation follows an AR(1) (.85) around a level set by quality; balance = utilisation * limit; payment, purchases,
- *               cash, fees, interest, counts follow from it. months_late rises by one with probability logit^-1(-3.2 - .9 quality +
- *               1.6 (utilisation - .5)), twice as often when already late, and otherwise falls back to 0 with probability .6.
- *   rolling     for 12 monthly series: mean, max, min and change over the last 3, 6 and 12 months there are.
- *   bureau      5 kinds of account x 7 figures, drifting by month; telecom is "NA" for one customer in five.
- *   market      8 series that depend on the month alone: carry nothing about anybody.
- *   label       default_12m, equal on all rows of a customer, 1 with probability p = logit^-1(eta) of *visible* values, at the last month:
- *                 eta = -3.8 + .6 min(months_late, 3) + .5 [max months_late over 6 months >= 2]
+ * RECIPE. Everything about customer c follows from SplitMix64 started at mix(S) + mix(c): a customer's rows are the
+ * same in a book of ten and of ten million. Amounts are whole currency units, ratios have three decimals. static age,
+ * tenure, dependants, income (8 % blank), region, segment, channel, product, employment (3 % "NA"), education, housing.
+ * A quality ~ N(0,1) that is in no column drives what follows. history     three customers in four have all M months,
+ * the others a uniform 1..M of them. monthly     utilisation follows an AR(1) (.85) around a level set by quality;
+ * balance = utilisation * limit; payment, purchases, cash, fees, interest, counts follow from it. months_late rises by
+ * one with probability logit^-1(-3.2 - .9 quality + 1.6 (utilisation - .5)), twice as often when already late, and
+ * otherwise falls back to 0 with probability .6. rolling     for 12 monthly series: mean, max, min and change over the
+ * last 3, 6 and 12 months there are. bureau      5 kinds of account x 7 figures, drifting by month; telecom is "NA" for
+ * one customer in five. market      8 series that depend on the month alone: carry nothing about anybody. label
+ * default_12m, equal on all rows of a customer, 1 with probability p = logit^-1(eta) of *visible* values, at the last
+ * month: eta = -3.8 + .6 min(months_late, 3) + .5 [max months_late over 6 months >= 2]
  *                       + 1.2 (utilisation_mean_6 - .5) + utilisation_change_6 + .2 min(card inquiries in 3 months, 4)
  *                       - .4 ln(income / 3000) (+ .2 where income is blank)
  *                       + .7 [utilisation_mean_3 > .8 and payment_ratio_mean_3 < .12] + .3 min(relapses, 4)
- *                 relapses: how often in the whole history a month on time was followed by a late one; only the sequence shows it.
- * THE LIMIT. p is known, so nothing can rank better than p does. The expected AUC of p (each customer counted p times as a default
- * and 1 - p times as none) and the AUC of p against the labels drawn are printed and written to FILE.truth.json, from a histogram of
- * p with 65,536 bins: memory does not grow with the book. */
+ *                 relapses: how often in the whole history a month on time was followed by a late one; only the
+ * sequence shows it. THE LIMIT. p is known, so nothing can rank better than p does. The expected AUC of p (each
+ * customer counted p times as a default and 1 - p times as none) and the AUC of p against the labels drawn are printed
+ * and written to FILE.truth.json, from a histogram of p with 65,536 bins: memory does not grow with the book. */
 #include <errno.h>
 #include <math.h>
 #include <stdbool.h>
@@ -43,24 +42,42 @@ enum { N_VALUES = N_STATIC + N_MONTHLY + N_ROLLED * 12 + N_KINDS * N_FIGURES + N
 
 static const int64_t BLANK = INT64_MIN, NOT_AVAILABLE = INT64_MIN + 1;
 
-static const char *const static_names[N_STATIC] = {"age",     "tenure_months", "dependants", "income",    "region", "segment",
-                                                   "channel", "product",       "employment", "education", "housing"};
+static const char *const static_names[N_STATIC] = {"age",        "tenure_months", "dependants", "income",
+                                                   "region",     "segment",       "channel",    "product",
+                                                   "employment", "education",     "housing"};
 /* The letter before a categorical code; 0 for a number. */
 static const char static_letter[N_STATIC] = {0, 0, 0, 0, 'R', 'S', 'C', 'P', 'E', 'D', 'H'};
 
 enum monthly {
-    UTILISATION, BALANCE, PAYMENT, PAYMENT_RATIO, PURCHASES, CASH, FEES, INTEREST, N_TRANSACTIONS, MONTHS_LATE, SALARY, SAVINGS,
-    LIMIT, MINIMUM_DUE, N_CASH, OVER_LIMIT, N_LOGINS, /* the first N_ROLLED are also rolled */
+    UTILISATION,
+    BALANCE,
+    PAYMENT,
+    PAYMENT_RATIO,
+    PURCHASES,
+    CASH,
+    FEES,
+    INTEREST,
+    N_TRANSACTIONS,
+    MONTHS_LATE,
+    SALARY,
+    SAVINGS,
+    LIMIT,
+    MINIMUM_DUE,
+    N_CASH,
+    OVER_LIMIT,
+    N_LOGINS, /* the first N_ROLLED are also rolled */
 };
 static const char *const monthly_names[N_MONTHLY] = {
-    "utilisation", "balance", "payment",     "payment_ratio", "purchases",    "cash",        "fees",    "interest", "n_transactions",
-    "months_late", "salary",  "savings",     "credit_limit",  "minimum_due", "n_cash", "over_limit",     "n_logins"};
+    "utilisation",  "balance",     "payment",        "payment_ratio", "purchases", "cash",
+    "fees",         "interest",    "n_transactions", "months_late",   "salary",    "savings",
+    "credit_limit", "minimum_due", "n_cash",         "over_limit",    "n_logins"};
 static const bool monthly_is_ratio[N_MONTHLY] = {[UTILISATION] = true, [PAYMENT_RATIO] = true};
 
 static const int window[3] = {3, 6, 12};
 static const char *const roll_names[4] = {"mean", "max", "min", "change"};
 static const char *const kind_names[N_KINDS] = {"card", "loan", "mortgage", "retail", "telecom"};
-static const char *const figure_names[N_FIGURES] = {"accounts", "open", "balance", "limit", "arrears", "inquiries_3m", "inquiries_12m"};
+static const char *const figure_names[N_FIGURES] = {"accounts", "open",         "balance",      "limit",
+                                                    "arrears",  "inquiries_3m", "inquiries_12m"};
 
 /* ---- draws ---- */
 
@@ -75,13 +92,25 @@ static uint64_t mix(uint64_t z)
     return z ^ z >> 31;
 }
 
-static uint64_t draw_word(struct draws *d) { return mix(d->state += 0x9e3779b97f4a7c15u); }
+static uint64_t draw_word(struct draws *d)
+{
+    return mix(d->state += 0x9e3779b97f4a7c15u);
+}
 
-static double draw_uniform(struct draws *d) { return (double)(draw_word(d) >> 11) * 0x1p-53; }
+static double draw_uniform(struct draws *d)
+{
+    return (double)(draw_word(d) >> 11) * 0x1p-53;
+}
 
-static bool draw_chance(struct draws *d, double p) { return draw_uniform(d) < p; }
+static bool draw_chance(struct draws *d, double p)
+{
+    return draw_uniform(d) < p;
+}
 
-static int64_t draw_below(struct draws *d, int64_t n) { return (int64_t)((unsigned __int128)draw_word(d) * (uint64_t)n >> 64); }
+static int64_t draw_below(struct draws *d, int64_t n)
+{
+    return (int64_t)((unsigned __int128)draw_word(d) * (uint64_t)n >> 64);
+}
 
 /* Near enough to a Gaussian: the sum of four 16-bit uniforms, from one word, standardised. */
 static double draw_normal(struct draws *d)
@@ -91,9 +120,15 @@ static double draw_normal(struct draws *d)
     return (sum / 65536 - 2 + 2.0 / 65536) * 1.7320508075688772;
 }
 
-static double clamp(double v, double low, double high) { return v < low ? low : v > high ? high : v; }
+static double clamp(double v, double low, double high)
+{
+    return v < low ? low : v > high ? high : v;
+}
 
-static double logistic(double v) { return 1 / (1 + exp(-v)); }
+static double logistic(double v)
+{
+    return 1 / (1 + exp(-v));
+}
 
 /* ---- text ---- */
 
@@ -166,8 +201,8 @@ struct customer {
     int64_t number, n_months; /* rows */
     double quality, level, utilisation;
     int64_t statics[N_STATIC];
-    int64_t monthly[N_MONTHLY];              /* this month; ratios in thousandths */
-    int64_t history[N_ROLLED][WINDOW_MAX];   /* ring: month t at t % WINDOW_MAX */
+    int64_t monthly[N_MONTHLY];            /* this month; ratios in thousandths */
+    int64_t history[N_ROLLED][WINDOW_MAX]; /* ring: month t at t % WINDOW_MAX */
     int64_t rolled[N_ROLLED][3][4];
     int64_t bureau[N_KINDS][N_FIGURES];
     int64_t relapses;
@@ -250,7 +285,9 @@ static void next_month(struct customer *c, struct draws *d)
     m[UTILISATION] = (int64_t)(c->utilisation * 1000 + .5);
     m[BALANCE] = m[UTILISATION] * m[LIMIT] / 1000;
     m[MINIMUM_DUE] = m[BALANCE] / 20;
-    m[PAYMENT_RATIO] = (int64_t)(1000 * clamp(m[MONTHS_LATE] ? .04 * a : .05 + .25 * a + .1 * c->quality + .1 * (1 - c->utilisation), 0, 1));
+    m[PAYMENT_RATIO] =
+        (int64_t)(1000 *
+                  clamp(m[MONTHS_LATE] ? .04 * a : .05 + .25 * a + .1 * c->quality + .1 * (1 - c->utilisation), 0, 1));
     m[PAYMENT] = m[BALANCE] * m[PAYMENT_RATIO] / 1000;
     m[PURCHASES] = (int64_t)(limit * .3 * b);
     m[CASH] = e < .3 ? (int64_t)(limit * .1 * e * c->utilisation) : 0;
@@ -291,7 +328,8 @@ static void roll(struct customer *c, int64_t month)
 static void draw_label(struct customer *c, struct draws *d)
 {
     const int64_t *m = c->monthly;
-    double eta = -3.8 + .6 * (double)(m[MONTHS_LATE] < 3 ? m[MONTHS_LATE] : 3) + .5 * (c->rolled[MONTHS_LATE][1][1] >= 2);
+    double eta =
+        -3.8 + .6 * (double)(m[MONTHS_LATE] < 3 ? m[MONTHS_LATE] : 3) + .5 * (c->rolled[MONTHS_LATE][1][1] >= 2);
     eta += 1.2 * ((double)c->rolled[UTILISATION][1][0] / 1000 - .5) + (double)c->rolled[UTILISATION][1][3] / 1000;
     eta += .2 * (double)(c->bureau[0][5] < 4 ? c->bureau[0][5] : 4);
     eta += c->statics[3] == BLANK ? .2 : -.4 * log((double)c->statics[3] / 3000);
@@ -342,9 +380,9 @@ struct book {
     int64_t n_customers, n_months;
     uint64_t seed;
     const char *out;
-    struct sg_buffer rows;    /* of one customer: the label is drawn after the last month */
+    struct sg_buffer rows; /* of one customer: the label is drawn after the last month */
     int64_t n_rows, n_defaults;
-    double bin_p[N_BINS];     /* sum of p by bin of p */
+    double bin_p[N_BINS]; /* sum of p by bin of p */
     int64_t bin_default[N_BINS], bin_all[N_BINS];
 };
 
@@ -372,7 +410,8 @@ static enum sg_status write_customer(struct book *book, int64_t number, FILE *st
     book->n_defaults += c.label;
     book->n_rows += c.n_months;
     if (fwrite(book->rows.data, 1, book->rows.len, stream) != book->rows.len)
-        return sg_fail(SG_FAILED, "%s: cannot write: %s; free some space or choose another folder", book->out, strerror(errno));
+        return sg_fail(SG_FAILED, "%s: cannot write: %s; free some space or choose another folder", book->out,
+                       strerror(errno));
     return SG_OK;
 }
 
@@ -394,11 +433,12 @@ static enum sg_status write_truth(const struct book *book)
 {
     struct sg_buffer text = {0};
     sg_buffer_printf(&text,
-                     "{\"synthetic\": true, \"customers\": %lld, \"months\": %lld, \"seed\": %llu, \"rows\": %lld, \"features\": %d, "
+                     "{\"synthetic\": true, \"customers\": %lld, \"months\": %lld, \"seed\": %llu, \"rows\": %lld, "
+                     "\"features\": %d, "
                      "\"default_rate\": %.6f, \"auc_limit\": %.6f, \"auc_of_true_probability\": %.6f}\n",
                      (long long)book->n_customers, (long long)book->n_months, (unsigned long long)book->seed,
-                     (long long)book->n_rows, N_VALUES, (double)book->n_defaults / (double)book->n_customers, area(book, true),
-                     area(book, false));
+                     (long long)book->n_rows, N_VALUES, (double)book->n_defaults / (double)book->n_customers,
+                     area(book, true), area(book, false));
     char *path = sg_format("%s.truth.json", book->out);
     enum sg_status status = sg_file_write(path, text.data, text.len, 0644);
     if (status == SG_OK)
@@ -467,7 +507,8 @@ int main(int n, char **arguments)
 {
     if (n == 2 && strcmp(arguments[1], "--help") == 0) {
         puts("make_book --customers N [--months M (24)] [--seed S (0)] --out FILE\n"
-             "Writes a synthetic credit book (CSV, one row per customer and month) and FILE.truth.json, which tells the best AUC\n"
+             "Writes a synthetic credit book (CSV, one row per customer and month) and FILE.truth.json, which tells "
+             "the best AUC\n"
              "that any model can reach on it. The recipe stands at the head of make_book.c.");
         return 0;
     }

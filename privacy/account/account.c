@@ -8,6 +8,7 @@
 
 #include "closed.h"
 #include "composition.h"
+#include "pld.h"
 #include "rdp.h"
 
 static const char *const sampler_names[SG_N_SAMPLERS] = {"poisson", "truncated_poisson", "fixed_size", "full_batch",
@@ -67,17 +68,52 @@ enum sg_status sg_account_rdp(const struct sg_history *history, double alpha, do
     return status;
 }
 
-/* One direction by the best engine for it. */
-static bool one_direction(struct sg_composition *composition, bool is_first, double delta, struct sg_epsilon *out)
+static bool is_once(const struct sg_composition *composition)
 {
-    bool is_once = composition->n_events == 1 && composition->events[0].count == 1 && !composition->n_laplaces &&
-                   composition->gaussian_mu2 == 0;
-    if (is_once && sg_event_epsilon_once(&composition->events[0], delta, &out->epsilon_lower, &out->epsilon)) {
-        out->accountant = "closed_form";
+    return composition->n_events == 1 && composition->events[0].count == 1 && !composition->n_laplaces &&
+           composition->gaussian_mu2 == 0;
+}
+
+/* Total variation adds over steps: at epsilon 0 the composition's delta is at most the sum of its steps'. */
+static bool costs_nothing(const struct sg_composition *composition, double delta)
+{
+    if (composition->n_laplaces || composition->gaussian_mu2 > 0)
+        return false;
+    double sum = 0;
+    for (size_t i = 0; i < composition->n_events; i++) {
+        double lower, upper;
+        if (!sg_event_delta_once(&composition->events[i], 0, &lower, &upper))
+            return false;
+        sum += composition->events[i].count * upper * (1 + 1e-14);
+    }
+    return sum <= delta;
+}
+
+/* Too few steps for the integrand to fall off. */
+static bool is_short(const struct sg_composition *composition)
+{
+    return sg_composition_count(composition) < 8 && composition->gaussian_mu2 == 0;
+}
+
+/* One direction by the best engine for it. Few steps at a small rate leave the
+ * contour's integrand hardly falling; there the loss distribution on a grid is the better engine. */
+static bool one_direction(struct sg_composition *composition, bool is_first, bool use_contour, double delta,
+                          struct sg_epsilon *out)
+{
+    out->accountant = "closed_form";
+    if (costs_nothing(composition, delta)) {
+        out->epsilon = out->epsilon_lower = 0;
         return true;
     }
+    if (is_once(composition) &&
+        sg_event_epsilon_once(&composition->events[0], delta, &out->epsilon_lower, &out->epsilon))
+        return true;
     out->accountant = "contour";
-    return sg_contour_epsilon(composition, is_first, delta, &out->epsilon_lower, &out->epsilon);
+    if (use_contour && !is_short(composition) &&
+        sg_contour_epsilon(composition, is_first, delta, &out->epsilon_lower, &out->epsilon))
+        return true;
+    out->accountant = "pld";
+    return sg_pld_epsilon(composition, delta, INFINITY, &out->epsilon_lower, &out->epsilon);
 }
 
 static void plain_gaussian(const struct sg_composition *composition, double delta, struct sg_epsilon *out)
@@ -90,13 +126,14 @@ static void plain_gaussian(const struct sg_composition *composition, double delt
 
 /* Is the other direction's delta at the first one's epsilon within delta as well? It always was in practice; where it
  * cannot be shown the other direction is solved too. */
-static bool other_direction_fits(const struct sg_composition *composition, double epsilon, double delta)
+static bool other_direction_fits(const struct sg_composition *composition, bool use_contour, double epsilon, double delta)
 {
     double lower, upper;
-    if (composition->n_events == 1 && composition->events[0].count == 1 && !composition->n_laplaces &&
-        composition->gaussian_mu2 == 0)
+    if (costs_nothing(composition, delta))
+        return true;
+    if (is_once(composition))
         return sg_event_delta_once(&composition->events[0], epsilon, &lower, &upper) && upper <= delta;
-    return sg_contour_delta(composition, epsilon, delta, &lower, &upper) && upper <= delta;
+    return use_contour && sg_contour_delta(composition, epsilon, delta, &lower, &upper) && upper <= delta;
 }
 
 static enum sg_status both_directions(struct sg_composition *composition, double delta, struct sg_epsilon *out)
@@ -111,12 +148,12 @@ static enum sg_status both_directions(struct sg_composition *composition, double
         plain_gaussian(composition, delta, out);
         return SG_OK;
     }
-    if (!one_direction(composition, true, delta, &first))
+    if (!one_direction(composition, true, true, delta, &first))
         return SG_OK;
     if (!composition->is_symmetric) {
         sg_composition_swap(composition);
-        if (!other_direction_fits(composition, first.epsilon, delta)) {
-            if (!one_direction(composition, false, delta, &second))
+        if (!other_direction_fits(composition, strcmp(first.accountant, "contour") == 0, first.epsilon, delta)) {
+            if (!one_direction(composition, false, strcmp(first.accountant, "contour") == 0, delta, &second))
                 return SG_OK;
             first.epsilon = fmax(first.epsilon, second.epsilon);
             first.epsilon_lower = fmax(first.epsilon_lower, second.epsilon_lower);
@@ -124,6 +161,18 @@ static enum sg_status both_directions(struct sg_composition *composition, double
     }
     first.epsilon_rdp = out->epsilon_rdp;
     *out = first;
+    return SG_OK;
+}
+
+/* The engines are independent: what one proves possible no other may exclude. */
+static enum sg_status reconcile(struct sg_epsilon *out)
+{
+    if (out->epsilon_lower > out->epsilon_rdp * (1 + 1e-12) || out->epsilon_lower > out->epsilon * (1 + 1e-12))
+        return sg_fail(SG_FAILED,
+                       "the accountants disagree: at least %.17g by %s, at most %.17g by RDP; please report this",
+                       out->epsilon_lower, out->accountant, out->epsilon_rdp);
+    if (out->epsilon_rdp < out->epsilon)
+        out->epsilon = out->epsilon_rdp, out->accountant = "rdp";
     return SG_OK;
 }
 
@@ -135,6 +184,8 @@ enum sg_status sg_account_epsilon(const struct sg_history *history, double delta
     if (status == SG_OK) {
         out->epsilon_rdp = sg_composition_rdp_epsilon(&composition, delta, NULL);
         status = both_directions(&composition, delta, out);
+        if (status == SG_OK)
+            status = reconcile(out);
     }
     sg_composition_close(&composition);
     return status;
@@ -158,13 +209,11 @@ static double rdp_delta(const struct sg_composition *composition, double epsilon
 static void direction_delta(const struct sg_composition *composition, double epsilon, double *lower, double *upper)
 {
     *lower = 0;
-    bool is_once = composition->n_events == 1 && composition->events[0].count == 1 && !composition->n_laplaces &&
-                   composition->gaussian_mu2 == 0;
     if (!composition->n_events && !composition->n_laplaces && !composition->n_fixed_size)
         sg_gaussian_delta(sqrt(composition->gaussian_mu2) * (1 + 0x1p-50), epsilon, lower, upper);
     else if (composition->n_fixed_size ||
-             !((is_once && sg_event_delta_once(&composition->events[0], epsilon, lower, upper)) ||
-               sg_contour_delta(composition, epsilon, 0, lower, upper)))
+             !((is_once(composition) && sg_event_delta_once(&composition->events[0], epsilon, lower, upper)) ||
+               sg_contour_delta(composition, epsilon, 0, lower, upper) || sg_pld_delta(composition, epsilon, upper)))
         *upper = rdp_delta(composition, epsilon);
 }
 

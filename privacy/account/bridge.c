@@ -50,8 +50,9 @@ static struct point evaluate(const struct sg_pair *pair, double c, double x)
 /* The stretch that holds all but a billionth of the tilted law, by a scan at half a standard deviation. */
 static bool active_range(const struct sg_pair *pair, double c, double *low, double *high)
 {
-    double lowest = -(1 + 2 * c) * (spread(&pair->q) + spread(&pair->p)) - 9 * pair->sigma;
-    double highest = (1 + 2 * c) * (spread(&pair->p) + spread(&pair->q)) + 9 * pair->sigma;
+    double lowest, highest;
+    sg_pair_range(pair, c, &lowest, &highest);
+    lowest -= 9 * pair->sigma, highest += 9 * pair->sigma;
     double step = pair->sigma / 2, peak = -INFINITY;
     if (!((highest - lowest) / step < CELLS_MAX))
         return false;

@@ -300,7 +300,7 @@ static double thinned_away(const struct sg_event *event)
     return event->count * sum * (1 + 1e-9);
 }
 
-double sg_composition_thin(struct sg_composition *composition, double mass)
+double sg_composition_thin(struct sg_composition *composition, double mass, double sharpness)
 {
     double total = 0;
     for (size_t i = 0; i < composition->n_events; i++) {
@@ -308,7 +308,7 @@ double sg_composition_thin(struct sg_composition *composition, double mass)
         double low = 0, high = 0;
         for (int b = 0; b < event->n_branches; b++) {
             high = fmax(high, 39 * event->branch[b].sigma + event->branch[b].p.shift[event->branch[b].p.n - 1]);
-            event->branch[b].cut_width = event->branch[b].sigma / 8;
+            event->branch[b].cut_width = event->branch[b].sigma / sharpness;
         }
         for (int k = 0; k < 60; k++) {
             double middle = (low + high) / 2;

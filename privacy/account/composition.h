@@ -44,7 +44,7 @@ struct sg_tilt sg_composition_tilt(const struct sg_composition *composition, dou
  * composition; returns what was left out. delta of the rest is a lower bound of delta, and plus that an upper bound.
  * The moments of the rest do not explode at high orders. Only for the direction in which the loss rises with x (P is
  * the mixture). */
-double sg_composition_thin(struct sg_composition *composition, double mass);
+double sg_composition_thin(struct sg_composition *composition, double mass, double sharpness);
 void sg_composition_unthin(struct sg_composition *composition);
 
 /* How many events there are, as a real number: the amplification of per-step errors. */

@@ -114,7 +114,7 @@ static struct range shifts(const struct sg_mixture *m)
 /* The largest step whose trapezoid error, relative to M(c), is at most e^-digits for |t| <= t_max: over half-widths
  * a = theta sigma^2 of the strip, 2 exp(theta^2 sigma^2 / 2 + t D theta) cos(S_Q theta / 2)^-c / (e^{2 pi theta sigma^2
  * / h} - 1). Rounded down to 12 significant bits, so that i h is exact. */
-static double trapezoid_step(const struct sg_pair *pair, double c, double t_max, double digits)
+double sg_pair_step(const struct sg_pair *pair, double c, double t_max, double digits)
 {
     struct range p = shifts(&pair->p), q = shifts(&pair->q);
     double spread_p = p.high - p.low, spread_q = q.high - q.low;
@@ -167,6 +167,30 @@ double sg_pair_log_thinning(const struct sg_pair *pair, double x, double *error)
     return z < 26 ? log(0.5 * erfc(z)) : -z * z - log(2 * sqrt(M_PI) * z);
 }
 
+/* E[shift | x] at x = 0 under the mixture. */
+static double shift_at_zero(const struct sg_mixture *m, double sigma)
+{
+    double mean = 0, total = 0;
+    for (int j = 0; j < m->n; j++) {
+        double w = m->weight[j] * exp(-m->shift[j] * m->shift[j] / (2 * sigma * sigma));
+        mean += w * m->shift[j], total += w;
+    }
+    return mean / total;
+}
+
+/* The slope of the log density is (drift(x) - x) / sigma^2, drift = (1+c) E_P[shift | x] - c E_Q[shift | x], and E[shift | x] rises
+ * in x. So left of 0 the drift is at least its value with Q's mean taken at 0; right of a cut the thinning adds its own pull. */
+void sg_pair_range(const struct sg_pair *pair, double c, double *low, double *high)
+{
+    struct range p = shifts(&pair->p), q = shifts(&pair->q);
+    *low = fmin(0, (1 + c) * p.low - c * fmax(shift_at_zero(&pair->q, pair->sigma), 0) * (1 + 1e-12));
+    *high = fmax(0, (1 + c) * p.high - c * q.low);
+    if (pair->cut_width > 0 && pair->cut > 0) {
+        double s2 = pair->cut_width * pair->cut_width, sigma2 = pair->sigma * pair->sigma;
+        *high = fmin(*high, (*high * s2 + pair->cut * sigma2) / (s2 + sigma2));
+    }
+}
+
 static bool add_node(const struct tilt *t, double x, struct sg_nodes *nodes)
 {
     double log_p, log_q, error, gauss = x * x * t->scale, thinning_error;
@@ -191,12 +215,14 @@ static bool add_node(const struct tilt *t, double x, struct sg_nodes *nodes)
 static bool add_branch(const struct sg_pair *pair, double c, double t_max, double digits, struct sg_nodes *nodes,
                        double *log_dropped)
 {
-    double h = trapezoid_step(pair, c, t_max, digits), sigma = pair->sigma;
+    double h = sg_pair_step(pair, c, t_max, digits), sigma = pair->sigma;
     struct tilt t = {pair, c, 1 / (2 * sigma * sigma), log(pair->probability * h / (sigma * sqrt(2 * M_PI)))};
-    struct range p = shifts(&pair->p), q = shifts(&pair->q);
+    struct range q = shifts(&pair->q);
     double spread_q = q.high - q.low;
     double width = sigma * (sqrt(2 * digits + 20) + 1);
-    double low = fmin(0, (1 + c) * p.low - c * q.high) - width, high = fmax(0, (1 + c) * p.high - c * q.low) + width;
+    double low, high;
+    sg_pair_range(pair, c, &low, &high);
+    low -= width, high += width;
     double curvature = t.scale * 2 + c * spread_q * spread_q * 4 * t.scale * t.scale / 4;
     if (pair->cut_width > 0)
         curvature += 1 / (pair->cut_width * pair->cut_width);

@@ -5,8 +5,8 @@
 
 static const char salt_purpose[] = "sealgrad record salt", commitment_purpose[] = "sealgrad data commitment";
 
-/* Writes the fields, each with the NUL that follows it, behind the first `at` bytes of the buffer. Fields that follow one another in
- * memory, as they mostly do, are copied at once. */
+/* Writes the fields, each with the NUL that follows it, behind the first `at` bytes of the buffer. Fields that follow
+ * one another in memory, as they mostly do, are copied at once. */
 static void put_fields(struct sg_buffer *buffer, size_t at, const struct sg_csv_field *fields, size_t n)
 {
     size_t bytes = at;
@@ -40,7 +40,8 @@ static void more_salts(struct commitment *c)
 {
     static const uint8_t nonce[crypto_stream_chacha20_NONCEBYTES];
     memset(c->salts, 0, sizeof c->salts);
-    crypto_stream_chacha20_xor_ic(c->salts, c->salts, sizeof c->salts, nonce, c->tree.size * SALT_BYTES / 64, c->salt_key);
+    crypto_stream_chacha20_xor_ic(c->salts, c->salts, sizeof c->salts, nonce, c->tree.size * SALT_BYTES / 64,
+                                  c->salt_key);
 }
 
 void commitment_add(struct commitment *c, const struct sg_csv_field *fields, size_t n)
@@ -58,7 +59,8 @@ void commitment_add(struct commitment *c, const struct sg_csv_field *fields, siz
     sg_merkle_append(&c->tree, hash);
 }
 
-void commitment_end(struct commitment *c, const uint8_t *schema_digest, const uint8_t *split_digest, uint8_t out[SG_DIGEST_BYTES])
+void commitment_end(struct commitment *c, const uint8_t *schema_digest, const uint8_t *split_digest,
+                    uint8_t out[SG_DIGEST_BYTES])
 {
     memset(out, 0, SG_DIGEST_BYTES);
     if (c->keyed) {

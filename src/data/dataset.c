@@ -27,6 +27,10 @@ void loader_room_for_unit(struct loader *l, int64_t unit)
             d->label = grown(d->label, n, sizeof *d->label);
         d->split = grown(d->split, n, sizeof *d->split);
     }
+    if (!is_long && !l->options->check_only) {
+        d->offset = grown(d->offset, n + 1, sizeof *d->offset);
+        d->offset[0] = 0;
+    }
     if (l->options->keep_ids && !l->options->check_only)
         d->id = grown(d->id, n, sizeof *d->id);
     if (is_long) {
@@ -59,8 +63,9 @@ enum sg_status loader_label(struct loader *l, int64_t line, const struct sg_csv_
     else if (words_find(&l->schema->negative, field->text, field->len) >= 0)
         *out = 0;
     else
-        return encoder_fail(l->encoder, line, l->schema->label_column, "neither a positive nor a negative value of the label; every "
-                                                                       "unit needs one that the schema lists");
+        return encoder_fail(l->encoder, line, l->schema->label_column,
+                            "neither a positive nor a negative value of the label; every "
+                            "unit needs one that the schema lists");
     return SG_OK;
 }
 
@@ -74,7 +79,8 @@ enum sg_status loader_split(struct loader *l, int64_t line, const struct sg_csv_
     const struct sg_csv_field *field = encoder_field(l->encoder, fields, l->schema->split_column);
     const char *problem = "";
     uint8_t given;
-    if (split_given(&l->split, digest, l->n_records, field ? field->text : "", field ? field->len : 0, &given, &problem)) {
+    if (split_given(&l->split, digest, l->n_records, field ? field->text : "", field ? field->len : 0, &given,
+                    &problem)) {
         *out = split_carve(&l->split, digest, given);
         return SG_OK;
     }
@@ -84,8 +90,8 @@ enum sg_status loader_split(struct loader *l, int64_t line, const struct sg_csv_
     return sg_fail(SG_USAGE, "%s:%lld: %s", l->path, (long long)line, problem);
 }
 
-/* The id of a row without an id column: the digest of (the record, how many equal ones came before), in hexadecimal. So no row's id
- * depends on where it stands, and removing one of several equal rows removes the last of their ids. */
+/* The id of a row without an id column: the digest of (the record, how many equal ones came before), in hexadecimal. So
+ * no row's id depends on where it stands, and removing one of several equal rows removes the last of their ids. */
 static void content_id(struct loader *l, const struct sg_csv_field *fields, size_t n, char out[2 * SG_DIGEST_BYTES + 1])
 {
     uint8_t bytes[SG_DIGEST_BYTES + 8];
@@ -104,7 +110,8 @@ static void content_id(struct loader *l, const struct sg_csv_field *fields, size
 
 /* ---- a file with one row per unit ---- */
 
-static enum sg_status new_unit(struct loader *l, int64_t line, const struct sg_csv_field *fields, size_t n, int64_t *unit)
+static enum sg_status new_unit(struct loader *l, int64_t line, const struct sg_csv_field *fields, size_t n,
+                               int64_t *unit)
 {
     char hex[2 * SG_DIGEST_BYTES + 1];
     struct sg_csv_field id = {hex, sizeof hex - 1};
@@ -120,12 +127,30 @@ static enum sg_status new_unit(struct loader *l, int64_t line, const struct sg_c
     unit_digest(id.text, id.len, digest);
     *unit = units_add(&l->units, digest, &added);
     if (!added)
-        return encoder_fail(l->encoder, line, l->schema->id_column, "a unit id that an earlier line has; where a customer may have "
-                                                                    "several rows use layout: long");
+        return encoder_fail(l->encoder, line, l->schema->id_column,
+                            "a unit id that an earlier line has; where a customer may have "
+                            "several rows use layout: long");
     loader_room_for_unit(l, *unit);
     if (l->out->id)
         l->out->id[*unit] = sg_format("%.*s", (int)id.len, id.text);
     return SG_OK;
+}
+
+/* The unit's time steps behind those of the units before it. A history that began later is shorter where the schema
+ * says so. */
+static void add_steps(struct loader *l, int64_t unit)
+{
+    struct sg_dataset *d = l->out;
+    int64_t n = l->schema->n_steps, absent = l->schema->absent_steps_dropped ? encoder_absent_steps(l->encoder) : 0;
+    if (!l->options->check_only) {
+        loader_room_for_rows(l, n);
+        float *x = d->x + d->n_rows * d->n_features;
+        encoder_rows(l->encoder, x);
+        if (absent)
+            memmove(x, x + absent * d->n_features, (size_t)((n - absent) * d->n_features) * sizeof *x);
+        d->offset[unit + 1] = d->n_rows + n - absent;
+    }
+    d->n_rows += n - absent;
 }
 
 static enum sg_status wide_record(struct loader *l, int64_t line, const struct sg_csv_field *fields, size_t n)
@@ -139,27 +164,15 @@ static enum sg_status wide_record(struct loader *l, int64_t line, const struct s
         SG_TRY(loader_label(l, line, fields, &label));
     SG_TRY(loader_split(l, line, fields, l->units.digest[unit], &part));
     d->n_split[part]++;
-    if (!l->options->check_only) {
-        loader_room_for_rows(l, l->schema->n_steps);
-        encoder_rows(l->encoder, d->x + d->n_rows * d->n_features);
-        if (d->n_static)
-            encoder_statics(l->encoder, d->statics + unit * d->n_static);
-        if (l->has_label)
-            d->label[unit] = label;
-        d->split[unit] = part;
-    }
-    d->n_rows += l->schema->n_steps;
-    return SG_OK;
-}
-
-static void wide_finish(struct loader *l)
-{
-    struct sg_dataset *d = l->out;
+    add_steps(l, unit);
     if (l->options->check_only)
-        return;
-    d->offset = sg_alloc((size_t)d->n_units + 1, sizeof *d->offset);
-    for (int64_t i = 0; i <= d->n_units; i++)
-        d->offset[i] = i * l->schema->n_steps;
+        return SG_OK;
+    if (d->n_static)
+        encoder_statics(l->encoder, d->statics + unit * d->n_static);
+    if (l->has_label)
+        d->label[unit] = label;
+    d->split[unit] = part;
+    return SG_OK;
 }
 
 /* ---- the file ---- */
@@ -200,8 +213,11 @@ static enum sg_status check_options(const struct loader *l)
     if (l->options->need_label && l->schema->label_column < 0)
         return sg_fail(SG_USAGE, "%s: no column has role: label; training and evaluation need one", l->schema->path);
     if (l->options->need_split && l->schema->split.kind == SPLIT_NONE)
-        return sg_fail(SG_USAGE, "%s: no split; say which units train, validate and test, for example split: {fractions: {train: 0.8, "
-                                 "test: 0.2}, seed: 1}", l->schema->path);
+        return sg_fail(
+            SG_USAGE,
+            "%s: no split; say which units train, validate and test, for example split: {fractions: {train: 0.8, "
+            "test: 0.2}, seed: 1}",
+            l->schema->path);
     return SG_OK;
 }
 
@@ -215,7 +231,7 @@ static enum sg_status read_file(struct loader *l)
         sg_progress_begin(&l->progress, l->options->progress, stat(l->path, &facts) == 0 ? (int64_t)facts.st_size : 0);
     SG_TRY(sg_csv_read(l->path, l->schema->separator, on_record, on_bytes, l));
     if (l->n_records == 0)
-        return sg_fail(SG_USAGE, "%s: no data records", l->path);
+        return sg_fail(SG_USAGE, "%s: no data records; it is empty, or holds a header alone", l->path);
     return SG_OK;
 }
 
@@ -226,8 +242,6 @@ static enum sg_status finish(struct loader *l)
     d->n_clipped = l->encoder->n_clipped;
     if (l->schema->layout == LAYOUT_LONG)
         SG_TRY(loader_long_finish(l));
-    else
-        wide_finish(l);
     d->digest = l->units.digest;
     l->units.digest = NULL;
     if (d->x && d->n_rows < l->rows_capacity)
@@ -251,8 +265,8 @@ static void close_loader(struct loader *l)
     free(l->statics);
 }
 
-enum sg_status sg_dataset_read(const char *path, const struct sg_schema *schema, const struct sg_dataset_options *options,
-                               struct sg_dataset **out)
+enum sg_status sg_dataset_read(const char *path, const struct sg_schema *schema,
+                               const struct sg_dataset_options *options, struct sg_dataset **out)
 {
     struct sg_dataset *d = sg_alloc(1, sizeof *d);
     struct loader l = {.path = path, .schema = schema, .options = options, .out = d, .last_unit = -1};
@@ -266,8 +280,10 @@ enum sg_status sg_dataset_read(const char *path, const struct sg_schema *schema,
     enum sg_status status = read_file(&l);
     if (status == SG_OK)
         status = finish(&l);
-    if (l.progress.label)
+    if (l.progress.label && status == SG_OK)
         sg_progress_end(&l.progress, l.progress.total, NULL);
+    else if (l.progress.label)
+        sg_progress_abandon(&l.progress);
     sg_sha256_end(l.sha, d->plain_sha256);
     commitment_end(&l.commitment, schema->digest, l.split.file_digest, d->commitment);
     if (status != SG_OK) {

@@ -1,5 +1,5 @@
-/* layout: long: one row per customer and time. Rows of a customer need not be adjacent; they are brought together at the end, in
- * place. */
+/* layout: long: one row per customer and time. Rows of a customer need not be adjacent; they are brought together at
+ * the end, in place. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -24,7 +24,8 @@ static void remember_id(struct loader *l, const struct sg_csv_field *id, int64_t
     l->last_unit = unit;
 }
 
-static enum sg_status find_unit(struct loader *l, int64_t line, const struct sg_csv_field *fields, int64_t *unit, bool *added)
+static enum sg_status find_unit(struct loader *l, int64_t line, const struct sg_csv_field *fields, int64_t *unit,
+                                bool *added)
 {
     const struct sg_csv_field *id = encoder_field(l->encoder, fields, l->schema->id_column);
     *added = false;
@@ -81,16 +82,17 @@ static enum sg_status merge_statics(struct loader *l, int64_t line, int64_t unit
         if (!f->is_static || !floats_differ(f, known, l->statics))
             continue;
         if (f->policy == STATIC_CONSTANT)
-            return encoder_fail(l->encoder, line, f->column[0], "differs between rows of one customer; declare static: last (the newest "
-                                                                "row counts) or leave static out");
+            return encoder_fail(l->encoder, line, f->column[0],
+                                "differs between rows of one customer; declare static: last (the newest "
+                                "row counts) or leave static out");
         if (newest)
             copy_floats(f, l->statics, known);
     }
     return SG_OK;
 }
 
-static enum sg_status merge_label(struct loader *l, int64_t line, const struct sg_csv_field *fields, int64_t unit, bool added,
-                                  bool newest)
+static enum sg_status merge_label(struct loader *l, int64_t line, const struct sg_csv_field *fields, int64_t unit,
+                                  bool added, bool newest)
 {
     if (!l->has_label)
         return SG_OK;
@@ -99,23 +101,26 @@ static enum sg_status merge_label(struct loader *l, int64_t line, const struct s
     float *known = &l->out->label[unit];
     int32_t column = l->schema->label_column;
     if (!added && *known != label && l->schema->column[column].policy == STATIC_CONSTANT)
-        return encoder_fail(l->encoder, line, column, "differs between rows of one customer; declare static: last if the newest row "
-                                                      "counts");
+        return encoder_fail(l->encoder, line, column,
+                            "differs between rows of one customer; declare static: last if the newest row "
+                            "counts");
     if (added || newest)
         *known = label;
     return SG_OK;
 }
 
 /* Column, file and hash look at the customer alone, so that a customer is in one part as a whole. */
-static enum sg_status merge_split(struct loader *l, int64_t line, const struct sg_csv_field *fields, int64_t unit, bool added)
+static enum sg_status merge_split(struct loader *l, int64_t line, const struct sg_csv_field *fields, int64_t unit,
+                                  bool added)
 {
     if (!added && l->schema->split.kind != SPLIT_COLUMN)
         return SG_OK;
     uint8_t part = 0;
     SG_TRY(loader_split(l, line, fields, l->units.digest[unit], &part));
     if (!added && l->out->split[unit] != part)
-        return encoder_fail(l->encoder, line, l->schema->split_column, "differs between rows of one customer; a customer is in one part "
-                                                                       "as a whole");
+        return encoder_fail(l->encoder, line, l->schema->split_column,
+                            "differs between rows of one customer; a customer is in one part "
+                            "as a whole");
     if (added)
         l->out->n_split[part]++;
     l->out->split[unit] = part;
@@ -128,11 +133,13 @@ static enum sg_status check_row(struct loader *l, int64_t line, int64_t unit, do
     if (s->row_order == ORDER_ASCENDING && time == l->newest[unit])
         return encoder_fail(l->encoder, line, s->time_column, "a second row of the same customer and time");
     if (s->row_order == ORDER_ASCENDING && time < l->newest[unit])
-        return encoder_fail(l->encoder, line, s->time_column, "earlier than the customer's row before it; sort the file, or declare "
-                                                              "row_order: any");
+        return encoder_fail(l->encoder, line, s->time_column,
+                            "earlier than the customer's row before it; sort the file, or declare "
+                            "row_order: any");
     if (s->more_rows == MORE_ROWS_ERROR && l->rows_of_unit[unit] >= s->rows_per_unit_max)
-        return encoder_fail(l->encoder, line, s->id_column, "more rows of one customer than rows_per_unit_max; declare if_more_rows: "
-                                                            "keep_newest, or raise the limit");
+        return encoder_fail(l->encoder, line, s->id_column,
+                            "more rows of one customer than rows_per_unit_max; declare if_more_rows: "
+                            "keep_newest, or raise the limit");
     return SG_OK;
 }
 
@@ -168,7 +175,8 @@ enum sg_status loader_long_record(struct loader *l, int64_t line, const struct s
 
 /* ---- the end ---- */
 
-/* Row numbers of the file, grouped by unit, in file order within a unit. `start` (n_units + 1) is where each unit's begin. */
+/* Row numbers of the file, grouped by unit, in file order within a unit. `start` (n_units + 1) is where each unit's
+ * begin. */
 static int64_t *group_rows(const struct loader *l, const int64_t *start)
 {
     int64_t n_units = l->units.n, n_rows = l->out->n_rows;
@@ -196,13 +204,15 @@ static enum sg_status sort_by_time(const struct loader *l, const int64_t *start,
         qsort_r(own, n, sizeof *own, compare_times, l->row_time);
         for (size_t i = 1; i < n; i++)
             if (l->row_time[own[i - 1]] == l->row_time[own[i]])
-                return sg_fail(SG_USAGE, "%s: column %s: data records %lld and %lld are of the same customer and time", l->path,
-                               l->schema->column[l->schema->time_column].name, (long long)own[i - 1] + 1, (long long)own[i] + 1);
+                return sg_fail(SG_USAGE, "%s: column %s: data records %lld and %lld are of the same customer and time",
+                               l->path, l->schema->column[l->schema->time_column].name, (long long)own[i - 1] + 1,
+                               (long long)own[i] + 1);
     }
     return SG_OK;
 }
 
-/* Moves each unit's newest rows (at most `cap`) to the front of the list, and the rows over the cap behind all; returns the rest. */
+/* Moves each unit's newest rows (at most `cap`) to the front of the list, and the rows over the cap behind all; returns
+ * the rest. */
 static int64_t apply_cap(const int64_t *start, int64_t n_units, int64_t cap, int64_t *row, int64_t *offset)
 {
     int64_t n_rows = start[n_units], kept = 0, n_over = 0;

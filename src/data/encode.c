@@ -34,11 +34,12 @@ void encoder_close(struct encoder *encoder)
 
 enum sg_status encoder_fail(const struct encoder *encoder, int64_t line, int32_t column, const char *problem)
 {
-    return sg_fail(SG_USAGE, "%s:%lld: column %s: %s", encoder->path, (long long)line, encoder->schema->column[column].name,
-                   problem);
+    return sg_fail(SG_USAGE, "%s:%lld: column %s: %s", encoder->path, (long long)line,
+                   encoder->schema->column[column].name, problem);
 }
 
-const struct sg_csv_field *encoder_field(const struct encoder *encoder, const struct sg_csv_field *fields, int32_t column)
+const struct sg_csv_field *encoder_field(const struct encoder *encoder, const struct sg_csv_field *fields,
+                                         int32_t column)
 {
     if (column < 0 || encoder->field_of_column[column] < 0)
         return NULL;
@@ -64,17 +65,19 @@ static enum sg_status check_bound(const struct encoder *encoder, int64_t line, b
     const struct sg_schema *schema = encoder->schema;
     for (size_t i = 0; i < schema->n_columns; i++) {
         enum column_role role = schema->column[i].role;
-        bool needed = role == ROLE_ID || role == ROLE_TIME || role == ROLE_FEATURE || (role == ROLE_LABEL && need_label) ||
+        bool needed = role == ROLE_ID || role == ROLE_TIME || role == ROLE_FEATURE ||
+                      (role == ROLE_LABEL && need_label) ||
                       (role == ROLE_SPLIT && need_split && schema->split.kind == SPLIT_COLUMN);
         if (needed && encoder->field_of_column[i] < 0)
-            return encoder_fail(encoder, line, (int32_t)i, "declared in the schema but not in the header; check the separator and "
-                                                           "the spelling");
+            return encoder_fail(encoder, line, (int32_t)i,
+                                "declared in the schema but not in the header; check the separator and "
+                                "the spelling");
     }
     return SG_OK;
 }
 
-enum sg_status encoder_bind(struct encoder *encoder, int64_t line, const struct sg_csv_field *fields, size_t n, bool need_label,
-                            bool need_split)
+enum sg_status encoder_bind(struct encoder *encoder, int64_t line, const struct sg_csv_field *fields, size_t n,
+                            bool need_label, bool need_split)
 {
     const struct sg_schema *schema = encoder->schema;
     if (!fields) {
@@ -89,19 +92,24 @@ enum sg_status encoder_bind(struct encoder *encoder, int64_t line, const struct 
         if (column >= 0)
             SG_TRY(bind_field(encoder, line, i, column));
         else if (!schema->other_columns_ignored) /* its text is not shown: the line may be a data record after all */
-            return sg_fail(SG_USAGE, "%s:%lld: field %zu of the header is no column of the schema; declare it (role: ignore will do), or "
-                                     "check the separator, or say header: false", encoder->path, (long long)line, i + 1);
+            return sg_fail(
+                SG_USAGE,
+                "%s:%lld: field %zu of the header is no column of the schema; declare it (role: ignore will do), or "
+                "check the separator, or say header: false",
+                encoder->path, (long long)line, i + 1);
     }
     return check_bound(encoder, line, need_label, need_split);
 }
 
 /* ---- reading values ---- */
 
-static enum sg_status missing_value(const struct encoder *encoder, int64_t line, const struct bound_field *b, struct value *v)
+static enum sg_status missing_value(const struct encoder *encoder, int64_t line, const struct bound_field *b,
+                                    struct value *v)
 {
     const struct feature *f = b->feature;
     if (f->if_missing == MISSING_ERROR)
-        return encoder_fail(encoder, line, b->column, "a missing value; say in the schema what it means: if_missing: zero, or a value");
+        return encoder_fail(encoder, line, b->column,
+                            "a missing value; say in the schema what it means: if_missing: zero, or a value");
     v->missing = true;
     v->absent = f->if_missing == MISSING_ZERO;
     v->number = f->missing_number;
@@ -122,8 +130,9 @@ static enum sg_status parse_number(struct encoder *encoder, int64_t line, const 
     if ((f->missing_is_number && is_missing(f, field)) || !sg_number_double(field->text, field->len, &number)) {
         if (is_missing(f, field))
             return missing_value(encoder, line, b, v);
-        return encoder_fail(encoder, line, b->column, "not a plain number (a decimal point, no blanks, no thousands separators) and "
-                                                      "not among missing_values");
+        return encoder_fail(encoder, line, b->column,
+                            "not a plain number (a decimal point, no blanks, no thousands separators) and "
+                            "not among missing_values");
     }
     if (number < f->low || number > f->high) {
         encoder->n_clipped++;
@@ -143,8 +152,9 @@ static enum sg_status parse_category(struct encoder *encoder, int64_t line, cons
     if (is_missing(f, field))
         return missing_value(encoder, line, b, v);
     if (f->if_unknown == UNKNOWN_ERROR)
-        return encoder_fail(encoder, line, b->column, "not one of the declared categories; add it to the schema or say if_unknown: "
-                                                      "zero or other");
+        return encoder_fail(encoder, line, b->column,
+                            "not one of the declared categories; add it to the schema or say if_unknown: "
+                            "zero or other");
     v->absent = true;
     v->other = f->if_unknown == UNKNOWN_OTHER;
     return SG_OK;
@@ -153,8 +163,9 @@ static enum sg_status parse_category(struct encoder *encoder, int64_t line, cons
 enum sg_status encoder_parse(struct encoder *encoder, int64_t line, const struct sg_csv_field *fields, size_t n)
 {
     if (n != encoder->n_fields)
-        return sg_fail(SG_USAGE, "%s:%lld: %zu fields where %s %zu; check the separator and quotation marks", encoder->path,
-                       (long long)line, n, encoder->schema->header ? "the header has" : "the schema declares", encoder->n_fields);
+        return sg_fail(SG_USAGE, "%s:%lld: %zu fields where %s %zu; check the separator and quotation marks",
+                       encoder->path, (long long)line, n,
+                       encoder->schema->header ? "the header has" : "the schema declares", encoder->n_fields);
     for (size_t i = 0; i < encoder->n_bound; i++) {
         const struct bound_field *b = &encoder->bound[i];
         struct value *v = &encoder->value[b->column];
@@ -197,19 +208,24 @@ enum sg_status encoder_time(const struct encoder *encoder, int64_t line, const s
     int32_t column = encoder->schema->time_column;
     const struct sg_csv_field *field = encoder_field(encoder, fields, column);
     if (encoder->schema->column[column].type == TYPE_DATE)
-        return read_date(field->text, field->len, out) ? SG_OK
-                                                       : encoder_fail(encoder, line, column, "not a date: YYYY-MM or YYYY-MM-DD");
+        return read_date(field->text, field->len, out)
+                   ? SG_OK
+                   : encoder_fail(encoder, line, column, "not a date: YYYY-MM or YYYY-MM-DD");
     return sg_number_double(field->text, field->len, out) ? SG_OK
-                                                          : encoder_fail(encoder, line, column, "not a plain number; for dates declare "
-                                                                                                "type: date");
+                                                          : encoder_fail(encoder, line, column,
+                                                                         "not a plain number; for dates declare "
+                                                                         "type: date");
 }
 
 /* ---- floats ---- */
 
-static double clip(double v, const double range[2]) { return v < range[0] ? range[0] : v > range[1] ? range[1] : v; }
+static double clip(double v, const double range[2])
+{
+    return v < range[0] ? range[0] : v > range[1] ? range[1] : v;
+}
 
-static void encode(const struct encoder *encoder, const struct encoding *e, const struct feature *f, const struct value *v,
-                   int64_t step, float *out)
+static void encode(const struct encoder *encoder, const struct encoding *e, const struct feature *f,
+                   const struct value *v, int64_t step, float *out)
 {
     out += e->first;
     switch (e->kind) {
@@ -242,8 +258,10 @@ static void encode(const struct encoder *encoder, const struct encoding *e, cons
     case ENCODE_RATIO: {
         const struct feature *over = &encoder->schema->feature[e->over];
         const struct value *below = &encoder->value[over->column[over->n_columns == 1 ? 0 : step]];
-        if (!below->absent) /* a ratio with a missing part is 0 */
-            *out = (float)(e->to[0] + (clip(v->number / below->number, e->from) - e->from[0]) * e->slope);
+        double number = below->number > e->over_min ? below->number : e->over_min;
+        if (below->absent) /* a ratio with a missing part is 0 */
+            return;
+        *out = (float)(e->to[0] + (clip(v->number / number, e->from) - e->from[0]) * e->slope);
         return;
     }
     }
@@ -271,6 +289,25 @@ void encoder_rows(const struct encoder *encoder, float *x)
             encode_feature(encoder, f, t, x + t * schema->n_row_floats);
     }
     log_batch_flush(encoder->logs);
+}
+
+static bool step_is_absent(const struct encoder *encoder, int64_t step)
+{
+    const struct sg_schema *schema = encoder->schema;
+    for (size_t i = 0; i < schema->n_features; i++) {
+        const struct feature *f = &schema->feature[i];
+        if (f->is_step && !encoder->value[f->column[step]].missing)
+            return false;
+    }
+    return true;
+}
+
+int64_t encoder_absent_steps(const struct encoder *encoder)
+{
+    int64_t n = 0;
+    while (n < encoder->schema->n_steps - 1 && step_is_absent(encoder, n))
+        n++;
+    return n;
 }
 
 void encoder_statics(const struct encoder *encoder, float *statics)

@@ -29,14 +29,14 @@ struct loader {
     int64_t *seen, seen_capacity;
 
     /* layout: long */
-    char *last_id;            /* of the record before: rows of one customer mostly follow one another */
+    char *last_id; /* of the record before: rows of one customer mostly follow one another */
     size_t last_id_len, last_id_capacity;
     int64_t last_unit;
-    double *newest;           /* (n_units) time of the newest row so far */
-    int32_t *rows_of_unit;    /* (n_units) */
-    int32_t *row_unit;        /* (n_rows) where rows must be brought into order at the end */
-    double *row_time;         /* (n_rows) for row_order: any */
-    float *statics;           /* (S) of this record */
+    double *newest;        /* (n_units) time of the newest row so far */
+    int32_t *rows_of_unit; /* (n_units) */
+    int32_t *row_unit;     /* (n_rows) where rows must be brought into order at the end */
+    double *row_time;      /* (n_rows) for row_order: any */
+    float *statics;        /* (S) of this record */
 };
 
 /* dataset.c */

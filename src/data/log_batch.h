@@ -1,5 +1,5 @@
-/* Natural logarithms, collected and taken four at a time: SLEEF's deterministic entry point gives the same bits on every CPU with FMA,
- * and four together cost little more than one. Places that wait are written at the flush. */
+/* Natural logarithms, collected and taken four at a time: SLEEF's deterministic entry point gives the same bits on
+ * every CPU with FMA, and four together cost little more than one. Places that wait are written at the flush. */
 #ifndef SG_DATA_LOG_BATCH_H
 #define SG_DATA_LOG_BATCH_H
 

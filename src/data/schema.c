@@ -13,7 +13,7 @@
 struct top {
     const char *separator, *unit;
     bool header;
-    int other_columns, layout, if_more_rows, row_order;
+    int other_columns, layout, if_more_rows, row_order, absent_steps;
     int64_t rows_per_unit_max;
     const struct sg_yaml_node *missing_values, *columns, *steps, *split, *column_order;
 };
@@ -23,6 +23,7 @@ static enum sg_status read_top(const struct sg_yaml_node *root, struct top *out)
     static const char *const layouts[] = {"wide", "long", NULL};
     static const char *const others[] = {"error", "ignore", NULL};
     static const char *const more[] = {"error", "keep_newest", NULL};
+    static const char *const absent[] = {"keep", "drop", NULL};
     static const char *const orders[] = {"ascending", "any", NULL};
 #define AT(member) offsetof(struct top, member)
     static const struct sg_yaml_field fields[] = {
@@ -32,16 +33,21 @@ static enum sg_status read_top(const struct sg_yaml_node *root, struct top *out)
         {.key = "missing_values", .type = SG_YAML_NODE, .offset = AT(missing_values)},
         {.key = "layout", .type = SG_YAML_CHOICE, .offset = AT(layout), .required = true, .choices = layouts},
         {.key = "unit", .type = SG_YAML_TEXT, .offset = AT(unit), .required = true},
-        {.key = "rows_per_unit_max", .type = SG_YAML_INT, .offset = AT(rows_per_unit_max), .min = 1, .max = ROWS_PER_UNIT_MAX},
+        {.key = "rows_per_unit_max",
+         .type = SG_YAML_INT,
+         .offset = AT(rows_per_unit_max),
+         .min = 1,
+         .max = ROWS_PER_UNIT_MAX},
         {.key = "if_more_rows", .type = SG_YAML_CHOICE, .offset = AT(if_more_rows), .choices = more},
         {.key = "row_order", .type = SG_YAML_CHOICE, .offset = AT(row_order), .choices = orders},
         {.key = "columns", .type = SG_YAML_NODE, .offset = AT(columns), .required = true},
         {.key = "column_order", .type = SG_YAML_NODE, .offset = AT(column_order)},
         {.key = "steps", .type = SG_YAML_NODE, .offset = AT(steps)},
+        {.key = "absent_steps", .type = SG_YAML_CHOICE, .offset = AT(absent_steps), .choices = absent},
         {.key = "split", .type = SG_YAML_NODE, .offset = AT(split)},
     };
 #undef AT
-    *out = (struct top){.separator = ",", .header = true, .if_more_rows = -1, .row_order = -1};
+    *out = (struct top){.separator = ",", .header = true, .if_more_rows = -1, .row_order = -1, .absent_steps = -1};
     return sg_yaml_table(root, "a schema", fields, sizeof fields / sizeof *fields, out);
 }
 
@@ -51,9 +57,11 @@ static enum sg_status check_unit(const struct sg_schema *schema, const struct sg
     bool row = strcmp(schema->unit, "row") == 0;
     bool is_id = schema->id_column >= 0 && strcmp(schema->unit, schema->column[schema->id_column].name) == 0;
     if (!row && !is_id)
-        return sg_yaml_fail(unit, "unit must be row, or the name of the column with role: id (all rows of one customer)");
+        return sg_yaml_fail(unit,
+                            "unit must be row, or the name of the column with role: id (all rows of one customer)");
     if (schema->layout == LAYOUT_LONG && !is_id)
-        return sg_yaml_fail(unit, "in layout: long the unit is a customer: declare a column with role: id and name it here");
+        return sg_yaml_fail(unit,
+                            "in layout: long the unit is a customer: declare a column with role: id and name it here");
     return SG_OK;
 }
 
@@ -61,7 +69,8 @@ static enum sg_status check_long(const struct sg_schema *schema, const struct to
 {
     if (schema->layout == LAYOUT_WIDE) {
         if (top->rows_per_unit_max || top->if_more_rows >= 0 || top->row_order >= 0 || schema->time_column >= 0)
-            return sg_yaml_fail(root, "rows_per_unit_max, if_more_rows, row_order and a time column belong to layout: long");
+            return sg_yaml_fail(root,
+                                "rows_per_unit_max, if_more_rows, row_order and a time column belong to layout: long");
         return SG_OK;
     }
     if (schema->time_column < 0)
@@ -90,10 +99,14 @@ static enum sg_status compile(struct sg_schema *schema)
     else
         words_set(&schema->missing_words, &blank, 1);
     if (!schema->header && schema->other_columns_ignored)
-        return sg_yaml_fail(root, "other_columns: ignore needs a header; without one declare every column, with role: ignore");
+        return sg_yaml_fail(
+            root, "other_columns: ignore needs a header; without one declare every column, with role: ignore");
     SG_TRY(schema_read_columns(schema, top.columns));
     if (top.steps)
         SG_TRY(schema_read_steps(schema, top.steps));
+    if (top.absent_steps >= 0 && !top.steps)
+        return sg_yaml_fail(sg_yaml_get(root, "absent_steps"), "absent_steps belongs to a wide file with steps");
+    schema->absent_steps_dropped = top.absent_steps == 1;
     SG_TRY(check_unit(schema, root));
     SG_TRY(check_long(schema, &top, root));
     SG_TRY(schema_lay_out(schema, root));
@@ -152,13 +165,25 @@ void sg_schema_close(struct sg_schema **out)
     *out = NULL;
 }
 
-const uint8_t *sg_schema_digest(const struct sg_schema *schema) { return schema->digest; }
+const uint8_t *sg_schema_digest(const struct sg_schema *schema)
+{
+    return schema->digest;
+}
 
-const struct sg_buffer *sg_schema_bytes(const struct sg_schema *schema) { return &schema->bytes; }
+const struct sg_buffer *sg_schema_bytes(const struct sg_schema *schema)
+{
+    return &schema->bytes;
+}
 
-int64_t sg_schema_n_features(const struct sg_schema *schema) { return schema->n_row_floats; }
+int64_t sg_schema_n_features(const struct sg_schema *schema)
+{
+    return schema->n_row_floats;
+}
 
-int64_t sg_schema_n_static(const struct sg_schema *schema) { return schema->n_static_floats; }
+int64_t sg_schema_n_static(const struct sg_schema *schema)
+{
+    return schema->n_static_floats;
+}
 
 const char *sg_schema_float_name(const struct sg_schema *schema, int64_t i)
 {
@@ -170,4 +195,7 @@ int64_t sg_schema_steps_max(const struct sg_schema *schema)
     return schema->layout == LAYOUT_LONG ? schema->rows_per_unit_max : schema->n_steps;
 }
 
-const char *sg_schema_unit(const struct sg_schema *schema) { return schema->unit; }
+const char *sg_schema_unit(const struct sg_schema *schema)
+{
+    return schema->unit;
+}

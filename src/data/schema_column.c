@@ -15,16 +15,18 @@ static const char *const static_names[] = {"no", "constant", "last", NULL};
 static const char *const unknown_names[] = {"error", "zero", "other", NULL};
 
 #define AT(member) offsetof(struct column_spec, member)
-#define COMMON_FIELDS                                                                                     \
-    {.key = "name", .type = SG_YAML_TEXT, .offset = AT(name)},                                            \
-    {.key = "type", .type = SG_YAML_CHOICE, .offset = AT(type), .choices = type_names},                   \
-    {.key = "bounds", .type = SG_YAML_NODE, .offset = AT(bounds)},                                        \
-    {.key = "categories", .type = SG_YAML_NODE, .offset = AT(categories)},                                \
-    {.key = "encode", .type = SG_YAML_NODE, .offset = AT(encode)},                                        \
-    {.key = "missing_values", .type = SG_YAML_NODE, .offset = AT(missing_values)},                        \
-    {.key = "if_missing", .type = SG_YAML_NODE, .offset = AT(if_missing)},                                \
-    {.key = "missing_flag", .type = SG_YAML_BOOL, .offset = AT(missing_flag)},                            \
-    {.key = "if_unknown", .type = SG_YAML_CHOICE, .offset = AT(if_unknown), .choices = unknown_names}
+#define COMMON_FIELDS                                                                                                  \
+    {.key = "name", .type = SG_YAML_TEXT, .offset = AT(name)},                                                         \
+        {.key = "type", .type = SG_YAML_CHOICE, .offset = AT(type), .choices = type_names},                            \
+        {.key = "bounds", .type = SG_YAML_NODE, .offset = AT(bounds)},                                                 \
+        {.key = "categories", .type = SG_YAML_NODE, .offset = AT(categories)},                                         \
+        {.key = "encode", .type = SG_YAML_NODE, .offset = AT(encode)},                                                 \
+        {.key = "missing_values", .type = SG_YAML_NODE, .offset = AT(missing_values)},                                 \
+        {.key = "if_missing", .type = SG_YAML_NODE, .offset = AT(if_missing)},                                         \
+        {.key = "missing_flag", .type = SG_YAML_BOOL, .offset = AT(missing_flag)},                                     \
+    {                                                                                                                  \
+        .key = "if_unknown", .type = SG_YAML_CHOICE, .offset = AT(if_unknown), .choices = unknown_names                \
+    }
 
 static const struct sg_yaml_field column_fields[] = {
     COMMON_FIELDS,
@@ -66,8 +68,8 @@ static int32_t add_feature(struct sg_schema *schema, const struct feature *featu
     return (int32_t)schema->n_features++;
 }
 
-static enum sg_status add_feature_column(struct sg_schema *schema, const struct column_spec *spec, const struct sg_yaml_node *node,
-                                         const char *name)
+static enum sg_status add_feature_column(struct sg_schema *schema, const struct column_spec *spec,
+                                         const struct sg_yaml_node *node, const char *name)
 {
     struct feature feature;
     enum sg_status status = schema_read_feature(schema, spec, name, node, &feature);
@@ -94,11 +96,13 @@ static enum sg_status set_once(const struct sg_yaml_node *node, int32_t *place, 
     return SG_OK;
 }
 
-static enum sg_status read_label(struct sg_schema *schema, const struct column_spec *spec, const struct sg_yaml_node *node)
+static enum sg_status read_label(struct sg_schema *schema, const struct column_spec *spec,
+                                 const struct sg_yaml_node *node)
 {
     if (!spec->positive || !spec->negative)
-        return sg_yaml_fail(node, "column %s: a label needs positive: [...] and negative: [...], the values that mean 1 and 0",
-                            spec->name);
+        return sg_yaml_fail(
+            node, "column %s: a label needs positive: [...] and negative: [...], the values that mean 1 and 0",
+            spec->name);
     SG_TRY(words_read(spec->positive, "positive", false, &schema->positive));
     SG_TRY(words_read(spec->negative, "negative", false, &schema->negative));
     for (size_t i = 0; i < schema->negative.n; i++)
@@ -110,16 +114,20 @@ static enum sg_status read_label(struct sg_schema *schema, const struct column_s
 static enum sg_status read_special(struct sg_schema *schema, struct column_spec *spec, const struct sg_yaml_node *node)
 {
     if (spec->names)
-        return sg_yaml_fail(node, "names: is for features and ignored columns; this role belongs to one column, use name:");
-    if (spec->bounds || spec->categories || spec->encode || spec->missing_values || spec->if_missing || spec->missing_flag ||
-        spec->if_unknown >= 0)
-        return sg_yaml_fail(node, "column %s: bounds, categories, encode and missing values belong to features", spec->name);
+        return sg_yaml_fail(node,
+                            "names: is for features and ignored columns; this role belongs to one column, use name:");
+    if (spec->bounds || spec->categories || spec->encode || spec->missing_values || spec->if_missing ||
+        spec->missing_flag || spec->if_unknown >= 0)
+        return sg_yaml_fail(node, "column %s: bounds, categories, encode and missing values belong to features",
+                            spec->name);
     if (spec->role != ROLE_LABEL && (spec->positive || spec->negative || spec->policy >= 0))
-        return sg_yaml_fail(node, "column %s: positive, negative and static belong to a label or a feature", spec->name);
+        return sg_yaml_fail(node, "column %s: positive, negative and static belong to a label or a feature",
+                            spec->name);
     if (spec->type >= 0 && spec->role != ROLE_TIME)
         return sg_yaml_fail(node, "column %s: a column of this role has no type", spec->name);
     if (spec->type == TYPE_CATEGORY || spec->policy == STATIC_NO)
-        return sg_yaml_fail(node, "column %s: a time column is a number or a date; a label is static: constant or last", spec->name);
+        return sg_yaml_fail(node, "column %s: a time column is a number or a date; a label is static: constant or last",
+                            spec->name);
     int32_t column;
     SG_TRY(add_column(schema, node, spec->name, (enum column_role)spec->role, &column));
     schema->column[column].type = spec->type < 0 ? TYPE_NUMBER : (enum value_type)spec->type;
@@ -155,8 +163,9 @@ static enum sg_status read_column(struct sg_schema *schema, const struct sg_yaml
     if (spec.role != ROLE_FEATURE && spec.role != ROLE_IGNORE)
         return read_special(schema, &spec, node);
     if (spec.policy > STATIC_NO && (schema->layout == LAYOUT_WIDE || spec.role == ROLE_IGNORE))
-        return sg_yaml_fail(node, "static: constant or last belongs to features of layout: long; in a wide file every feature "
-                                  "outside of steps is one");
+        return sg_yaml_fail(
+            node, "static: constant or last belongs to features of layout: long; in a wide file every feature "
+                  "outside of steps is one");
     if (spec.policy < 0)
         spec.policy = STATIC_NO;
     if (spec.name)
@@ -174,21 +183,25 @@ static enum sg_status read_column(struct sg_schema *schema, const struct sg_yaml
 enum sg_status schema_read_columns(struct sg_schema *schema, const struct sg_yaml_node *list)
 {
     if (sg_yaml_kind_of(list) != SG_YAML_LIST || sg_yaml_count(list) == 0)
-        return sg_yaml_fail(list, "columns must be a list of columns, for example - {name: AGE, role: feature, type: number, "
-                                  "bounds: [18, 110]}");
+        return sg_yaml_fail(list,
+                            "columns must be a list of columns, for example - {name: AGE, role: feature, type: number, "
+                            "bounds: [18, 110]}");
     for (size_t i = 0; i < sg_yaml_count(list); i++)
         SG_TRY(read_column(schema, sg_yaml_item(list, i, NULL)));
     return SG_OK;
 }
 
 /* One step feature: its columns, oldest first, mean the same thing at successive times. */
-static enum sg_status read_step_columns(struct sg_schema *schema, const struct sg_yaml_node *list, struct feature *feature)
+static enum sg_status read_step_columns(struct sg_schema *schema, const struct sg_yaml_node *list,
+                                        struct feature *feature)
 {
     if (sg_yaml_kind_of(list) != SG_YAML_LIST || sg_yaml_count(list) == 0 || sg_yaml_count(list) > STEPS_MAX)
-        return sg_yaml_fail(list, "columns must list the columns of the time steps, oldest first, at most %d", STEPS_MAX);
+        return sg_yaml_fail(list, "columns must list the columns of the time steps, oldest first, at most %d",
+                            STEPS_MAX);
     int64_t n = (int64_t)sg_yaml_count(list);
     if (schema->n_steps && n != schema->n_steps)
-        return sg_yaml_fail(list, "%lld columns here but %lld in the step feature above; every one needs the same time steps",
+        return sg_yaml_fail(list,
+                            "%lld columns here but %lld in the step feature above; every one needs the same time steps",
                             (long long)n, (long long)schema->n_steps);
     schema->n_steps = n;
     feature->n_columns = n;
@@ -230,8 +243,9 @@ enum sg_status schema_read_steps(struct sg_schema *schema, const struct sg_yaml_
     if (schema->layout != LAYOUT_WIDE)
         return sg_yaml_fail(list, "steps belongs to layout: wide; in layout: long every row is a time step");
     if (sg_yaml_kind_of(list) != SG_YAML_LIST || sg_yaml_count(list) == 0)
-        return sg_yaml_fail(list, "steps must be a list of step features, for example - {name: PAY, columns: [PAY_2, PAY_1], "
-                                  "type: number, bounds: [-2, 9]}");
+        return sg_yaml_fail(list,
+                            "steps must be a list of step features, for example - {name: PAY, columns: [PAY_2, PAY_1], "
+                            "type: number, bounds: [-2, 9]}");
     for (size_t i = 0; i < sg_yaml_count(list); i++)
         SG_TRY(read_step(schema, sg_yaml_item(list, i, NULL)));
     return SG_OK;

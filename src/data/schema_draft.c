@@ -1,5 +1,5 @@
-/* A first schema for a person to finish. Types are guessed from the first thousand records; bounds and categories are left empty
- * on purpose: taken from the rows they would be statistics of private data. */
+/* A first schema for a person to finish. Types are guessed from the first thousand records; bounds and categories are
+ * left empty on purpose: taken from the rows they would be statistics of private data. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -40,7 +40,8 @@ static enum sg_status on_record(void *context, int64_t line, const struct sg_csv
         return SG_OK;
     }
     if (n != d->n)
-        return sg_fail(SG_USAGE, "%s:%lld: %zu fields where the header has %zu; check the separator and quotation marks", d->path,
+        return sg_fail(SG_USAGE,
+                       "%s:%lld: %zu fields where the header has %zu; check the separator and quotation marks", d->path,
                        (long long)line, n, d->n);
     for (size_t i = 0; i < n; i++) {
         double number;
@@ -76,8 +77,10 @@ static void put_separator(struct sg_buffer *out, char separator)
 
 static void put_draft(const struct draft *d, char separator, struct sg_buffer *out)
 {
-    sg_buffer_text(out, "# Draft of a schema: names and types only. Finish it from public knowledge (code book, product rules), never from the\n"
-                        "# rows: fill every bounds: [lowest, highest] and categories: [...], and choose roles: id, time, label, feature, split,\n"
+    sg_buffer_text(out, "# Draft of a schema: names and types only. Finish it from public knowledge (code book, "
+                        "product rules), never from the\n"
+                        "# rows: fill every bounds: [lowest, highest] and categories: [...], and choose roles: id, "
+                        "time, label, feature, split,\n"
                         "# ignore. docs/schema.md describes everything that can stand here.\n"
                         "layout: wide        # or long: one row per customer and time\n"
                         "unit: row           # the unit of privacy: row, or the name of the id column\n");

@@ -10,11 +10,12 @@
 
 static const char *const encoding_names[] = {"linear", "log", "signed_log", "one_hot", "at_least", "ratio", NULL};
 
-static const char bounds_hint[] = "; take them from public knowledge (a code book, a product limit), never from the rows";
+static const char bounds_hint[] =
+    "; take them from public knowledge (a code book, a product limit), never from the rows";
 
 struct encoding_spec {
     int as;
-    double unit, divide;
+    double unit, divide, over_min;
     const char *over;
     const struct sg_yaml_node *from, *to, *values, *thresholds;
 };
@@ -31,6 +32,7 @@ static enum sg_status read_spec(const struct sg_yaml_node *node, struct encoding
         {.key = "values", .type = SG_YAML_NODE, .offset = AT(values)},
         {.key = "thresholds", .type = SG_YAML_NODE, .offset = AT(thresholds)},
         {.key = "over", .type = SG_YAML_TEXT, .offset = AT(over)},
+        {.key = "over_min", .type = SG_YAML_NUMBER, .offset = AT(over_min), .min = 1e-9, .max = 1e15},
     };
 #undef AT
     *out = (struct encoding_spec){.unit = 0, .divide = 0};
@@ -43,8 +45,9 @@ static enum sg_status read_spec(const struct sg_yaml_node *node, struct encoding
             out->as = i;
             return SG_OK;
         }
-    return sg_yaml_fail(node, "unknown encoding; known are linear, log, signed_log, one_hot, at_least and ratio, or a map with "
-                              "\"as\", for example {as: linear, from: [0, 4], to: [0, 1]}");
+    return sg_yaml_fail(
+        node, "unknown encoding; known are linear, log, signed_log, one_hot, at_least and ratio, or a map with "
+              "\"as\", for example {as: linear, from: [0, 4], to: [0, 1]}");
 }
 
 /* Keys that the chosen encoding would ignore are refused: they would make a reader believe something untrue. */
@@ -62,6 +65,7 @@ static enum sg_status check_keys(const struct sg_yaml_node *node, const struct e
         {s->values != NULL, "values", 1u << ENCODE_ONE_HOT},
         {s->thresholds != NULL, "thresholds", 1u << ENCODE_AT_LEAST},
         {s->over != NULL, "over", 1u << ENCODE_RATIO},
+        {s->over_min != 0, "over_min", 1u << ENCODE_RATIO},
     };
     for (size_t i = 0; i < sizeof key / sizeof *key; i++)
         if (key[i].given && !(key[i].allowed >> s->as & 1))
@@ -112,11 +116,13 @@ static enum sg_status read_values(const struct sg_yaml_node *node, const struct 
                                   const struct feature *f, struct encoding *e)
 {
     if (!list)
-        return sg_yaml_fail(node, "the encoding %s of a number needs \"%s\", a list of numbers", encoding_names[e->kind], key);
+        return sg_yaml_fail(node, "the encoding %s of a number needs \"%s\", a list of numbers",
+                            encoding_names[e->kind], key);
     SG_TRY(numbers_read(list, key, 0, &e->value, &e->n_values));
     for (size_t i = 0; i < e->n_values; i++) {
         if (e->value[i] < f->low || e->value[i] > f->high)
-            return sg_yaml_fail(sg_yaml_item(list, i, NULL), "%s: outside the bounds of the column, so it can never occur", key);
+            return sg_yaml_fail(sg_yaml_item(list, i, NULL),
+                                "%s: outside the bounds of the column, so it can never occur", key);
         for (size_t k = 0; k < i; k++)
             if (e->value[i] == e->value[k])
                 return sg_yaml_fail(sg_yaml_item(list, i, NULL), "%s: a number is listed twice", key);
@@ -134,10 +140,12 @@ static enum sg_status read_number_encoding(const struct encoding_spec *s, const 
         return read_map(e->node, s, e);
     case ENCODE_RATIO:
         if (!s->over || !s->from)
-            return sg_yaml_fail(e->node, "ratio needs \"over\" (a column) and \"from\" (the range it is clipped to), for example "
-                                         "{as: ratio, over: LIMIT, from: [0, 1.5]}");
+            return sg_yaml_fail(
+                e->node, "ratio needs \"over\" (a column) and \"from\" (the range it is clipped to), for example "
+                         "{as: ratio, over: LIMIT, from: [0, 1.5]}");
         SG_TRY(pair_read(s->from, "from", "", e->to)); /* unless "to" is given the clipped ratio stays as it is */
         e->over_name = s->over;
+        e->over_min = s->over_min;
         return read_map(e->node, s, e);
     case ENCODE_LOG:
         if (!(f->low > 0))
@@ -208,12 +216,13 @@ static enum sg_status read_if_missing(const struct column_spec *spec, struct fea
     }
     f->missing_category = words_find(&f->categories, text, strlen(text));
     if (f->missing_category < 0)
-        return sg_yaml_fail(spec->if_missing, "if_missing must be error, zero (all its floats are 0) or one of the categories");
+        return sg_yaml_fail(spec->if_missing,
+                            "if_missing must be error, zero (all its floats are 0) or one of the categories");
     return SG_OK;
 }
 
-static enum sg_status read_missing(struct sg_schema *schema, const struct column_spec *spec, const struct sg_yaml_node *node,
-                                   struct feature *f)
+static enum sg_status read_missing(struct sg_schema *schema, const struct column_spec *spec,
+                                   const struct sg_yaml_node *node, struct feature *f)
 {
     f->missing_words = &schema->missing_words;
     if (spec->missing_values) {
@@ -247,7 +256,10 @@ static enum sg_status read_bounds(const struct column_spec *spec, const struct s
 enum sg_status schema_read_feature(struct sg_schema *schema, const struct column_spec *spec, const char *name,
                                    const struct sg_yaml_node *node, struct feature *out)
 {
-    *out = (struct feature){.name = name, .node = node, .type = (enum value_type)spec->type, .other_float = -1,
+    *out = (struct feature){.name = name,
+                            .node = node,
+                            .type = (enum value_type)spec->type,
+                            .other_float = -1,
                             .policy = (enum static_policy)spec->policy};
     if (spec->type != TYPE_NUMBER && spec->type != TYPE_CATEGORY)
         return sg_yaml_fail(node, "column %s: a feature needs type: number or type: category", name);
@@ -261,7 +273,8 @@ enum sg_status schema_read_feature(struct sg_schema *schema, const struct column
         if (spec->bounds)
             return sg_yaml_fail(node, "column %s: bounds belong to type: number", name);
         if (!spec->categories)
-            return sg_yaml_fail(node, "column %s: a category needs categories: [...], all that are publicly known", name);
+            return sg_yaml_fail(node, "column %s: a category needs categories: [...], all that are publicly known",
+                                name);
         SG_TRY(words_read(spec->categories, "categories", false, &out->categories));
         out->if_unknown = spec->if_unknown < 0 ? UNKNOWN_ERROR : (enum if_unknown)spec->if_unknown;
         out->other_float = out->if_unknown == UNKNOWN_OTHER ? 0 : -1;

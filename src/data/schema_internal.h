@@ -1,4 +1,5 @@
-/* The schema as the data room sees it: a compiled description of what every column means. Text is borrowed from the YAML document. */
+/* The schema as the data room sees it: a compiled description of what every column means. Text is borrowed from the
+ * YAML document. */
 #ifndef SG_DATA_SCHEMA_INTERNAL_H
 #define SG_DATA_SCHEMA_INTERNAL_H
 
@@ -24,7 +25,7 @@ struct word_list {
         const char *text;
         size_t len;
         int32_t position; /* in the order of the schema file */
-    } *word;
+    } * word;
 };
 
 struct encoding {
@@ -34,9 +35,10 @@ struct encoding {
     double unit, divide;   /* LOG, SIGNED_LOG: log(value / unit) / divide */
     size_t n_values;       /* ONE_HOT of numbers, AT_LEAST */
     double *value;
-    int32_t *of_category;  /* ONE_HOT of categories: float relative to `first` by category, -1 for none */
-    const char *over_name; /* RATIO */
-    int32_t over;          /* feature */
+    int32_t *of_category;    /* ONE_HOT of categories: float relative to `first` by category, -1 for none */
+    const char *over_name;   /* RATIO */
+    double over_min;         /* RATIO: the lower part is raised to this before dividing; 0 leaves it as it is */
+    int32_t over;            /* feature */
     int64_t first, n_floats; /* place among the floats of the row (or of the unit) */
     const struct sg_yaml_node *node;
 };
@@ -81,9 +83,9 @@ struct split_spec {
     enum split_kind kind;
     const char *file, *key, *column; /* key "row_number": the record's number instead of a unit id */
     char separator;
-    struct word_list words[3];       /* spellings of train, validation, test */
+    struct word_list words[3]; /* spellings of train, validation, test */
     double fraction[3];
-    double validation_fraction;      /* carved out of train */
+    double validation_fraction; /* carved out of train */
     uint64_t seed;
     const struct sg_yaml_node *node;
 };
@@ -95,7 +97,7 @@ struct sg_schema {
     struct sg_yaml *document;
 
     char separator;
-    bool header, other_columns_ignored;
+    bool header, other_columns_ignored, absent_steps_dropped;
     enum layout layout;
     const char *unit; /* "row" or the id column's name */
     int64_t rows_per_unit_max;
@@ -106,16 +108,16 @@ struct sg_schema {
     struct split_spec split;
 
     size_t n_columns, columns_capacity;
-    struct column *column;  /* in the order of the file when it has no header */
-    int32_t *by_name;       /* (n_columns) sorted by name */
-    int32_t *file_order;    /* (n_columns) for files without a header */
+    struct column *column; /* in the order of the file when it has no header */
+    int32_t *by_name;      /* (n_columns) sorted by name */
+    int32_t *file_order;   /* (n_columns) for files without a header */
     size_t n_features, features_capacity;
     struct feature *feature;
     int32_t id_column, time_column, label_column, split_column; /* -1 for none */
-    int64_t n_steps;        /* of a wide file: 1 when it has no steps */
+    int64_t n_steps;                                            /* of a wide file: 1 when it has no steps */
     int64_t n_row_floats, n_static_floats;
     size_t n_names, names_capacity;
-    char **float_name;      /* row floats, then static floats */
+    char **float_name; /* row floats, then static floats */
 };
 
 /* What YAML says of one column, of one group of columns, or of one step feature. */
@@ -123,7 +125,8 @@ struct column_spec {
     const char *name;
     int role, type, if_unknown, policy;
     bool missing_flag;
-    const struct sg_yaml_node *names, *columns, *bounds, *categories, *encode, *missing_values, *if_missing, *positive, *negative;
+    const struct sg_yaml_node *names, *columns, *bounds, *categories, *encode, *missing_values, *if_missing, *positive,
+        *negative;
 };
 
 /* schema_column.c */
@@ -147,7 +150,8 @@ int32_t words_find(const struct word_list *words, const char *text, size_t len);
 void words_free(struct word_list *words);
 void words_set(struct word_list *words, const char *const *text, size_t n);
 /* n numbers of a list (n_wanted = 0: one or more), the caller frees *out. */
-enum sg_status numbers_read(const struct sg_yaml_node *node, const char *name, size_t n_wanted, double **out, size_t *n);
+enum sg_status numbers_read(const struct sg_yaml_node *node, const char *name, size_t n_wanted, double **out,
+                            size_t *n);
 /* Two numbers of at most 1e15, so that no encoding can overflow a float. */
 enum sg_status pair_read(const struct sg_yaml_node *node, const char *name, const char *hint, double out[2]);
 /* One character, "tab" or "\t". */

@@ -64,9 +64,10 @@ static enum sg_status read_file_order(struct sg_schema *schema, const struct sg_
     for (size_t i = 0; i < n; i++)
         schema->file_order[i] = (int32_t)i;
     if (!list)
-        return sg_yaml_get(root, "steps") ? sg_yaml_fail(root, "a file without a header and with steps needs column_order: [...], "
-                                                               "the names of its columns in order")
-                                          : SG_OK;
+        return sg_yaml_get(root, "steps")
+                   ? sg_yaml_fail(root, "a file without a header and with steps needs column_order: [...], "
+                                        "the names of its columns in order")
+                   : SG_OK;
     if (sg_yaml_kind_of(list) != SG_YAML_LIST || sg_yaml_count(list) != n)
         return sg_yaml_fail(list, "column_order must list all %zu declared columns", n);
     bool *seen = sg_alloc(n, sizeof *seen);
@@ -101,13 +102,16 @@ static enum sg_status resolve_ratio(const struct sg_schema *schema, const struct
 {
     e->over = find_feature(schema, e->over_name);
     if (e->over < 0)
-        return sg_yaml_fail(e->node, "over: %s is not a feature; declare it (with encode: [] if it shall give no floats itself)",
+        return sg_yaml_fail(e->node,
+                            "over: %s is not a feature; declare it (with encode: [] if it shall give no floats itself)",
                             e->over_name);
     const struct feature *over = &schema->feature[e->over];
     if (over == feature)
         return sg_yaml_fail(e->node, "over: a column over itself");
-    if (over->type != TYPE_NUMBER || !(over->low > 0))
-        return sg_yaml_fail(e->node, "over: %s must be a number whose lower bound is above 0; it is clipped to it before dividing",
+    if (over->type != TYPE_NUMBER || !(over->low > 0 || e->over_min > 0))
+        return sg_yaml_fail(e->node,
+                            "over: %s must be a number whose lower bound is above 0, or give over_min, to which it is "
+                            "raised before dividing",
                             e->over_name);
     if (feature->is_static && !over->is_static)
         return sg_yaml_fail(e->node, "over: %s changes from step to step but %s does not", e->over_name, feature->name);
@@ -213,7 +217,8 @@ enum sg_status schema_lay_out(struct sg_schema *schema, const struct sg_yaml_nod
     SG_TRY(place_floats(schema, false, &schema->n_row_floats));
     SG_TRY(place_floats(schema, true, &schema->n_static_floats));
     if (schema->n_row_floats == 0)
-        return sg_yaml_fail(sg_yaml_get(root, "columns"), "no feature that belongs to a time step: at least one column must have "
-                                                          "role: feature and not be static");
+        return sg_yaml_fail(sg_yaml_get(root, "columns"),
+                            "no feature that belongs to a time step: at least one column must have "
+                            "role: feature and not be static");
     return SG_OK;
 }

@@ -46,13 +46,14 @@ static enum sg_status read_words(const struct split_fields *s, struct split_spec
         for (int k = 0; k < i; k++)
             for (size_t w = 0; w < split->words[i].n; w++)
                 if (words_find(&split->words[k], split->words[i].word[w].text, split->words[i].word[w].len) >= 0)
-                    return sg_yaml_fail(split->node, "\"%s\" means both %s and %s", split->words[i].word[w].text, split_names[k],
-                                        split_names[i]);
+                    return sg_yaml_fail(split->node, "\"%s\" means both %s and %s", split->words[i].word[w].text,
+                                        split_names[k], split_names[i]);
     }
     return SG_OK;
 }
 
-static enum sg_status choose_kind(const struct sg_schema *schema, const struct split_fields *s, struct split_spec *split)
+static enum sg_status choose_kind(const struct sg_schema *schema, const struct split_fields *s,
+                                  struct split_spec *split)
 {
     const struct sg_yaml_node *node = split->node;
     if (s->fractions) {
@@ -63,19 +64,22 @@ static enum sg_status choose_kind(const struct sg_schema *schema, const struct s
     }
     if (s->file) {
         if (!s->key || !s->column)
-            return sg_yaml_fail(node, "a split by file needs key: (the column of unit ids in that file, or row_number) and column:");
+            return sg_yaml_fail(
+                node, "a split by file needs key: (the column of unit ids in that file, or row_number) and column:");
         split->kind = SPLIT_FILE;
         bool by_row = strcmp(s->key, "row_number") == 0;
         if (by_row && schema->layout == LAYOUT_LONG)
             return sg_yaml_fail(node, "key: row_number is for files with one row per unit");
         if (!by_row && schema->id_column < 0)
-            return sg_yaml_fail(node, "a split by unit id needs a column with role: id; without one use key: row_number or fractions");
+            return sg_yaml_fail(
+                node, "a split by unit id needs a column with role: id; without one use key: row_number or fractions");
         return read_words(s, split);
     }
     if (schema->split_column < 0)
         return sg_yaml_fail(node, "split needs fractions:, or file:, or a column with role: split");
     if (s->key || (s->column && strcmp(s->column, schema->column[schema->split_column].name) != 0))
-        return sg_yaml_fail(node, "split: column must be the column with role: split, and key belongs to a split by file");
+        return sg_yaml_fail(node,
+                            "split: column must be the column with role: split, and key belongs to a split by file");
     split->kind = SPLIT_COLUMN;
     return read_words(s, split);
 }
@@ -107,7 +111,8 @@ enum sg_status schema_read_split(struct sg_schema *schema, const struct sg_yaml_
         split->node = schema->column[schema->split_column].node;
     SG_TRY(choose_kind(schema, &s, split));
     if (s.validation_fraction > 0 && split->kind == SPLIT_FRACTIONS)
-        return sg_yaml_fail(node, "validation_fraction belongs to a split by column or file; with fractions give validation: there");
+        return sg_yaml_fail(
+            node, "validation_fraction belongs to a split by column or file; with fractions give validation: there");
     if ((s.validation_fraction > 0 || s.fractions) && s.seed < 0)
         return sg_yaml_fail(node, "a split by hash of the unit id needs a public seed:, any whole number");
     SG_TRY(separator_read(split->node, s.separator, &split->separator));

@@ -45,8 +45,8 @@ enum sg_status words_read(const struct sg_yaml_node *node, const char *name, boo
     SG_TRY(status);
     for (size_t i = 1; i < n; i++)
         if (compare_words(&out->word[i - 1], &out->word[i]) == 0)
-            return sg_yaml_fail(sg_yaml_item(node, (size_t)out->word[i].position, NULL), "%s: \"%s\" is listed twice", name,
-                                out->word[i].text);
+            return sg_yaml_fail(sg_yaml_item(node, (size_t)out->word[i].position, NULL), "%s: \"%s\" is listed twice",
+                                name, out->word[i].text);
     return SG_OK;
 }
 
@@ -75,8 +75,10 @@ void words_free(struct word_list *words)
 
 enum sg_status numbers_read(const struct sg_yaml_node *node, const char *name, size_t n_wanted, double **out, size_t *n)
 {
-    if (sg_yaml_kind_of(node) != SG_YAML_LIST || sg_yaml_count(node) == 0 || (n_wanted && sg_yaml_count(node) != n_wanted))
-        return sg_yaml_fail(node, n_wanted == 2 ? "%s must be a list of two numbers" : "%s must be a list of numbers", name);
+    if (sg_yaml_kind_of(node) != SG_YAML_LIST || sg_yaml_count(node) == 0 ||
+        (n_wanted && sg_yaml_count(node) != n_wanted))
+        return sg_yaml_fail(node, n_wanted == 2 ? "%s must be a list of two numbers" : "%s must be a list of numbers",
+                            name);
     *n = sg_yaml_count(node);
     *out = sg_alloc(*n, sizeof **out);
     for (size_t i = 0; i < *n; i++)
@@ -100,7 +102,8 @@ enum sg_status separator_read(const struct sg_yaml_node *node, const char *text,
         return SG_OK;
     }
     if (strlen(text) != 1 || strchr("\"\r\n", text[0]) || (text[0] & 0x80))
-        return sg_yaml_fail(node, "separator must be one character (\",\", \";\", \"|\"), \"tab\", or \" \" for runs of blanks");
+        return sg_yaml_fail(
+            node, "separator must be one character (\",\", \";\", \"|\"), \"tab\", or \" \" for runs of blanks");
     *out = text[0];
     return SG_OK;
 }

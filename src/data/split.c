@@ -32,7 +32,8 @@ uint8_t split_carve(const struct split *split, const uint8_t digest[SG_UNIT_DIGE
     const struct split_spec *spec = &split->schema->split;
     if (given != SG_SPLIT_TRAIN || spec->validation_fraction == 0)
         return given;
-    return below(draw("sealgrad validation", spec->seed, digest), spec->validation_fraction) ? SG_SPLIT_VALIDATION : given;
+    return below(draw("sealgrad validation", spec->seed, digest), spec->validation_fraction) ? SG_SPLIT_VALIDATION
+                                                                                             : given;
 }
 
 static uint8_t by_fraction(const struct split_spec *spec, const uint8_t digest[SG_UNIT_DIGEST_BYTES])
@@ -53,8 +54,8 @@ static uint8_t by_word(const struct split_spec *spec, const char *text, size_t l
     return SG_N_SPLITS;
 }
 
-bool split_given(const struct split *split, const uint8_t digest[SG_UNIT_DIGEST_BYTES], int64_t row_number, const char *word,
-                 size_t word_len, uint8_t *out, const char **problem)
+bool split_given(const struct split *split, const uint8_t digest[SG_UNIT_DIGEST_BYTES], int64_t row_number,
+                 const char *word, size_t word_len, uint8_t *out, const char **problem)
 {
     const struct split_spec *spec = &split->schema->split;
     int64_t i;
@@ -101,8 +102,8 @@ static enum sg_status read_header(struct file_reader *r, int64_t line, const str
     }
     r->n_fields = n;
     if (r->key < 0 || r->column < 0)
-        return sg_fail(SG_USAGE, "%s:%lld: column %s: not in the header of the split file", r->split->file_path, (long long)line,
-                       r->key < 0 ? spec->key : spec->column);
+        return sg_fail(SG_USAGE, "%s:%lld: column %s: not in the header of the split file", r->split->file_path,
+                       (long long)line, r->key < 0 ? spec->key : spec->column);
     return SG_OK;
 }
 
@@ -149,12 +150,15 @@ static enum sg_status on_record(void *context, int64_t line, const struct sg_csv
     if (r->key < 0)
         return read_header(r, line, fields, n);
     if (n != r->n_fields)
-        return sg_fail(SG_USAGE, "%s:%lld: %zu fields where the header has %zu", r->split->file_path, (long long)line, n,
-                       r->n_fields);
+        return sg_fail(SG_USAGE, "%s:%lld: %zu fields where the header has %zu", r->split->file_path, (long long)line,
+                       n, r->n_fields);
     uint8_t part = by_word(spec, fields[r->column].text, fields[r->column].len);
     if (part == SG_N_SPLITS)
-        return sg_fail(SG_USAGE, "%s:%lld: column %s: not one of the values that the schema's split gives for train, validation and "
-                                 "test", r->split->file_path, (long long)line, spec->column);
+        return sg_fail(
+            SG_USAGE,
+            "%s:%lld: column %s: not one of the values that the schema's split gives for train, validation and "
+            "test",
+            r->split->file_path, (long long)line, spec->column);
     if (strcmp(spec->key, "row_number") != 0)
         return add_key(r, line, &fields[r->key], part);
     int64_t number = 0;
@@ -187,8 +191,8 @@ enum sg_status split_open(const struct sg_schema *schema, const char *data_path,
     else if (!(out->file_path = beside(data_path, spec->file)))
         out->file_path = beside(schema->path, spec->file);
     if (!out->file_path)
-        return sg_fail(SG_USAGE, "%s: the split file named in %s is neither beside the data nor beside the schema", spec->file,
-                       schema->path);
+        return sg_fail(SG_USAGE, "%s: the split file named in %s is neither beside the data nor beside the schema",
+                       spec->file, schema->path);
     struct file_reader reader = {.split = out, .key = -1, .column = -1};
     SG_TRY(sg_sha256_file(out->file_path, out->file_digest));
     SG_TRY(sg_csv_read(out->file_path, spec->separator, on_record, NULL, &reader));

@@ -1,4 +1,5 @@
-/* A table of 16-byte digests in order of first appearance. The digests are SHA-256 outputs, so their own bits are the hash. */
+/* A table of 16-byte digests in order of first appearance. The digests are SHA-256 outputs, so their own bits are the
+ * hash. */
 #ifndef SG_DATA_UNITS_H
 #define SG_DATA_UNITS_H
 

@@ -1,9 +1,10 @@
-/* libcsv is fed one physical line at a time. That costs little (a call per line) and gives every record and every fault its
- * exact line, without guessing positions back from callbacks. A quoted field may span lines; libcsv carries the state.
+/* libcsv is fed one physical line at a time. That costs little (a call per line) and gives every record and every fault
+ * its exact line, without guessing positions back from callbacks. A quoted field may span lines; libcsv carries the
+ * state.
  *
- * Most lines of a large table hold no quotation mark at all. Such a line, where it is a record of its own, is split in place
- * by `split_plain`, to the very fields that libcsv would give (tests compare the two): a call and a copy per field saved make
- * reading three times as fast. */
+ * Most lines of a large table hold no quotation mark at all. Such a line, where it is a record of its own, is split in
+ * place by `split_plain`, to the very fields that libcsv would give (tests compare the two): a call and a copy per
+ * field saved make reading three times as fast. */
 #include "format/csv.h"
 
 #include <csv.h>
@@ -32,7 +33,7 @@ struct reader {
 
     struct csv_parser parser;
     struct sg_utf8 {
-        int more;           /* continuation bytes still to come */
+        int more;                /* continuation bytes still to come */
         unsigned char low, high; /* range of the next one */
     } utf8;
     int64_t line;        /* of the bytes being fed */
@@ -101,9 +102,11 @@ static enum sg_status check_text(struct reader *r, const char *p, size_t n)
         if (utf8_byte(&r->utf8, c))
             continue;
         if (c == 0)
-            return sg_fail(SG_USAGE, "%s:%lld: a NUL byte: this is not a text file, or it is UTF-16; convert it to UTF-8",
+            return sg_fail(SG_USAGE,
+                           "%s:%lld: a NUL byte: this is not a text file, or it is UTF-16; convert it to UTF-8",
                            r->path, (long long)r->line);
-        return sg_fail(SG_USAGE, "%s:%lld: not valid UTF-8; convert the file, for example with: iconv -f LATIN1 -t UTF-8",
+        return sg_fail(SG_USAGE,
+                       "%s:%lld: not valid UTF-8; convert the file, for example with: iconv -f LATIN1 -t UTF-8",
                        r->path, (long long)r->line);
     }
     return SG_OK;
@@ -113,10 +116,11 @@ static enum sg_status check_text(struct reader *r, const char *p, size_t n)
 
 static void bare_cr(struct reader *r)
 {
-    r->status = sg_fail(SG_USAGE,
-                        "%s:%lld: a carriage return without a line feed outside quotes; convert the line ends, for example "
-                        "with: tr '\\r' '\\n'",
-                        r->path, (long long)r->line);
+    r->status =
+        sg_fail(SG_USAGE,
+                "%s:%lld: a carriage return without a line feed outside quotes; convert the line ends, for example "
+                "with: tr '\\r' '\\n'",
+                r->path, (long long)r->line);
 }
 
 static void more_fields(struct reader *r)
@@ -185,10 +189,13 @@ static void on_row(int c, void *context)
 
 /* ---- a line without quotation marks ---- */
 
-static bool is_blank(char c) { return c == ' ' || c == '\t'; }
+static bool is_blank(char c)
+{
+    return c == ' ' || c == '\t';
+}
 
-/* Adds the field between `p` and `end` without the blanks around it, and puts a NUL behind it. A blank that separates is not
- * trimmed by libcsv either; it cannot stand inside a field. */
+/* Adds the field between `p` and `end` without the blanks around it, and puts a NUL behind it. A blank that separates
+ * is not trimmed by libcsv either; it cannot stand inside a field. */
 static enum sg_status add_plain(struct reader *r, char *p, char *end)
 {
     while (p < end && is_blank(*p))
@@ -259,13 +266,15 @@ static enum sg_status feed(struct reader *r, char *p, size_t n)
     if (r->status != SG_OK)
         return r->status;
     if (done != n && csv_error(&r->parser) == CSV_EPARSE)
-        return sg_fail(SG_USAGE,
-                       "%s:%lld: a quotation mark inside a field; put the whole field in quotation marks and double those inside",
-                       r->path, (long long)r->line);
+        return sg_fail(
+            SG_USAGE,
+            "%s:%lld: a quotation mark inside a field; put the whole field in quotation marks and double those inside",
+            r->path, (long long)r->line);
     if (done != n)
         return sg_fail(SG_FAILED, "%s:%lld: the CSV reader ran out of memory", r->path, (long long)r->line);
     if (!r->ended && r->record_bytes > RECORD_BYTES_MAX)
-        return sg_fail(SG_USAGE, "%s:%lld: the record that begins here is longer than 4 MiB; a quotation mark may be missing",
+        return sg_fail(SG_USAGE,
+                       "%s:%lld: the record that begins here is longer than 4 MiB; a quotation mark may be missing",
                        r->path, (long long)r->record_line);
     if (p[n - 1] == '\n') {
         r->line++;
@@ -291,8 +300,8 @@ static enum sg_status finish(struct reader *r)
     if (r->utf8.more)
         return sg_fail(SG_USAGE, "%s:%lld: the file ends inside a UTF-8 character", r->path, (long long)r->line);
     if (csv_fini(&r->parser, on_field, on_row, r) != 0)
-        return sg_fail(SG_USAGE, "%s:%lld: the record that begins here has a quoted field that is never closed", r->path,
-                       (long long)r->record_line);
+        return sg_fail(SG_USAGE, "%s:%lld: the record that begins here has a quoted field that is never closed",
+                       r->path, (long long)r->record_line);
     return r->status;
 }
 
@@ -332,8 +341,14 @@ enum sg_status sg_csv_read(const char *path, char separator, sg_csv_record *reco
     int file = open(path, O_RDONLY | O_CLOEXEC);
     if (file < 0)
         return sg_fail(SG_USAGE, "%s: cannot open: %s", path, strerror(errno));
-    struct reader r = {.path = path, .record = record, .context = context, .separator = separator, .blanks = separator == ' ', .line = 1,
-                       .record_line = 1, .ended = true};
+    struct reader r = {.path = path,
+                       .record = record,
+                       .context = context,
+                       .separator = separator,
+                       .blanks = separator == ' ',
+                       .line = 1,
+                       .record_line = 1,
+                       .ended = true};
     unsigned char options = CSV_STRICT | CSV_STRICT_FINI | CSV_REPALL_NL | CSV_EMPTY_IS_NULL;
     if (csv_init(&r.parser, options) != 0) {
         close(file);

@@ -10,6 +10,7 @@
 
 #define UNIT_ROUNDOFF 0x1p-24
 #define ROW_NORM_MAX 0x1p64
+#define GRAM_ROWS_MAX (1 << 16) /* so that the sum of all pairs in double stays inside the slack */
 
 static int64_t row_of(const int32_t *list, int64_t i)
 {
@@ -272,6 +273,7 @@ static void group_norm(enum sg_norm_route route, int64_t n_groups, const int32_t
             continue;
         }
         bool gram = route == SG_ROUTE_GRAM;
+        assert(!gram || n_rows <= GRAM_ROWS_MAX);
         double slack = gram ? gamma_of((double)(n_in + n_out + 4)) : 3 * gamma_of((double)(n_rows + 2));
         norm[j].norm2 += gram ? gram_norm2(n_rows, n_in, n_out, aj, lda, gj, ldg)
                               : instantiated_norm2(n_rows, n_in, n_out, aj, lda, gj, ldg);

@@ -55,12 +55,13 @@ static const uint8_t test_key[32] = "a key of thirty-two bytes ......";
 
 static inline struct sg_dataset_options all_options(void)
 {
-    return (struct sg_dataset_options){.dataset_key = test_key, .keep_ids = true, .need_label = true, .need_split = true};
+    return (struct sg_dataset_options){
+        .dataset_key = test_key, .keep_ids = true, .need_label = true, .need_split = true};
 }
 
 /* Writes `csv` to data.csv and reads it. */
-static inline enum sg_status read_csv(const struct sg_schema *schema, const char *csv, const struct sg_dataset_options *options,
-                                      struct sg_dataset **out)
+static inline enum sg_status read_csv(const struct sg_schema *schema, const char *csv,
+                                      const struct sg_dataset_options *options, struct sg_dataset **out)
 {
     char *path = write_text("data.csv", csv);
     enum sg_status status = sg_dataset_read(path, schema, options, out);

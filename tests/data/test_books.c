@@ -1,5 +1,6 @@
-/* Would catch: the example schemas and the books they describe drifting apart; encoded numbers of the real book that differ from
- * arithmetic done here; a synthetic book that depends on its size, or whose stated limit is not the AUC of the true probability. */
+/* Would catch: the example schemas and the books they describe drifting apart; encoded numbers of the real book that
+ * differ from arithmetic done here; a synthetic book that depends on its size, or whose stated limit is not the AUC of
+ * the true probability. */
 #include <errno.h>
 #include <math.h>
 #include <sys/stat.h>
@@ -53,7 +54,10 @@ static void check_near(float got, double want)
         fail_msg("%.9g, want %.9g", (double)got, want);
 }
 
-static double signed_log(double v) { return copysign(log1p(fabs(v) / 1000), v) / 3; }
+static double signed_log(double v)
+{
+    return copysign(log1p(fabs(v) / 1000), v) / 3;
+}
 
 /* The first two customers of the file, as printed in it. */
 static void taiwan(void **state)
@@ -68,16 +72,25 @@ static void taiwan(void **state)
     static const double statics[2][7] = {{0, 1, 0, 1, 0, 1, -.8}, {0, 1, 0, 1, 0, 0, -.7}};
     assert_int_equal(d->n_units, 30000);
     assert_int_equal(d->n_rows, 180000);
-    assert_int_equal(d->n_features, 11);
+    assert_int_equal(d->n_features, 12);
     assert_int_equal(d->n_static, 7);
     for (int u = 0; u < 2; u++) {
         for (int t = 0; t < 6; t++) {
-            const float *x = d->x + (6 * u + t) * 11;
+            const float *x = d->x + (6 * u + t) * 12;
             double p = pay[u][t];
-            const double want[11] = {fmin(fmax(p, 0), 4) / 2, p == -2, p == -1, p == 0, p >= 1, p >= 2, p >= 3,
-                                     bill[u][t] / limit[u], signed_log(bill[u][t]), fmin(paid[u][t] / limit[u], 1) * 2,
+            const double want[12] = {fmin(fmax(p, 0), 4) / 2,
+                                     p == -2,
+                                     p == -1,
+                                     p == 0,
+                                     p >= 1,
+                                     p >= 2,
+                                     p >= 3,
+                                     bill[u][t] / limit[u],
+                                     signed_log(bill[u][t]),
+                                     fmin(paid[u][t] / limit[u], 1) * 2,
+                                     fmin(paid[u][t] / fmax(bill[u][t], 1000), 1),
                                      signed_log(paid[u][t])};
-            for (int k = 0; k < 11; k++)
+            for (int k = 0; k < 12; k++)
                 check_near(x[k], want[k]);
         }
         for (int k = 1; k < 7; k++)
@@ -130,8 +143,8 @@ static char *make_book(int customers, int months, int seed, const char *name)
     if (!program || !*program)
         fail_msg("SEALGRAD_MAKE_BOOK is not set; run under meson test");
     char *path = sg_format("%s/%s", folder, name);
-    char *command = sg_format("%s --customers %d --months %d --seed %d --out %s >%s/stdout 2>%s/stderr", program, customers, months, seed,
-                              path, folder, folder);
+    char *command = sg_format("%s --customers %d --months %d --seed %d --out %s >%s/stdout 2>%s/stderr", program,
+                              customers, months, seed, path, folder, folder);
     assert_int_equal(system(command), 0);
     free(command);
     return path;
@@ -176,7 +189,8 @@ static void the_schema_reads_the_synthetic_book(void **state)
 static void a_customer_is_the_same_in_any_book(void **state)
 {
     (void)state;
-    char *small = make_book(20, 6, 3, "small.csv"), *large = make_book(200, 6, 3, "large.csv"), *other = make_book(20, 6, 4, "other.csv");
+    char *small = make_book(20, 6, 3, "small.csv"), *large = make_book(200, 6, 3, "large.csv"),
+         *other = make_book(20, 6, 4, "other.csv");
     struct sg_buffer a, b, c;
     assert_int_equal(sg_file_read(small, "book", 1 << 24, &a), SG_OK);
     assert_int_equal(sg_file_read(large, "book", 1 << 24, &b), SG_OK);
@@ -195,7 +209,8 @@ static void a_customer_is_the_same_in_any_book(void **state)
 /* ---- the stated limit: the true probability, once more, from the columns of the last rows ---- */
 
 struct column_of {
-    int late, late_max_6, utilisation_mean_6, utilisation_change_6, inquiries, income, utilisation_mean_3, payment_ratio_mean_3, label;
+    int late, late_max_6, utilisation_mean_6, utilisation_change_6, inquiries, income, utilisation_mean_3,
+        payment_ratio_mean_3, label;
 };
 
 static int field_named(char **field, int n, const char *name)
@@ -219,9 +234,11 @@ static int cut(char *line, char **field, int max)
 static double probability(char **f, const struct column_of *c, int relapses)
 {
     double eta = -3.8 + .6 * fmin(atof(f[c->late]), 3) + .5 * (atof(f[c->late_max_6]) >= 2);
-    eta += 1.2 * (atof(f[c->utilisation_mean_6]) - .5) + atof(f[c->utilisation_change_6]) + .2 * fmin(atof(f[c->inquiries]), 4);
+    eta += 1.2 * (atof(f[c->utilisation_mean_6]) - .5) + atof(f[c->utilisation_change_6]) +
+           .2 * fmin(atof(f[c->inquiries]), 4);
     eta += *f[c->income] ? -.4 * log(atof(f[c->income]) / 3000) : .2;
-    eta += .7 * (atof(f[c->utilisation_mean_3]) > .8 && atof(f[c->payment_ratio_mean_3]) < .12) + .3 * fmin(relapses, 4);
+    eta +=
+        .7 * (atof(f[c->utilisation_mean_3]) > .8 && atof(f[c->payment_ratio_mean_3]) < .12) + .3 * fmin(relapses, 4);
     return 1 / (1 + exp(-eta));
 }
 
@@ -246,11 +263,12 @@ static int read_people(const char *path, struct person *people)
     assert_non_null(file);
     assert_true(getline(&line, &capacity, file) > 0);
     int n_fields = cut(line, field, FIELDS_MAX), n = 0, relapses = 0, late_before = 0;
-    struct column_of c = {field_named(field, n_fields, "months_late"),          field_named(field, n_fields, "months_late_max_6"),
-                          field_named(field, n_fields, "utilisation_mean_6"),   field_named(field, n_fields, "utilisation_change_6"),
-                          field_named(field, n_fields, "card_inquiries_3m"),    field_named(field, n_fields, "income"),
-                          field_named(field, n_fields, "utilisation_mean_3"),   field_named(field, n_fields, "payment_ratio_mean_3"),
-                          field_named(field, n_fields, "default_12m")};
+    struct column_of c = {
+        field_named(field, n_fields, "months_late"),        field_named(field, n_fields, "months_late_max_6"),
+        field_named(field, n_fields, "utilisation_mean_6"), field_named(field, n_fields, "utilisation_change_6"),
+        field_named(field, n_fields, "card_inquiries_3m"),  field_named(field, n_fields, "income"),
+        field_named(field, n_fields, "utilisation_mean_3"), field_named(field, n_fields, "payment_ratio_mean_3"),
+        field_named(field, n_fields, "default_12m")};
     while (getline(&line, &capacity, file) > 0) {
         assert_int_equal(cut(line, field, FIELDS_MAX), n_fields);
         if (strcmp(id, field[0]) != 0) {
@@ -261,7 +279,8 @@ static int read_people(const char *path, struct person *people)
         int late = atoi(field[c.late]);
         relapses += late > 0 && late_before == 0;
         late_before = late;
-        people[n - 1] = (struct person){probability(field, &c, relapses), atoi(field[c.label])}; /* the last row stays */
+        people[n - 1] =
+            (struct person){probability(field, &c, relapses), atoi(field[c.label])}; /* the last row stays */
     }
     free(line);
     fclose(file);
@@ -299,8 +318,14 @@ static void the_limit_is_the_auc_of_the_true_probability(void **state)
 static void bad_flags_are_refused(void **state)
 {
     (void)state;
-    static const char *const flags[] = {"", "--customers 5", "--out x", "--customers 0 --out x", "--customers 5 --months 0 --out x",
-                                        "--customers 5x --out x", "--customers 5 --out", "--rows 5 --out x",
+    static const char *const flags[] = {"",
+                                        "--customers 5",
+                                        "--out x",
+                                        "--customers 0 --out x",
+                                        "--customers 5 --months 0 --out x",
+                                        "--customers 5x --out x",
+                                        "--customers 5 --out",
+                                        "--rows 5 --out x",
                                         "--customers 5 --out /nonexistent/x"};
     for (size_t i = 0; i < sizeof flags / sizeof *flags; i++) {
         char *command = sg_format("cd %s && %s %s >stdout 2>stderr", folder, getenv("SEALGRAD_MAKE_BOOK"), flags[i]);

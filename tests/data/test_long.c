@@ -1,17 +1,19 @@
-/* Would catch: rows of one customer that are not brought together, or not oldest first; the cap on rows keeping the wrong ones; static
- * features, labels or splits that change within a customer let through; check_only that accepts what training refuses. */
+/* Would catch: rows of one customer that are not brought together, or not oldest first; the cap on rows keeping the
+ * wrong ones; static features, labels or splits that change within a customer let through; check_only that accepts what
+ * training refuses. */
 #include "data_test.h"
 
 #define HEAD "layout: long\nunit: ID\nother_columns: ignore\n"
-#define COLUMNS                                                                                                                      \
-    "columns:\n  - {name: ID, role: id}\n  - {name: T, role: time}\n"                                                                \
-    "  - {name: A, role: feature, type: number, bounds: [0, 100], encode: {as: linear, to: [0, 100]}}\n"                             \
-    "  - {name: S, role: feature, type: category, categories: [x, y], static: constant}\n"                                           \
+#define COLUMNS                                                                                                        \
+    "columns:\n  - {name: ID, role: id}\n  - {name: T, role: time}\n"                                                  \
+    "  - {name: A, role: feature, type: number, bounds: [0, 100], encode: {as: linear, to: [0, 100]}}\n"               \
+    "  - {name: S, role: feature, type: category, categories: [x, y], static: constant}\n"                             \
     "  - {name: L, role: feature, type: number, bounds: [0, 9], static: last, encode: {as: linear, to: [0, 9]}}\n"
 #define LABEL "  - {name: Y, role: label, positive: [1], negative: [0]}\n"
 #define SPLIT "split: {fractions: {train: 0.5, test: 0.5}, seed: 3}\n"
 
-static void check_unit(const struct sg_dataset *d, const char *id, const float *a, int64_t n, const float statics[3], float label)
+static void check_unit(const struct sg_dataset *d, const char *id, const float *a, int64_t n, const float statics[3],
+                       float label)
 {
     int64_t u = find_id(d, id);
     assert_true(u >= 0);
@@ -26,7 +28,8 @@ static void check_unit(const struct sg_dataset *d, const char *id, const float *
 static void scattered_rows_are_brought_together(void **state)
 {
     (void)state;
-    struct sg_schema *schema = parse_schema(HEAD "rows_per_unit_max: 3\nif_more_rows: keep_newest\n" COLUMNS LABEL SPLIT);
+    struct sg_schema *schema =
+        parse_schema(HEAD "rows_per_unit_max: 3\nif_more_rows: keep_newest\n" COLUMNS LABEL SPLIT);
     assert_int_equal(sg_schema_steps_max(schema), 3);
     struct sg_dataset *d = must_read(schema, "ID,T,A,S,L,Y\n"
                                              "a,1,10,x,1,0\nb,5,50,y,2,1\na,2,11,x,3,0\na,3.5,12,x,4,0\nc,1,70,x,0,0\n"
@@ -43,9 +46,11 @@ static void scattered_rows_are_brought_together(void **state)
 static void rows_in_any_order(void **state)
 {
     (void)state;
-    struct sg_schema *schema = parse_schema(HEAD "rows_per_unit_max: 2\nif_more_rows: keep_newest\nrow_order: any\n" COLUMNS
-                                            "  - {name: Y, role: label, positive: [1], negative: [0], static: last}\n" SPLIT);
-    struct sg_dataset *d = must_read(schema, "ID,T,A,S,L,Y\nb,6,51,y,5,0\na,40,13,x,6,1\na,1,10,x,1,0\nb,5,50,y,2,1\na,-3,9,x,0,0\n");
+    struct sg_schema *schema =
+        parse_schema(HEAD "rows_per_unit_max: 2\nif_more_rows: keep_newest\nrow_order: any\n" COLUMNS
+                          "  - {name: Y, role: label, positive: [1], negative: [0], static: last}\n" SPLIT);
+    struct sg_dataset *d =
+        must_read(schema, "ID,T,A,S,L,Y\nb,6,51,y,5,0\na,40,13,x,6,1\na,1,10,x,1,0\nb,5,50,y,2,1\na,-3,9,x,0,0\n");
     assert_int_equal(d->n_rows, 4);
     check_unit(d, "a", (float[]){10, 13}, 2, (float[]){1, 0, 6}, 1);
     check_unit(d, "b", (float[]){50, 51}, 2, (float[]){0, 1, 5}, 0);
@@ -56,14 +61,16 @@ static void rows_in_any_order(void **state)
 static void dates(void **state)
 {
     (void)state;
-    struct sg_schema *schema = parse_schema("layout: long\nunit: ID\nrows_per_unit_max: 9\ncolumns:\n  - {name: ID, role: id}\n"
-                                            "  - {name: T, role: time, type: date}\n"
-                                            "  - {name: A, role: feature, type: number, bounds: [0, 100]}\n");
+    struct sg_schema *schema =
+        parse_schema("layout: long\nunit: ID\nrows_per_unit_max: 9\ncolumns:\n  - {name: ID, role: id}\n"
+                     "  - {name: T, role: time, type: date}\n"
+                     "  - {name: A, role: feature, type: number, bounds: [0, 100]}\n");
     struct sg_dataset_options options = {.keep_ids = true};
     struct sg_dataset *d;
     assert_int_equal(read_csv(schema, "ID,T,A\na,2024-02-29,1\na,2024-03-01,1\na,2025-01,1\n", &options, &d), SG_OK);
     sg_dataset_close(&d);
-    static const char *const bad[] = {"2023-02-29", "2024-13", "2024-00", "2024-1-1", "24-01-01", "2024/01/01", "2024-01-32", "", "2024-01-0x"};
+    static const char *const bad[] = {"2023-02-29", "2024-13",    "2024-00", "2024-1-1",  "24-01-01",
+                                      "2024/01/01", "2024-01-32", "",        "2024-01-0x"};
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         char *csv = sg_format("ID,T,A\na,%s,1\n", bad[i]);
         assert_int_equal(read_csv(schema, csv, &options, &d), SG_USAGE);
@@ -87,7 +94,8 @@ static void faults_within_a_customer(void **state)
          ":4: column T: a second row of the same customer and time"},
         {HEAD "rows_per_unit_max: 9\n" COLUMNS LABEL SPLIT, "ID,T,A,S,L,Y\na,2,1,x,1,0\nb,2,1,x,1,0\na,1,1,x,1,0\n",
          ":4: column T: earlier than the customer's row before it"},
-        {HEAD "rows_per_unit_max: 9\nrow_order: any\n" COLUMNS LABEL SPLIT, "ID,T,A,S,L,Y\na,2,1,x,1,0\nb,2,1,x,1,0\na,2,1,x,1,0\n",
+        {HEAD "rows_per_unit_max: 9\nrow_order: any\n" COLUMNS LABEL SPLIT,
+         "ID,T,A,S,L,Y\na,2,1,x,1,0\nb,2,1,x,1,0\na,2,1,x,1,0\n",
          ": column T: data records 1 and 3 are of the same customer and time"},
         {HEAD "rows_per_unit_max: 9\n" COLUMNS LABEL SPLIT, "ID,T,A,S,L,Y\na,1,1,x,1,0\na,2,1,y,1,0\n",
          ":3: column S: differs between rows of one customer; declare static: last"},
@@ -95,8 +103,10 @@ static void faults_within_a_customer(void **state)
          ":3: column Y: differs between rows of one customer"},
         {HEAD "rows_per_unit_max: 9\n" COLUMNS LABEL "  - {name: P, role: split}\n",
          "ID,T,A,S,L,Y,P\na,1,1,x,1,0,train\na,2,1,x,2,0,test\n", ":3: column P: differs between rows of one customer"},
-        {HEAD "rows_per_unit_max: 9\n" COLUMNS LABEL SPLIT, "ID,T,A,S,L,Y\na,soon,1,x,1,0\n", ":2: column T: not a plain number"},
-        {HEAD "rows_per_unit_max: 9\n" COLUMNS LABEL SPLIT, "ID,T,A,S,L,Y\n,1,1,x,1,0\n", ":2: column ID: an empty unit id"},
+        {HEAD "rows_per_unit_max: 9\n" COLUMNS LABEL SPLIT, "ID,T,A,S,L,Y\na,soon,1,x,1,0\n",
+         ":2: column T: not a plain number"},
+        {HEAD "rows_per_unit_max: 9\n" COLUMNS LABEL SPLIT, "ID,T,A,S,L,Y\n,1,1,x,1,0\n",
+         ":2: column ID: an empty unit id"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         struct sg_schema *schema = parse_schema(cases[i].yaml);
@@ -118,7 +128,8 @@ static void interleaving_does_not_matter(void **state)
 {
     (void)state;
     enum { UNITS = 500, ROWS = 7 };
-    struct sg_schema *schema = parse_schema(HEAD "rows_per_unit_max: 5\nif_more_rows: keep_newest\n" COLUMNS LABEL SPLIT);
+    struct sg_schema *schema =
+        parse_schema(HEAD "rows_per_unit_max: 5\nif_more_rows: keep_newest\n" COLUMNS LABEL SPLIT);
     struct sg_buffer in_order = {0}, mixed = {0};
     int next[UNITS] = {0};
     uint32_t seed = 1;
@@ -164,8 +175,10 @@ static void interleaving_does_not_matter(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(scattered_rows_are_brought_together), cmocka_unit_test(rows_in_any_order),
-        cmocka_unit_test(dates),                               cmocka_unit_test(faults_within_a_customer),
+        cmocka_unit_test(scattered_rows_are_brought_together),
+        cmocka_unit_test(rows_in_any_order),
+        cmocka_unit_test(dates),
+        cmocka_unit_test(faults_within_a_customer),
         cmocka_unit_test(interleaving_does_not_matter),
     };
     return cmocka_run_group_tests(tests, make_folder, remove_folder);

@@ -1,5 +1,5 @@
-/* Would catch (best under the sanitizers): a crash, a hang or a leak on a damaged schema or data file; a refusal without a text; a data set
- * handed out although reading failed. Seeds are fixed and printed with a failure. */
+/* Would catch (best under the sanitizers): a crash, a hang or a leak on a damaged schema or data file; a refusal
+ * without a text; a data set handed out although reading failed. Seeds are fixed and printed with a failure. */
 #include <sys/mman.h>
 
 #include "data_test.h"
@@ -15,17 +15,21 @@ static uint64_t random64(void)
 }
 
 static const char schema_text[] =
-    "layout: long\nunit: ID\nrows_per_unit_max: 3\nif_more_rows: keep_newest\nrow_order: any\nmissing_values: [\"\", \"NA\"]\n"
+    "layout: long\nunit: ID\nrows_per_unit_max: 3\nif_more_rows: keep_newest\nrow_order: any\nmissing_values: [\"\", "
+    "\"NA\"]\n"
     "columns:\n  - {name: ID, role: id}\n  - {name: T, role: time, type: date}\n"
     "  - {name: Y, role: label, positive: [1], negative: [0], static: last}\n"
-    "  - {name: S, role: feature, type: category, categories: [x, y], static: constant, if_missing: x, if_unknown: other}\n"
+    "  - {name: S, role: feature, type: category, categories: [x, y], static: constant, if_missing: x, if_unknown: "
+    "other}\n"
     "  - {names: [A, B], role: feature, type: number, bounds: [0, 100], if_missing: zero, missing_flag: true,\n"
     "     encode: [linear, {as: signed_log, unit: 3}, {as: at_least, thresholds: [1, 2]}]}\n"
-    "  - {name: C, role: feature, type: number, bounds: [1, 9], encode: {as: ratio, over: D, from: [0, 3], to: [-1, 1]}}\n"
+    "  - {name: C, role: feature, type: number, bounds: [1, 9], encode: {as: ratio, over: D, from: [0, 3], to: [-1, "
+    "1]}}\n"
     "  - {name: D, role: feature, type: number, bounds: [1, 9], encode: []}\n"
     "split: {fractions: {train: 0.5, test: 0.5}, seed: 3}\n";
-static const char csv_text[] = "ID,T,Y,S,A,B,C,D\na,2024-01,0,x,1,2,3,4\n\"b\",2024-02,1,y,NA,,5,6\r\na,2023-12,0,x,99,1e2,1,1\n"
-                               "\"c\n1\",2024-01-31,1,,5,5,5,5\na,2025-01,1,x,0,0,9,9\na,2026-01,1,x,0.5,0,9,9\n";
+static const char csv_text[] =
+    "ID,T,Y,S,A,B,C,D\na,2024-01,0,x,1,2,3,4\n\"b\",2024-02,1,y,NA,,5,6\r\na,2023-12,0,x,99,1e2,1,1\n"
+    "\"c\n1\",2024-01-31,1,,5,5,5,5\na,2025-01,1,x,0,0,9,9\na,2026-01,1,x,0.5,0,9,9\n";
 
 /* A byte or two changed, dropped, doubled, or a stretch copied elsewhere. */
 static size_t mutate(const char *text, size_t n, char *out)
@@ -56,7 +60,8 @@ static size_t mutate(const char *text, size_t n, char *out)
     return n;
 }
 
-static void check_read(const char *path, const struct sg_schema *schema, bool check_only, uint64_t case_seed, int *n_good)
+static void check_read(const char *path, const struct sg_schema *schema, bool check_only, uint64_t case_seed,
+                       int *n_good)
 {
     struct sg_dataset_options options = all_options();
     struct sg_dataset *d;

@@ -1,6 +1,6 @@
-/* Would catch: a unit whose id digest or split moves when another unit leaves or the file is reordered; a customer in two parts;
- * duplicate ids let through; a commitment that misses a changed byte of a record, its order, the schema or the split file, or that
- * depends on quoting; registration (check_only) and training that disagree. */
+/* Would catch: a unit whose id digest or split moves when another unit leaves or the file is reordered; a customer in
+ * two parts; duplicate ids let through; a commitment that misses a changed byte of a record, its order, the schema or
+ * the split file, or that depends on quoting; registration (check_only) and training that disagree. */
 #include "base/merkle.h"
 #include "data_test.h"
 
@@ -39,10 +39,12 @@ static void nobody_moves_when_one_leaves(void **state)
         const char *yaml, *header, *format;
     } kinds[] = {
         {BY_ID FRACTIONS, "ID,A,Y\n", "c%d,%d,%d\n"},
-        {"layout: wide\nunit: row\nother_columns: ignore\ncolumns:\n  - {name: A, role: feature, type: number, bounds: [0, 1000]}\n"
-         "  - {name: Y, role: label, positive: [1], negative: [0]}\n" FRACTIONS, "note,A,Y\n", "n%d,%d,%d\n"},
-        {BY_ID "  - {name: P, role: split}\nsplit: {train: [tr], test: [te], validation_fraction: 0.2, seed: 9}\n", "ID,A,Y,P\n",
-         "c%d,%d,%d,tr\n"},
+        {"layout: wide\nunit: row\nother_columns: ignore\ncolumns:\n  - {name: A, role: feature, type: number, bounds: "
+         "[0, 1000]}\n"
+         "  - {name: Y, role: label, positive: [1], negative: [0]}\n" FRACTIONS,
+         "note,A,Y\n", "n%d,%d,%d\n"},
+        {BY_ID "  - {name: P, role: split}\nsplit: {train: [tr], test: [te], validation_fraction: 0.2, seed: 9}\n",
+         "ID,A,Y,P\n", "c%d,%d,%d,tr\n"},
     };
     for (size_t kind = 0; kind < sizeof kinds / sizeof *kinds; kind++) {
         struct sg_schema *schema = parse_schema(kinds[kind].yaml);
@@ -106,7 +108,8 @@ static void fractions_are_met(void **state)
         assert_int_equal(n, d->n_split[i]);
     }
     sg_schema_close(&schema);
-    struct sg_schema *other = parse_schema(BY_ID "split: {fractions: {train: 0.6, validation: 0.1, test: 0.3}, seed: 6}\n");
+    struct sg_schema *other =
+        parse_schema(BY_ID "split: {fractions: {train: 0.6, validation: 0.1, test: 0.3}, seed: 6}\n");
     struct sg_dataset *e = must_read(other, csv);
     int64_t n_moved = 0;
     for (int64_t u = 0; u < N; u++)
@@ -121,7 +124,8 @@ static void fractions_are_met(void **state)
 static void splits_by_file(void **state)
 {
     (void)state;
-    struct sg_schema *schema = parse_schema(BY_ID "split: {file: parts.csv, separator: \";\", key: who, column: part}\n");
+    struct sg_schema *schema =
+        parse_schema(BY_ID "split: {file: parts.csv, separator: \";\", key: who, column: part}\n");
     struct sg_dataset_options options = all_options();
     struct sg_dataset *d;
     free(write_text("parts.csv", "part;who\ntrain;b\ntest;a\nvalidation;c\n"));
@@ -148,7 +152,8 @@ static void splits_by_file(void **state)
     sg_schema_close(&schema);
     schema = parse_schema(BY_ID "split: {file: nowhere.csv, key: who, column: part}\n");
     assert_int_equal(read_csv(schema, "ID,A,Y\na,1,0\n", &options, &d), SG_USAGE);
-    assert_non_null(strstr(sg_error_text(), "nowhere.csv: the split file named in schema.yaml is neither beside the data nor"));
+    assert_non_null(
+        strstr(sg_error_text(), "nowhere.csv: the split file named in schema.yaml is neither beside the data nor"));
     sg_schema_close(&schema);
     schema = parse_schema(BY_ID "split: {file: parts.csv, key: row_number, column: part}\n");
     free(write_text("parts.csv", "row,part\n3,train\n1,test\n"));
@@ -191,11 +196,12 @@ static void commitments_bind_everything(void **state)
     free(write_text("parts.csv", "who,part\na,train\nb,train\n"));
     commit(schema, "ID,A,Y\na,1,0\nb,2,1\n", test_key, base);
     assert_memory_not_equal(base, zero, 32);
-    commit(schema, "\xef\xbb\xbf\"ID\",A,Y\r\na,\"1\",0\r\n\r\nb, 2 ,1", test_key, other); /* the same records, other bytes */
+    commit(schema, "\xef\xbb\xbf\"ID\",A,Y\r\na,\"1\",0\r\n\r\nb, 2 ,1", test_key,
+           other); /* the same records, other bytes */
     assert_memory_equal(base, other, 32);
     static const char *const changed[] = {
-        "ID,A,Y\na,1,0\nb,3,1\n", "ID,A,Y\na,1,0\nb,2.0,1\n", "ID,A,Y\nb,2,1\na,1,0\n", "ID,Y,A\na,0,1\nb,1,2\n",
-        "ID,A,Y\na,1,1\nb,2,1\n", "ID,A,Y\na,1,0\n",
+        "ID,A,Y\na,1,0\nb,3,1\n", "ID,A,Y\na,1,0\nb,2.0,1\n", "ID,A,Y\nb,2,1\na,1,0\n",
+        "ID,Y,A\na,0,1\nb,1,2\n", "ID,A,Y\na,1,1\nb,2,1\n",   "ID,A,Y\na,1,0\n",
     };
     for (size_t i = 0; i < sizeof changed / sizeof *changed; i++) {
         commit(schema, changed[i], test_key, other);
@@ -216,16 +222,18 @@ static void commitments_bind_everything(void **state)
 static void commitments_see_field_borders(void **state)
 {
     (void)state;
-    static const char schema[] = "layout: wide\nunit: row\ncolumns:\n  - {name: A, role: feature, type: number, bounds: [0, 1000]}\n"
-                                 "  - {name: B, role: feature, type: number, bounds: [0, 1000]}\n"
-                                 "  - {name: Y, role: label, positive: [1], negative: [0]}\n" FRACTIONS;
+    static const char schema[] =
+        "layout: wide\nunit: row\ncolumns:\n  - {name: A, role: feature, type: number, bounds: [0, 1000]}\n"
+        "  - {name: B, role: feature, type: number, bounds: [0, 1000]}\n"
+        "  - {name: Y, role: label, positive: [1], negative: [0]}\n" FRACTIONS;
     uint8_t a[32], b[32];
     commit(schema, "A,B,Y\n12,3,0\n", test_key, a);
     commit(schema, "A,B,Y\n1,23,0\n", test_key, b);
     assert_memory_not_equal(a, b, 32);
 }
 
-/* Golden value: tests/data/commitment_golden.py, which follows the definition with nothing but Python's standard library. */
+/* Golden value: tests/data/commitment_golden.py, which follows the definition with nothing but Python's standard
+ * library. */
 static void the_commitment_is_what_its_definition_says(void **state)
 {
     (void)state;

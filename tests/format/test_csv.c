@@ -1,5 +1,6 @@
-/* Would catch: a record or fault reported on the wrong line; fields that differ from libcsv's on lines split without it; text that
- * changes when it falls on the border of two blocks; broken quoting, NUL bytes, bad UTF-8 or bare carriage returns let through. */
+/* Would catch: a record or fault reported on the wrong line; fields that differ from libcsv's on lines split without
+ * it; text that changes when it falls on the border of two blocks; broken quoting, NUL bytes, bad UTF-8 or bare
+ * carriage returns let through. */
 #include <stdarg.h>
 #include <stdbool.h>
 #include <stddef.h>
@@ -114,7 +115,9 @@ static void records_and_lines(void **state)
         {BYTES("a,b\n1,2"), ',', "1:[a][b];2:[1][2];"},
         {BYTES("a,b\r\n1,2\r\n"), ',', "1:[a][b];2:[1][2];"},
         {BYTES("a,b\r\n1,2\r"), ',', "1:[a][b];2:[1][2];"},
-        {BYTES("\xef\xbb\xbf" "a,b\n"), ',', "1:[a][b];"},
+        {BYTES("\xef\xbb\xbf"
+               "a,b\n"),
+         ',', "1:[a][b];"},
         {BYTES("\xef\xbb\xbf\"a\",b\n"), ',', "1:[a][b];"},
         {BYTES("a,,c\n,,\n"), ',', "1:[a][][c];2:[][][];"},
         {BYTES(" a , b\t\n"), ',', "1:[a][b];"},
@@ -130,8 +133,11 @@ static void records_and_lines(void **state)
         {BYTES("a|b\n"), '|', "1:[a][b];"},
         {BYTES("A11  6 A34\n   1 2   3  \n"), ' ', "1:[A11][6][A34];2:[1][2][3];"},
         {BYTES("a \"\" \"b c\"\n"), ' ', "1:[a][][b c];"},
-        {BYTES("gr\xc3\xbc\xc3\x9f" "e,\xe2\x82\xac,\xf0\x9f\x98\x80\n"), ',',
-         "1:[gr\xc3\xbc\xc3\x9f" "e][\xe2\x82\xac][\xf0\x9f\x98\x80];"},
+        {BYTES("gr\xc3\xbc\xc3\x9f"
+               "e,\xe2\x82\xac,\xf0\x9f\x98\x80\n"),
+         ',',
+         "1:[gr\xc3\xbc\xc3\x9f"
+         "e][\xe2\x82\xac][\xf0\x9f\x98\x80];"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         struct seen seen = {0};
@@ -158,7 +164,9 @@ static void faults_name_their_line(void **state)
         {BYTES("\"a"), 1, "never closed"},
         {BYTES("a,b\n1,2\n\"3,4"), 3, "never closed"},
         {BYTES("a,b\n1,\0002\n"), 2, "a NUL byte"},
-        {BYTES("\xff\xfe" "a\0,\0"), 1, "not valid UTF-8"},
+        {BYTES("\xff\xfe"
+               "a\0,\0"),
+         1, "not valid UTF-8"},
         {BYTES("a\nb\nM\xfcller\n"), 3, "not valid UTF-8"},
         {BYTES("a\n\xc0\xaf\n"), 2, "not valid UTF-8"},         /* overlong */
         {BYTES("a\n\xe0\x80\xaf\n"), 2, "not valid UTF-8"},     /* overlong */
@@ -210,7 +218,8 @@ static void limits_hold(void **state)
             free_seen(&seen);
         }
     }
-    for (int kind = 0; kind < 2; kind++) { /* an open quotation mark must not swallow the file, with or without line feeds */
+    for (int kind = 0; kind < 2;
+         kind++) { /* an open quotation mark must not swallow the file, with or without line feeds */
         struct seen seen = {0};
         memset(bytes, kind ? '\n' : ',', n);
         memcpy(bytes, "a\n\"", 3);
@@ -311,8 +320,8 @@ static void the_same_as_libcsv_alone(void **state)
         assert_int_equal(status, good ? SG_OK : SG_USAGE);
         drop_line_numbers(&ours.text);
         if (good && strcmp(ours.text.data ? ours.text.data : "", theirs.text.data ? theirs.text.data : "") != 0)
-            fail_msg("round %d, separator '%c': \"%.*s\" gives %s, libcsv %s", round, separator, (int)n, bytes, ours.text.data,
-                     theirs.text.data);
+            fail_msg("round %d, separator '%c': \"%.*s\" gives %s, libcsv %s", round, separator, (int)n, bytes,
+                     ours.text.data, theirs.text.data);
         n_compared += good;
         n_quoted += good && memchr(bytes, '"', n) != NULL;
         free_seen(&ours);
@@ -349,9 +358,12 @@ static void block_borders_do_not_matter(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(records_and_lines),      cmocka_unit_test(faults_name_their_line),
-        cmocka_unit_test(limits_hold),            cmocka_unit_test(a_callback_can_stop),
-        cmocka_unit_test(the_same_as_libcsv_alone), cmocka_unit_test(block_borders_do_not_matter),
+        cmocka_unit_test(records_and_lines),
+        cmocka_unit_test(faults_name_their_line),
+        cmocka_unit_test(limits_hold),
+        cmocka_unit_test(a_callback_can_stop),
+        cmocka_unit_test(the_same_as_libcsv_alone),
+        cmocka_unit_test(block_borders_do_not_matter),
     };
     return cmocka_run_group_tests(tests, make_file, remove_file);
 }

@@ -101,7 +101,9 @@ static void test_shapes(void **unused)
             check_panel("absorb", &p);
             panel_free(&p);
         }
-    const int64_t odd[][3] = {{70, 1, 1}, {66, 400, 13}, {3, 193, 97}, {192, 75, 256}, {150, 161, 130}, {70, 384, 100}};
+    const int64_t odd[][3] = {{70, 1, 1},      {66, 400, 13},   {3, 193, 97},  {192, 75, 256},
+                              {150, 161, 130}, {70, 384, 100},  {256, 33, 70}, {257, 33, 110},
+                              {300, 209, 40},  {385, 161, 100}, {513, 1, 1},   {576, 195, 97}};
     for (size_t i = 0; i < sizeof odd / sizeof *odd; i++) {
         struct panel p = panel_make(odd[i][0], odd[i][1], odd[i][2], &state);
         check_panel("absorb", &p);

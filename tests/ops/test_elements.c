@@ -82,7 +82,7 @@ static void test_activations(void **unused)
         for (size_t k = 0; k < n; k++) {
             float *y = check_copy(x, rows * ld), *d = check_copy(g, rows * ld);
             b[k].ops->activate(f, rows, width, y, ld);
-            check_close("activate", b[k].name, y, want, rows, ld, 0, f == SG_TANH ? 4e-7 : 0);
+            check_close("activate", b[k].name, y, want, rows, ld, 0, f == SG_TANH ? 2e-7 : 0);
             for (int64_t i = 0; i < rows * width; i++) {
                 int64_t at = i / width * ld + i % width;
                 double out = y[at];

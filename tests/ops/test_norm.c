@@ -175,20 +175,47 @@ static void test_hostile(void **unused)
         }
 }
 
+/* Taps add up: a second call adds to what the first left, and what is excluded stays so. */
+static void test_taps_add(void **unused)
+{
+    (void)unused;
+    uint64_t state = seed + 4;
+    struct backend b[BACKENDS_MAX];
+    size_t n = check_backends(b);
+    for (int route = SG_ROUTE_GRAM; route <= SG_ROUTE_INSTANTIATE; route++)
+        for (size_t k = 0; k < n; k++) {
+            struct groups p = groups_make(6, 9, 20, 30, &state);
+            struct sg_group_norm once[6] = {0}, twice[6] = {0};
+            void *scratch = check_scratch(b[k].ops, 30, 9);
+            twice[3].excluded = true;
+            for (int call = 0; call < 3; call++)
+                b[k].ops->group_norm(route, p.n, p.first, p.n_in, p.n_out, p.a, p.lda, p.g, p.ldg, call ? twice : once,
+                                     scratch);
+            for (int j = 0; j < 6; j++)
+                if (j == 3 ? !twice[j].excluded
+                           : twice[j].norm2 != 2 * once[j].norm2 || twice[j].slack2 != 2 * once[j].slack2 ||
+                                 twice[j].mass2 != 2 * once[j].mass2 || twice[j].excluded)
+                    fail_msg("group %d, %s: a second tap does not add to the first", j, b[k].name);
+            free(scratch);
+            groups_free(&p);
+        }
+}
+
 static void test_clip_weight(void **unused)
 {
     (void)unused;
     struct backend b[BACKENDS_MAX];
     size_t n = check_backends(b);
     const struct sg_group_norm norm[] = {{4, 0, 5, false},   {0, 0, 0, false}, {0.25, 0.01, 1, false},
-                                         {1, 0, 400, false}, {1, 1, 1, true},  {0, 1e16, 1e30, false}};
-    const double want[] = {0.5, 1, 1, 0.4, 0, 8e-15}; /* rounded down to a float */
-    const double want_open[] = {1, 1, 1, 1, 0, 1};
+                                         {1, 0, 400, false}, {1, 1, 1, true},  {0, 1e16, 1e30, false},
+                                         {3, 13, 1, false}};
+    const double want[] = {0.5, 1, 1, 0.4, 0, 8e-15, 0.25}; /* rounded down to a float */
+    const double want_open[] = {1, 1, 1, 1, 0, 1, 1};
     for (size_t k = 0; k < n; k++) {
-        double w[6], open[6];
-        b[k].ops->clip_weight(6, norm, 1, 8, w);
-        b[k].ops->clip_weight(6, norm, INFINITY, 8, open);
-        for (int j = 0; j < 6; j++)
+        double w[7], open[7];
+        b[k].ops->clip_weight(7, norm, 1, 8, w);
+        b[k].ops->clip_weight(7, norm, INFINITY, 8, open);
+        for (int j = 0; j < 7; j++)
             if (w[j] > want[j] || w[j] < want[j] * (1 - 0x1p-23) || w[j] != (double)(float)w[j] ||
                 open[j] != want_open[j])
                 fail_msg("clip_weight, %s: group %d is %g, should be %g (%g without a clip, should be %g)", b[k].name,
@@ -200,10 +227,8 @@ int main(void)
 {
     print_message("seed %lu\n", (unsigned long)seed);
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_sizes),
-        cmocka_unit_test(test_cancelling_rows),
-        cmocka_unit_test(test_hostile),
-        cmocka_unit_test(test_clip_weight),
+        cmocka_unit_test(test_sizes),    cmocka_unit_test(test_cancelling_rows), cmocka_unit_test(test_hostile),
+        cmocka_unit_test(test_taps_add), cmocka_unit_test(test_clip_weight),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

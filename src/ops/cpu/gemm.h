@@ -1,7 +1,6 @@
 /* GEMM over packed weights.
  *
- * Packed layout: strips of STRIP columns (the last may be one vector wide), in each strip k ascending, in each k the
- * strip's columns, zero beyond the matrix. Strip at column j begins at float j * n_k.
+ * Packed layout: the strips of copy_strips.
  * Blocks: KC of k and NC columns of b stay in the second-level cache while a tile of rows of a, copied to a fixed
  * distance, stays in the first. Between k-blocks the accumulators go through c: a float stored and loaded is the same
  * float. */
@@ -25,17 +24,7 @@ static size_t packed_bytes(int64_t n_k, int64_t n_cols)
 /* b[k][j] = w[k ldw + j] */
 static void pack_backward(int64_t n_out, int64_t n_in, const float *w, int64_t ldw, void *packed)
 {
-    float *to = packed;
-    for (int64_t j = 0; j < n_in;) {
-        int64_t width = strip_width(n_in, j);
-        for (int64_t k = 0; k < n_out; k++, to += width)
-            for (int64_t v = 0; v < width; v += SG_LANES) {
-                int64_t n = n_in - j - v;
-                const float *from = w + k * ldw + j + v;
-                vf_store(to + v, n >= SG_LANES ? vf_load(from) : vf_load_first(from, n > 0 ? n : 0));
-            }
-        j += width;
-    }
+    copy_strips(n_out, n_in, w, ldw, packed);
 }
 
 /* b[k][j] = w[j ldw + k]: a transposition, once per step and weight, a few k at a time to stay in cache. */

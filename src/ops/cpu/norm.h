@@ -12,7 +12,8 @@
 #define NORM_UNIT 0x1p-24
 #define NORM_A_MAX2 0x1p128   /* squares of the row norms: beyond it the group is excluded, */
 #define NORM_LOW2 0x1p-110    /* below or */
-#define NORM_HIGH2 0x1p96    /* above these float products might underflow or overflow unseen */
+#define NORM_HIGH2 0x1p96     /* above these float products might underflow or overflow unseen */
+#define NORM_GRAM_ROWS_MAX (1 << 16) /* so that the sum of all pairs in double stays inside the slack */
 
 /* The bounds below need gamma <= 1/3; a group of millions of rows is a defect of the caller. */
 static double norm_gamma(double k)
@@ -133,6 +134,7 @@ static void norm_add(enum sg_norm_route route, int64_t n_rows, int64_t n_in, int
     else
         norm2 = instantiated(n_rows, n_in, n_out, a, lda, g, ldg, scratch);
     bool gram = route == SG_ROUTE_GRAM;
+    assert(!gram || n_rows <= NORM_GRAM_ROWS_MAX);
     double gamma = gram ? norm_gamma((double)(n_in + n_out + 4)) : 3 * norm_gamma((double)(n_rows + 2));
     norm->norm2 += norm2 < 0 ? 0 : norm2; /* rows that cancel can leave a negative rest; a NaN stays one */
     norm->slack2 += gamma * s.mass * s.mass;

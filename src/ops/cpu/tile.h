@@ -51,4 +51,21 @@ SG_INLINE int64_t strips_width(int64_t n_cols)
     return (n_cols + SG_LANES - 1) / SG_LANES * SG_LANES;
 }
 
+/* Copies a matrix b (n_k, n_cols) into strips: of STRIP columns, the last perhaps of one vector, in each strip k
+ * ascending, in each k the strip's columns, zero beyond the matrix. The strip at column j begins at float j n_k. */
+static void copy_strips(int64_t n_k, int64_t n_cols, const float *b, int64_t ldb, float *to)
+{
+    for (int64_t j = 0; j < n_cols;) {
+        int64_t strip = strip_width(n_cols, j);
+        for (int64_t k = 0; k < n_k; k++, to += strip) {
+            const float *from = b + k * ldb + j;
+            int64_t left = n_cols - j - (strip - SG_LANES);
+            if (strip == STRIP)
+                vf_store(to, vf_load(from));
+            vf_store(to + strip - SG_LANES, load_left(from + strip - SG_LANES, left < SG_LANES ? left : SG_LANES));
+        }
+        j += strip;
+    }
+}
+
 #endif

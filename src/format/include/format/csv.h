@@ -1,6 +1,6 @@
-/* CSV as a stream of records, through libcsv in strict mode: quoted fields with line feeds, CRLF, a separator of choice.
- * Blank-separated files (runs of blanks) are read with separator ' '. UTF-8 is checked; a byte-order mark is skipped.
- * Blanks around an unquoted field are dropped. */
+/* CSV as a stream of records, through libcsv in strict mode: quoted fields with line feeds, CRLF, a separator of
+ * choice. Blank-separated files (runs of blanks) are read with separator ' '. UTF-8 is checked; a byte-order mark is
+ * skipped. Blanks around an unquoted field are dropped. */
 #ifndef SG_FORMAT_CSV_H
 #define SG_FORMAT_CSV_H
 

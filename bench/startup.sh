@@ -1,0 +1,50 @@
+#!/usr/bin/env bash
+# How soon the program answers: milliseconds of wall time, least and median of 21 starts each.
+#
+# usage: [SEALGRAD=build/src/cli/sealgrad] bench/startup.sh
+# The first training step is timed as a whole `sealgrad train --no-ledger` of one step on the credit-card default book: start of
+# both programs, configuration, plan, reading 30,000 customers twice (commitment, then data), one step, the model written, scoring.
+set -euo pipefail
+root=$(cd "$(dirname "$0")/.." && pwd)
+sealgrad=${SEALGRAD:-$root/build/src/cli/sealgrad}
+shared=${SEALGRAD_SHARED:-$root/../shared}
+folder=$(mktemp -d)
+trap 'rm -rf "$folder"' EXIT
+
+measure() { # label limit_ms repetitions command...
+    local label=$1 limit=$2 n=$3 i start
+    shift 3
+    "$@" >"$folder/output" 2>&1 || { echo "$*: exit status $?: $(tail -n 1 "$folder/output")" >&2; return 1; }
+    for ((i = 0; i < n; i++)); do
+        start=$(date +%s%N)
+        "$@" >/dev/null 2>&1
+        echo $(($(date +%s%N) - start))
+    done | sort -n | awk -v label="$label" -v limit="$limit" '
+        { ms[NR] = $1 / 1e6 }
+        END { printf "| %s | %.1f | %.1f | %s |\n", label, ms[1], ms[int((NR + 1) / 2)], limit }'
+}
+
+echo "| what | least ms | median ms | asked below |"
+echo "|---|---|---|---|"
+measure "start of an empty program (\`true\`)" "" 21 /bin/true
+measure "sealgrad --help" 10 21 "$sealgrad" --help
+measure "sealgrad epsilon, 300 steps at q .17" 25 21 \
+    "$sealgrad" epsilon --sample-rate 0.170667 --noise-multiplier 4.5 --steps 300 --delta 1e-5
+measure "sealgrad epsilon, 3,516 steps at q .0043" 25 21 \
+    "$sealgrad" epsilon --sample-rate 0.0042666667 --noise-multiplier 1.3 --steps 3516 --delta 1e-5
+measure "sealgrad epsilon, 1,000,000 steps at q 1e-5" 25 21 \
+    "$sealgrad" epsilon --sample-rate 1e-5 --noise-multiplier 0.5 --steps 1000000 --delta 1e-8
+
+book=$shared/data/taiwan-default/UCI_Credit_Card.csv
+if [ -f "$book" ]; then
+    cat >"$folder/one.yaml" <<YAML
+data: {file: $(realpath "$book"), schema: $root/examples/credit_risk/taiwan.yaml}
+model: {kind: bilstm_attention, hidden: 16, attention: 32, mlp: 32}
+privacy: {target_epsilon: 3, target_delta: 1e-5, max_grad_norm: 1}
+training: {expected_batch_size: 4096, population_size: 24000, steps: 1, learning_rate: 0.1}
+YAML
+    measure "one training step on the credit book, whole program" 500 11 \
+        "$sealgrad" train "$folder/one.yaml" --no-ledger --workers 1 --quiet --json --out "$folder/model"
+else
+    echo "no credit book at $book: the first training step was not timed" >&2
+fi
