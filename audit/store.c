@@ -138,8 +138,8 @@ enum sg_status sg_store_check_signer(struct sg_ledger *ledger)
     sqlite3_finalize(row);
     if (!in_force)
         return sg_fail(SG_USAGE,
-                       "the key %s may not write to this ledger: use the key it was made with, or one added later",
-                       sg_signer_vkey(ledger->signer)->name);
+                       "%s: the key %s may not write to this ledger: use the key it was made with, or one added later",
+                       ledger->path, sg_signer_vkey(ledger->signer)->name);
     return sg_vkey_make(ledger->origin, SG_KEY_ED25519, public_key, &ledger->note_key);
 }
 
