@@ -188,16 +188,22 @@ static void check_reservation(struct sg_check *check, const json_t *budget, stru
                          "the spend it records lies below the one that follows from the runs so far");
 }
 
-static bool dataset_allows(struct sg_check *check, const char *dataset, const struct sg_plan *plan, bool *is_public)
+static bool dataset_allows(struct sg_check *check, const char *dataset, const char *commitment,
+                           const struct sg_plan *plan, bool *is_public, bool *is_same_data)
 {
     sqlite3_stmt *row = NULL;
     bool allows = true;
     *is_public = false;
-    if (sg_db_prepare(check->expected, "SELECT is_public, population_size FROM dataset WHERE name = ?", &row) != SG_OK)
+    *is_same_data = false;
+    if (sg_db_prepare(check->expected, "SELECT is_public, population_size, commitment FROM dataset WHERE name = ?",
+                      &row) != SG_OK)
         return false;
     sg_db_bind(row, "t", dataset);
     if (sqlite3_step(row) == SQLITE_ROW) {
         *is_public = sqlite3_column_int(row, 0);
+        uint8_t recorded[SG_DIGEST_BYTES];
+        *is_same_data = commitment && sg_hex_decode(commitment, strlen(commitment), recorded, sizeof recorded) &&
+                        memcmp(recorded, sqlite3_column_blob(row, 2), sizeof recorded) == 0;
         allows = !plan->is_private || plan->population_size >= sqlite3_column_int64(row, 1);
     }
     sqlite3_finalize(row);
@@ -215,8 +221,12 @@ static void semantics_run(struct sg_check *check, const struct sg_event *event, 
     check->verdict->n_runs++;
     if (sg_plan_from_json(object, SG_BROKEN, &plan) != SG_OK || plan.n_panels < 1 || !dataset || !population)
         return; /* said where the tables are derived */
-    if (!dataset_allows(check, dataset, &plan, &is_public))
+    bool is_same_data;
+    if (!dataset_allows(check, dataset, json_string_value(json_object_get(event->facts, "data_commitment")), &plan,
+                        &is_public, &is_same_data))
         sg_check_problem(check, SG_BROKEN, place, "its plan assumes fewer people than its dataset may hold");
+    if (!is_same_data)
+        sg_check_problem(check, SG_BROKEN, place, "its data commitment is not that of its dataset");
     if (!plan.is_private && !is_public)
         sg_check_problem(check, SG_BROKEN, place, "a run without privacy on people whose privacy is limited");
     bool is_charged = plan.is_private && population->filter.is_limited;

@@ -7,6 +7,7 @@
 #include "budget.h"
 #include "schema.h"
 #include "side.h"
+#include "spend.h"
 #include "store.h"
 
 static void set_text(json_t *object, const char *key, const char *text)
@@ -234,10 +235,18 @@ static json_t *budget_facts(const struct sg_filter *before, const struct sg_char
 static enum sg_status reserve(struct sg_ledger *ledger, const struct sg_dataset_entry *dataset,
                               const struct sg_plan *plan, json_t **budget)
 {
-    struct sg_filter filter;
+    struct sg_spend spend;
     struct sg_charge charge;
     *budget = NULL;
-    SG_TRY(sg_filter_read(ledger->db, dataset->population, &filter));
+    SG_TRY(sg_spend_read(ledger, dataset->name, &spend));
+    if (!spend.is_found || spend.is_public != dataset->is_public || spend.population_size != dataset->population_size ||
+        strcmp(spend.population, dataset->population) != 0 ||
+        memcmp(spend.commitment, dataset->commitment, SG_DIGEST_BYTES) != 0)
+        return sg_fail(
+            SG_BROKEN,
+            "ledger: its tables say something else about dataset %s than the signed event: run sealgrad ledger verify",
+            dataset->name);
+    const struct sg_filter *filter = &spend.filter;
     if (!plan->is_private && !dataset->is_public)
         return sg_fail(
             SG_REFUSED,
@@ -249,14 +258,14 @@ static enum sg_status reserve(struct sg_ledger *ledger, const struct sg_dataset_
             SG_USAGE,
             "the plan's population_size %lld lies below the %lld registered for dataset %s: give population_size",
             (long long)plan->population_size, (long long)dataset->population_size, dataset->name);
-    if (!plan->is_private || !filter.is_limited) {
+    if (!plan->is_private || !filter->is_limited) {
         *budget = json_null();
         return SG_OK;
     }
-    SG_TRY(sg_filter_charge(&filter, plan, &charge));
-    if (!sg_filter_admits(&filter, &charge))
-        return sg_filter_refuse(&filter, dataset->population, plan);
-    *budget = budget_facts(&filter, &charge);
+    SG_TRY(sg_filter_charge(filter, plan, &charge));
+    if (!sg_filter_admits(filter, &charge))
+        return sg_filter_refuse(filter, dataset->population, plan);
+    *budget = budget_facts(filter, &charge);
     return SG_OK;
 }
 

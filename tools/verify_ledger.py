@@ -235,6 +235,8 @@ class Derived:
             raise Fault("the run's dataset is not registered under its population")
         if not plan["private"] and not self.datasets[f["dataset"]][3]:
             raise Fault("a run without privacy on people whose privacy is limited")
+        if bytes.fromhex(f["data_commitment"]) != self.datasets[f["dataset"]][5]:
+            raise Fault("the run's data commitment is not that of its dataset")
         private = plan["private"]
         self.runs[f["run_no"]] = [f["run_id"], f["dataset"], f["population"], "running", None, int(private),
                                   plan["epsilon"] if private else None, plan["delta"] if private else None,

@@ -274,6 +274,7 @@ static const struct sg_command verbs[] = {
     {"runs", verb_runs, "the runs, with filters"},
     {"show", verb_show, "everything recorded about one run or leaf"},
     {"query", verb_query, "answers to an officer's questions"},
+    {"report", sg_ledger_verb_report, "one page for people about the ledger, a run, a model or a dataset"},
     {"diff", sg_ledger_verb_diff, "what was appended since a checkpoint you kept"},
     {"prove", sg_ledger_verb_prove, "a proof file for one run, checkable without the ledger"},
     {"checkpoint", sg_ledger_verb_checkpoint, "the signed checkpoint, to keep"},

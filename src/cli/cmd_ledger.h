@@ -10,5 +10,6 @@ enum sg_status sg_ledger_verb_prove(int argc, char **argv);
 enum sg_status sg_ledger_verb_witness(int argc, char **argv);
 enum sg_status sg_ledger_verb_diff(int argc, char **argv);
 enum sg_status sg_ledger_verb_backup(int argc, char **argv);
+enum sg_status sg_ledger_verb_report(int argc, char **argv);
 
 #endif

@@ -79,6 +79,9 @@ bad() {
     [ "$status" = 0 ] && [[ "$output" == '{"leaf":0,"ts":"'*'Z","type":"ledger.genesis","event_id":"'* ]]
     run sg ledger query l.db --view events --format html
     [ "$status" = 0 ] && [[ "$output" == "<!doctype html>"* ]]
+    run sg ledger report l.db --html --trust keys/signing.pub
+    [ "$status" = 0 ] && [[ "$output" == "<!doctype html>"*"INTACT AS FAR AS IT GOES: 1 event"* ]]
+    bad 2 "no run, model, dataset or population" ledger report l.db 7
     run sg ledger runs l.db
     [ "$status" = 0 ] && [ "$output" = "nothing found" ]
     run sg ledger runs l.db --json

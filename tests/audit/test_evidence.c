@@ -13,6 +13,7 @@
 
 #include "audit/evidence.h"
 #include "audit/query.h"
+#include "audit/report.h"
 #include "audit/verify.h"
 #include "base/file.h"
 #include "fixture.h"
@@ -318,12 +319,46 @@ static void test_queries(void **state)
     sg_ledger_close(&ledger);
 }
 
+/* A page for every kind of subject: the verdict on it, nothing that runs or calls out, and names from the ledger only
+ * as text. */
+static void test_reports(void **state)
+{
+    struct stage *stage = *state;
+    static const char *const subjects[] = {NULL,
+                                           "1",
+                                           "4",
+                                           "book",
+                                           "customers",
+                                           "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa",
+                                           "<script>alert(1)</script>"};
+    struct sg_ledger *ledger = NULL;
+    assert_ok(sg_ledger_open(stage->path, stage->signer, &ledger));
+    assert_ok(fixture_register(ledger, "<script>alert(1)</script>", "customers", 0, 0));
+    sg_ledger_close(&ledger);
+    verify(stage, true);
+    assert_ok(sg_ledger_open_read(stage->path, &ledger));
+    for (size_t i = 0; i < sizeof subjects / sizeof *subjects; i++) {
+        struct sg_buffer page = {0};
+        assert_ok(sg_report_html(ledger, &verdict, subjects[i], &page));
+        assert_non_null(strstr(page.data, "INTACT AS FAR AS IT GOES"));
+        assert_null(strstr(page.data, "<script"));
+        assert_null(strstr(page.data, "http"));
+        assert_non_null(strstr(page.data, "</html>"));
+        sg_buffer_free(&page);
+    }
+    struct sg_buffer page = {0};
+    assert_int_equal(sg_report_html(ledger, &verdict, "nobody", &page), SG_USAGE);
+    sg_buffer_free(&page);
+    sg_ledger_close(&ledger);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(test_witnessed), TEST(test_rollback_and_fork), TEST(test_moved_cosignatures), TEST(test_requests),
         TEST(test_proofs),    TEST(test_since_and_backup),  TEST(test_policies),           TEST(test_queries),
+        TEST(test_reports),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

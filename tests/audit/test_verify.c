@@ -307,6 +307,40 @@ static void test_seat_belts(void **state)
     sqlite3_close(db);
 }
 
+/* Whoever edits the tables without the key must not gain budget: the writer reads the signed events. */
+static void test_no_budget_by_editing(void **state)
+{
+    struct stage *stage = *state;
+    struct sg_ledger *ledger = NULL;
+    struct sg_run run;
+    struct sg_plan plan = fixture_plan(3, 1e-5), open = fixture_plan(0, 0);
+    assert_ok(sg_ledger_open(stage->path, stage->signer, &ledger));
+    assert_ok(fixture_register(ledger, "tight", NULL, 3, 1e-5));
+    assert_ok(fixture_start(ledger, "tight", &plan, &run));
+    assert_ok(fixture_end(ledger, &run, SG_RUN_COMPLETE));
+    sg_ledger_close(&ledger);
+    attack(stage,
+           "UPDATE run SET rho = 0, epsilon = 0 WHERE population = 'tight'; UPDATE population SET epsilon_limit = 99, "
+           "delta_limit = .1",
+           true);
+    assert_ok(sg_ledger_open(stage->path, stage->signer, &ledger));
+    assert_int_equal(fixture_start(ledger, "tight", &plan, &run), SG_REFUSED);
+    sg_ledger_close(&ledger);
+    attack(stage, "DELETE FROM run WHERE population = 'tight'", true);
+    assert_ok(sg_ledger_open(stage->path, stage->signer, &ledger));
+    assert_int_equal(fixture_start(ledger, "tight", &plan, &run), SG_REFUSED);
+    sg_ledger_close(&ledger);
+    attack(stage, "UPDATE dataset SET is_public = 1", true);
+    assert_ok(sg_ledger_open(stage->path, stage->signer, &ledger));
+    assert_int_equal(fixture_start(ledger, "tight", &open, &run), SG_BROKEN);
+    sg_ledger_close(&ledger);
+    attack(stage, "UPDATE leaf SET body = CAST(replace(CAST(body AS TEXT), 'e', 'f') AS BLOB) WHERE type = 'run.start'",
+           true);
+    assert_ok(sg_ledger_open(stage->path, stage->signer, &ledger));
+    assert_int_equal(fixture_start(ledger, "open-data", &open, &run), SG_BROKEN);
+    sg_ledger_close(&ledger);
+}
+
 /* ---- Attacks with the signing key: what only meaning can reveal. */
 static void append_raw(struct stage *stage, const char *type, json_t *facts)
 {
@@ -386,6 +420,10 @@ static void test_forged_by_the_key_holder(void **state)
     f = start_of(stage, "1"), plan = json_object_get(f, "plan");
     json_object_set_new(plan, "epsilon", json_null());
     expect_forgery(stage, f, "has no epsilon");
+    f = start_of(stage, "1");
+    json_object_set_new(f, "data_commitment",
+                        json_string("0707070707070707070707070707070707070707070707070707070707070700"));
+    expect_forgery(stage, f, "data commitment");
 }
 
 static void test_second_end_and_unknown_type(void **state)
@@ -489,6 +527,7 @@ int main(void)
         TEST(test_sql_attacks),
         TEST(test_hostile_schemas),
         TEST(test_seat_belts),
+        TEST(test_no_budget_by_editing),
         TEST(test_forged_by_the_key_holder),
         TEST(test_second_end_and_unknown_type),
         TEST(test_over_budget_is_seen),

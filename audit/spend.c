@@ -1,0 +1,110 @@
+#include "spend.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "schema.h"
+
+/* The base64 of a statement begins at a fixed place in the envelope, and its type stands in plain text once decoded:
+ * only the two types that matter here are parsed. */
+static bool is_of_interest(const char *payload)
+{
+    return strstr(payload, "urn:sealgrad:event:run.start:") || strstr(payload, "urn:sealgrad:event:dataset.register:");
+}
+
+static bool is_text(const json_t *object, const char *key, const char *expected)
+{
+    const char *text = json_string_value(json_object_get(object, key));
+    return text && strcmp(text, expected) == 0;
+}
+
+static void take_dataset(const json_t *facts, const char *dataset, struct sg_spend *out)
+{
+    const char *population = json_string_value(json_object_get(facts, "population"));
+    const char *commitment = json_string_value(json_object_get(facts, "commitment"));
+    const json_t *limit = json_object_get(facts, "epsilon_limit");
+    if (!is_text(facts, "name", dataset) || !population || !commitment ||
+        strlen(population) >= sizeof out->population ||
+        !sg_hex_decode(commitment, strlen(commitment), out->commitment, SG_DIGEST_BYTES))
+        return;
+    out->is_found = true;
+    strcpy(out->population, population);
+    out->is_public = json_is_true(json_object_get(facts, "public"));
+    out->population_size = json_integer_value(json_object_get(facts, "population_size"));
+    out->filter.is_limited = json_is_number(limit); /* every dataset repeats its population's limits */
+    out->filter.epsilon_limit = json_number_value(limit);
+    out->filter.delta_limit = json_number_value(json_object_get(facts, "delta_limit"));
+    out->filter.order = json_number_value(json_object_get(facts, "filter_order"));
+}
+
+static void take_run(const json_t *facts, struct sg_spend *out)
+{
+    const json_t *budget = json_object_get(facts, "budget"), *plan = json_object_get(facts, "plan");
+    const json_t *rho = json_object_get(budget, "rho"), *slack = json_object_get(budget, "delta_slack");
+    const char *relation = json_string_value(json_object_get(plan, "neighboring_relation"));
+    if (!is_text(facts, "population", out->population) || !json_is_true(json_object_get(plan, "private")))
+        return;
+    struct sg_charge charge = {
+        .epsilon = json_number_value(json_object_get(plan, "epsilon")),
+        .delta = json_number_value(json_object_get(plan, "delta")),
+        .rho = json_is_number(rho) ? json_number_value(rho) : INFINITY,
+        .slack = json_is_number(slack) ? json_number_value(slack) : INFINITY,
+        .relation = relation ? relation : "",
+    };
+    sg_filter_add(&out->filter, &charge);
+}
+
+/* Two passes over the same leaves: the first finds the dataset and authenticates all bytes, the second adds its
+ * people's runs. */
+static enum sg_status take_leaf(const char *body, size_t n, const char *dataset, struct sg_spend *out)
+{
+    struct sg_envelope envelope;
+    json_t *statement = NULL;
+    SG_TRY(sg_envelope_parse(body, n, &envelope));
+    enum sg_status status = SG_OK;
+    if (envelope.payload.data && is_of_interest(envelope.payload.data)) {
+        status = sg_json_parse(envelope.payload.data, envelope.payload.len, "statement", SG_BROKEN, &statement);
+        const char *type = json_string_value(json_object_get(statement, "predicateType"));
+        const json_t *facts = json_object_get(json_object_get(statement, "predicate"), "facts");
+        if (dataset && type && strcmp(type, "urn:sealgrad:event:dataset.register:1") == 0)
+            take_dataset(facts, dataset, out);
+        if (!dataset && type && strcmp(type, "urn:sealgrad:event:run.start:1") == 0)
+            take_run(facts, out);
+    }
+    json_decref(statement);
+    sg_envelope_free(&envelope);
+    return status;
+}
+
+static enum sg_status pass(struct sg_ledger *ledger, const char *dataset, struct sg_spend *out)
+{
+    struct sg_merkle tree = {0};
+    sqlite3_stmt *rows = NULL;
+    uint8_t hash[SG_DIGEST_BYTES], root[SG_DIGEST_BYTES];
+    SG_TRY(sg_db_prepare(ledger->db, "SELECT body FROM leaf ORDER BY seq", &rows));
+    enum sg_status status = SG_OK;
+    int code = SQLITE_ROW;
+    while (status == SG_OK && (code = sqlite3_step(rows)) == SQLITE_ROW) {
+        const char *body = sqlite3_column_blob(rows, 0);
+        size_t n = (size_t)sqlite3_column_bytes(rows, 0);
+        sg_merkle_leaf(body ? body : "", n, hash);
+        sg_merkle_append(&tree, hash);
+        status = take_leaf(body ? body : "", n, dataset, out);
+    }
+    if (status == SG_OK && code != SQLITE_DONE)
+        status = sg_db_fail(ledger->db, "reading its leaves");
+    sqlite3_finalize(rows);
+    sg_merkle_root(&tree, root);
+    if (status == SG_OK && (tree.size != ledger->tree.size || memcmp(root, ledger->root, sizeof root) != 0))
+        status = sg_fail(SG_BROKEN,
+                         "ledger: its events are not those that its last checkpoint signs: run sealgrad ledger verify");
+    return status;
+}
+
+enum sg_status sg_spend_read(struct sg_ledger *ledger, const char *dataset, struct sg_spend *out)
+{
+    *out = (struct sg_spend){0};
+    SG_TRY(pass(ledger, dataset, out));
+    return out->is_found ? pass(ledger, NULL, out) : SG_OK;
+}

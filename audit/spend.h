@@ -1,0 +1,20 @@
+/* What a dataset's people have spent, read from the signed leaves themselves. */
+#ifndef SG_AUDIT_SPEND_H
+#define SG_AUDIT_SPEND_H
+
+#include "budget.h"
+#include "store.h"
+
+struct sg_spend {
+    bool is_found; /* the dataset is registered */
+    char population[128];
+    bool is_public;
+    int64_t population_size;
+    uint8_t commitment[SG_DIGEST_BYTES];
+    struct sg_filter filter;
+};
+/* Inside a transaction. Hashes every leaf: SG_BROKEN when they are not those whose root the last checkpoint signs. So
+ * nobody gains budget by editing the derived tables, which need no key. */
+SG_MUST_USE enum sg_status sg_spend_read(struct sg_ledger *ledger, const char *dataset, struct sg_spend *out);
+
+#endif
