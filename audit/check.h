@@ -36,6 +36,7 @@ struct sg_check {
     uint8_t previous[SG_DIGEST_BYTES];
     struct sg_check_key keys[SG_CHECK_KEYS_MAX];
     size_t n_keys;
+    struct sg_buffer signer_of; /* a byte a leaf: the index of its key, 255 for none */
     struct sg_check_population *populations;
     size_t n_populations;
     struct sg_checkpoint since;

@@ -86,6 +86,8 @@ static void check_event(struct sg_check *check, sqlite3_stmt *row, const struct 
     const struct sg_check_key *signer = find_signer(check, envelope);
     if (!signer)
         sg_check_problem(check, SG_BROKEN, place, "its signature is not by a key that was in force");
+    uint8_t index = signer ? (uint8_t)(signer - check->keys) : UINT8_MAX;
+    sg_buffer_append(&check->signer_of, &index, 1);
     check_columns(check, row, &event, place);
     sg_check_semantics(check, &event, signer);
     if (!check->derive_stopped && sg_derive_event(check->derive, &event) != SG_OK) {

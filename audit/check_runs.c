@@ -67,6 +67,31 @@ static const struct memo_entry *plan_entry(struct sg_check *check, json_t *objec
 }
 
 /* ---- Keys. */
+
+/* The events of key `index` since it was compromised: they may be somebody else's. */
+static void flag_compromised(struct sg_check *check, size_t index, const json_t *since, const char *place)
+{
+    sqlite3_stmt *row = NULL;
+    int64_t first = INT64_MAX, n = 0, example = 0;
+    if (!json_is_integer(since) ||
+        sg_db_prepare(check->db, "SELECT min(seq) FROM leaf WHERE ts_ms >= ?", &row) != SG_OK)
+        return;
+    sg_db_bind(row, "i", (int64_t)json_integer_value(since));
+    if (sqlite3_step(row) == SQLITE_ROW && sqlite3_column_type(row, 0) == SQLITE_INTEGER)
+        first = sqlite3_column_int64(row, 0);
+    sqlite3_finalize(row);
+    for (int64_t i = first < 0 ? 0 : first; i < (int64_t)check->signer_of.len; i++)
+        if ((uint8_t)check->signer_of.data[i] == index && n++ == 0)
+            example = i;
+    if (n == 0)
+        return;
+    check->verdict->n_suspect += n;
+    sg_check_problem(check, SG_INCOMPLETE, place,
+                     "this key is revoked as compromised since a time after which it signed %lld events, the first "
+                     "is leaf %lld: they may not be its owner's",
+                     (long long)n, (long long)example);
+}
+
 static void semantics_key(struct sg_check *check, const struct sg_event *event, const struct sg_check_key *signer,
                           const char *place)
 {
@@ -76,8 +101,10 @@ static void semantics_key(struct sg_check *check, const struct sg_event *event, 
         sg_check_problem(check, SG_BROKEN, place, "a change of keys that the root key did not sign");
     if (strcmp(event->type, "key.revoke") == 0) {
         for (size_t i = 0; label && i < check->n_keys; i++)
-            if (strcmp(check->keys[i].label, label) == 0)
+            if (strcmp(check->keys[i].label, label) == 0 && !check->keys[i].has_ended) {
                 check->keys[i].has_ended = true;
+                flag_compromised(check, i, json_object_get(event->facts, "compromised_since_ms"), place);
+            }
         return;
     }
     struct sg_check_key *key = &check->keys[check->n_keys];

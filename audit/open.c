@@ -158,7 +158,7 @@ static enum sg_status check_identity(sqlite3 *db)
     SG_TRY(sg_db_number(db, "PRAGMA application_id", &id));
     SG_TRY(sg_db_number(db, "PRAGMA user_version", &version));
     if (id != SG_LEDGER_APPLICATION_ID)
-        return sg_fail(SG_BROKEN, "this is not a ledger: the database has another application's mark");
+        return sg_fail(SG_BROKEN, "this is not a ledger: the database does not bear a ledger's mark");
     if (version != SG_LEDGER_VERSION)
         return sg_fail(SG_BROKEN, "the ledger has format version %lld, this program knows %d", (long long)version,
                        SG_LEDGER_VERSION);
@@ -172,25 +172,6 @@ static enum sg_status check_identity(sqlite3 *db)
         status = sg_schema_compare(db, expected);
     sqlite3_close(expected);
     return status;
-}
-
-static enum sg_status check_signer(struct sg_ledger *ledger)
-{
-    char label[33];
-    sqlite3_stmt *row = NULL;
-    if (!ledger->signer)
-        return SG_OK;
-    const uint8_t *public_key = sg_signer_vkey(ledger->signer)->public_key;
-    sg_key_label(public_key, label);
-    SG_TRY(sg_db_prepare(ledger->db, "SELECT 1 FROM signing_key WHERE key_id = ? AND ended_leaf IS NULL", &row));
-    sg_db_bind(row, "t", label);
-    bool in_force = sqlite3_step(row) == SQLITE_ROW;
-    sqlite3_finalize(row);
-    if (!in_force)
-        return sg_fail(SG_USAGE,
-                       "the key %s may not write to this ledger: use the key it was made with, or one added later",
-                       sg_signer_vkey(ledger->signer)->name);
-    return sg_vkey_make(ledger->origin, SG_KEY_ED25519, public_key, &ledger->note_key);
 }
 
 static enum sg_status open_for_writing(struct sg_ledger *ledger)
@@ -210,7 +191,7 @@ static enum sg_status open_for_writing(struct sg_ledger *ledger)
     if (status == SG_OK)
         status = sg_store_load_head(ledger);
     if (status == SG_OK)
-        status = check_signer(ledger);
+        status = sg_store_check_signer(ledger);
     if (status == SG_OK)
         status = sg_derive_open(ledger->db, &ledger->derive);
     if (sqlite3_exec(ledger->db, "COMMIT", NULL, NULL, NULL) != SQLITE_OK && status == SG_OK)

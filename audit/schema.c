@@ -77,10 +77,17 @@ const size_t sg_schema_n_tables = sizeof sg_schema_tables / sizeof *sg_schema_ta
 enum sg_status sg_db_fail(sqlite3 *db, const char *doing)
 {
     int code = sqlite3_errcode(db);
-    bool is_broken = code == SQLITE_CORRUPT || code == SQLITE_NOTADB || code == SQLITE_TOOBIG;
+    bool is_broken = code == SQLITE_CORRUPT || code == SQLITE_TOOBIG;
+    const char *file = sqlite3_db_filename(db, "main"); /* "" for a database in memory */
+    if (!file || !*file)
+        file = "ledger";
     if (code == SQLITE_BUSY || code == SQLITE_LOCKED)
-        return sg_fail(SG_FAILED, "ledger: %s: another program holds the file; try again when it has ended", doing);
-    return sg_fail(is_broken ? SG_BROKEN : SG_FAILED, "ledger: %s: %s", doing, sqlite3_errmsg(db));
+        return sg_fail(SG_FAILED, "%s: %s: another program holds the file; try again when it has ended", file, doing);
+    if (code == SQLITE_NOTADB)
+        return sg_fail(SG_BROKEN, "this is not a ledger: the file is not an SQLite database");
+    if (is_broken)
+        return sg_fail(SG_BROKEN, "ledger: %s: %s; run sealgrad ledger verify, and restore a copy", doing, sqlite3_errmsg(db));
+    return sg_fail(SG_FAILED, "%s: %s: %s", file, doing, sqlite3_errmsg(db));
 }
 
 enum sg_status sg_db_run(sqlite3 *db, const char *sql)

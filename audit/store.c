@@ -124,6 +124,25 @@ enum sg_status sg_store_load_head(struct sg_ledger *ledger)
     return SG_OK;
 }
 
+enum sg_status sg_store_check_signer(struct sg_ledger *ledger)
+{
+    char label[33];
+    sqlite3_stmt *row = NULL;
+    if (!ledger->signer)
+        return SG_OK;
+    const uint8_t *public_key = sg_signer_vkey(ledger->signer)->public_key;
+    sg_key_label(public_key, label);
+    SG_TRY(sg_db_prepare(ledger->db, "SELECT 1 FROM signing_key WHERE key_id = ? AND ended_leaf IS NULL", &row));
+    sg_db_bind(row, "t", label);
+    bool in_force = sqlite3_step(row) == SQLITE_ROW;
+    sqlite3_finalize(row);
+    if (!in_force)
+        return sg_fail(SG_USAGE,
+                       "%s: the key %s may not write to this ledger: use the key it was made with, or one added later",
+                       ledger->path, sg_signer_vkey(ledger->signer)->name);
+    return sg_vkey_make(ledger->origin, SG_KEY_ED25519, public_key, &ledger->note_key);
+}
+
 /* ---- Transactions. */
 enum sg_status sg_store_begin(struct sg_ledger *ledger)
 {
@@ -134,6 +153,8 @@ enum sg_status sg_store_begin(struct sg_ledger *ledger)
     enum sg_status status = sg_db_number(ledger->db, "SELECT max(seq) + 1 FROM leaf", &size);
     if (status == SG_OK && (!ledger->is_current || size != (int64_t)ledger->tree.size))
         status = sg_store_load_head(ledger);
+    if (status == SG_OK)
+        status = sg_store_check_signer(ledger); /* another writer may have revoked it since */
     if (status != SG_OK)
         sg_store_rollback(ledger);
     return status;

@@ -24,6 +24,8 @@ struct sg_ledger {
 
 /* Reads origin, right edge and last event, and checks them against the stored checkpoint and its signature. */
 SG_MUST_USE enum sg_status sg_store_load_head(struct sg_ledger *ledger);
+/* Whether the signer's key is in force; sets note_key. Without a signer there is nothing to check. */
+SG_MUST_USE enum sg_status sg_store_check_signer(struct sg_ledger *ledger);
 /* BEGIN IMMEDIATE, then the head. */
 SG_MUST_USE enum sg_status sg_store_begin(struct sg_ledger *ledger);
 /* Inside a transaction: leaf, tree, signed checkpoint, derived rows. `event_id` gets 33 characters, new if empty. */

@@ -135,7 +135,9 @@ static void decide(struct sg_check *check)
     struct sg_buffer text = {0};
     bool lacks_trust = !v->is_trusted && !options->allow_self_trust;
     bool lacks_witness = v->witnessed_size < v->size && !options->allow_unwitnessed;
-    v->status = v->n_broken ? SG_BROKEN : v->n_open || lacks_trust || lacks_witness ? SG_INCOMPLETE : SG_OK;
+    v->status = v->n_broken                                                 ? SG_BROKEN
+                : v->n_open || v->n_suspect || lacks_trust || lacks_witness ? SG_INCOMPLETE
+                                                                            : SG_OK;
     if (v->n_broken) {
         sg_buffer_printf(&text, "BROKEN: %zu problem%s found; do not rely on this ledger", v->n_broken,
                          v->n_broken == 1 ? "" : "s");
@@ -148,6 +150,9 @@ static void decide(struct sg_check *check)
         if (v->n_open)
             sg_buffer_printf(&text, "; %lld run%s began and never ended", (long long)v->n_open,
                              v->n_open == 1 ? "" : "s");
+        if (v->n_suspect)
+            sg_buffer_printf(&text, "; %lld event%s signed by a key while it was compromised", (long long)v->n_suspect,
+                             v->n_suspect == 1 ? " was" : "s were");
         if (v->quick)
             sg_buffer_text(&text, "; quick: signatures before the newest and derived tables were not checked");
     }
@@ -197,6 +202,7 @@ static enum sg_status verify_db(sqlite3 *db, const struct sg_verify_options *opt
     sqlite3_close(check.expected);
     sg_plan_memo_free(&own);
     free(check.populations);
+    sg_buffer_free(&check.signer_of);
     return status;
 }
 

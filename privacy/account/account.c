@@ -95,9 +95,9 @@ static bool is_short(const struct sg_composition *composition)
     return sg_composition_count(composition) < 8 && composition->gaussian_mu2 == 0;
 }
 
-/* One direction by the best engine for it; `rdp` is RDP's figure, the ceiling. Few steps at a small rate leave the
+/* One direction by the best engine for it. Few steps at a small rate leave the
  * contour's integrand hardly falling; there the loss distribution on a grid is the better engine. */
-static bool one_direction(struct sg_composition *composition, bool is_first, double delta, double rdp,
+static bool one_direction(struct sg_composition *composition, bool is_first, bool use_contour, double delta,
                           struct sg_epsilon *out)
 {
     out->accountant = "closed_form";
@@ -109,10 +109,11 @@ static bool one_direction(struct sg_composition *composition, bool is_first, dou
         sg_event_epsilon_once(&composition->events[0], delta, &out->epsilon_lower, &out->epsilon))
         return true;
     out->accountant = "contour";
-    if (!is_short(composition) && sg_contour_epsilon(composition, is_first, delta, &out->epsilon_lower, &out->epsilon))
+    if (use_contour && !is_short(composition) &&
+        sg_contour_epsilon(composition, is_first, delta, &out->epsilon_lower, &out->epsilon))
         return true;
     out->accountant = "pld";
-    return sg_pld_epsilon(composition, delta, rdp, &out->epsilon_lower, &out->epsilon);
+    return sg_pld_epsilon(composition, delta, INFINITY, &out->epsilon_lower, &out->epsilon);
 }
 
 static void plain_gaussian(const struct sg_composition *composition, double delta, struct sg_epsilon *out)
@@ -132,8 +133,7 @@ static bool other_direction_fits(const struct sg_composition *composition, bool 
         return true;
     if (is_once(composition))
         return sg_event_delta_once(&composition->events[0], epsilon, &lower, &upper) && upper <= delta;
-    return (use_contour && sg_contour_delta(composition, epsilon, delta, &lower, &upper) && upper <= delta) ||
-           (sg_pld_delta(composition, epsilon, &upper) && upper <= delta);
+    return use_contour && sg_contour_delta(composition, epsilon, delta, &lower, &upper) && upper <= delta;
 }
 
 static enum sg_status both_directions(struct sg_composition *composition, double delta, struct sg_epsilon *out)
@@ -148,12 +148,12 @@ static enum sg_status both_directions(struct sg_composition *composition, double
         plain_gaussian(composition, delta, out);
         return SG_OK;
     }
-    if (!one_direction(composition, true, delta, INFINITY, &first))
+    if (!one_direction(composition, true, true, delta, &first))
         return SG_OK;
     if (!composition->is_symmetric) {
         sg_composition_swap(composition);
         if (!other_direction_fits(composition, strcmp(first.accountant, "contour") == 0, first.epsilon, delta)) {
-            if (!one_direction(composition, false, delta, INFINITY, &second))
+            if (!one_direction(composition, false, strcmp(first.accountant, "contour") == 0, delta, &second))
                 return SG_OK;
             first.epsilon = fmax(first.epsilon, second.epsilon);
             first.epsilon_lower = fmax(first.epsilon_lower, second.epsilon_lower);

@@ -8,8 +8,8 @@
 #include "bridge.h"
 #include "saddle.h"
 
-enum { LANES = 8, RESYNC = 64, POINTS_MAX = 60000 };
-static const double work_max = 3e7; /* node visits; about a tenth of a second */
+enum { LANES = 8, RESYNC = 64, POINTS_MAX = 30000 };
+static const double work_max = 4e7; /* node visits; about a tenth of a second */
 static const double alias_share = 1e-8, tail_share = 1e-8;
 
 /* One event on the contour: e^{it d_i} - 1 carried along t by a recurrence. */
@@ -152,7 +152,8 @@ struct builder {
     struct sg_bridge *bridges;
     double *centre;
     struct sg_nodes nodes;
-    double digits, t_max, work;
+    double *n_real; /* nodes at t = 0 */
+    double digits, t_max, t_end;
     size_t since_set;
 };
 
@@ -170,25 +171,40 @@ static bool open_wheels(struct builder *b, double t_max)
     return true;
 }
 
-/* Bound of sum_{t_k > t} |g_k|, blocks of 15 % each; stops where the rest is negligible against `enough`. */
-static double tail_bound(const struct builder *b, double t, double enough)
+/* Bounds of sum_{t_k > t} |g_k| on a ladder of t, 15 % a rung, summed from its far end; then the lowest rung whose bound is
+ * small against delta. No oscillating integrand is evaluated for it, so that what cannot work fails at once. */
+static bool plan_tail(struct builder *b, double variance)
 {
-    double sum = 0, dt = b->table->dt, mu2 = b->composition->gaussian_mu2;
-    for (int block = 0; block < 400; block++) {
-        double next = t * 1.15, rest = mu2 * t * t / 2, here = rest;
+    enum { RUNGS = 220 };
+    double rung[RUNGS + 1], block[RUNGS], dt = b->table->dt, mu2 = b->composition->gaussian_mu2, rest_sum = INFINITY;
+    int n = 0;
+    double t = variance > 0 ? fmax(2.5 / sqrt(variance), 2 * dt) : 2 * dt;
+    for (; n < RUNGS; n++, t *= 1.15) {
+        double rest = mu2 * t * t / 2, here = rest;
         for (size_t i = 0; i < b->composition->n_events; i++) {
-            here += b->wheels[i].count * sg_bridge_decay(&b->bridges[i], t, next);
-            rest += b->wheels[i].count * sg_bridge_decay(&b->bridges[i], t, INFINITY);
+            double count = b->composition->events[i].count;
+            here += count * sg_bridge_decay(&b->bridges[i], t, t * 1.15);
+            rest += count * sg_bridge_decay(&b->bridges[i], t, INFINITY);
         }
-        double rest_sum = exp(-rest) / (t * dt) * (1 + dt / t);
-        if (sum + rest_sum <= enough || (block > 20 && rest_sum < sum * 0.01))
-            return sum + rest_sum;
-        sum += exp(-here) * ((next - t) / dt + 1) / (t * t);
-        if (sum > enough)
-            return INFINITY;
-        t = next;
+        rung[n] = t;
+        block[n] = exp(-here) * (0.15 * t / dt + 1) / (t * t);
+        rest_sum = exp(-rest) / (t * dt);
+        if (rest_sum <= b->enough * 1e-3)
+            break;
     }
-    return INFINITY;
+    rung[n] = t;
+    int usable = -1;
+    for (int k = n; k >= 0; k--) {
+        double sum = rest_sum;
+        if (k < n)
+            sum = rest_sum += block[k];
+        if (rung[k] < dt * POINTS_MAX && sum <= b->enough * 1e6 && (usable < 0 || sum <= b->enough))
+            usable = k, b->table->tail = sum * (1 + 1e-9);
+        if (sum > b->enough * 1e6)
+            break;
+    }
+    b->t_end = usable >= 0 ? rung[usable] : 0;
+    return usable >= 0;
 }
 
 static struct entry entry_at(struct builder *b, size_t j)
@@ -205,7 +221,6 @@ static struct entry entry_at(struct builder *b, size_t j)
             wheel_set(wheel, t, wheel->er, wheel->ei);
         wheel_sum(wheel, &re, &im);
         add_wheel(wheel, t, re, im, &entry);
-        b->work += (double)wheel->n * (set ? 12 : 1);
     }
     b->since_set = set ? 1 : b->since_set + 1;
     for (size_t i = 0; i < composition->n_laplaces; i++)
@@ -226,33 +241,31 @@ static void store(struct table *table, size_t j, const struct entry *entry)
     table->magnitude += magnitude;
 }
 
-/* Fills the table until the bound of what is left is small. */
+/* Node visits that the sum up to t_end will take. */
+static double expected_work(const struct builder *b)
+{
+    double nodes = 0;
+    for (size_t i = 0; i < b->composition->n_events; i++) {
+        const struct sg_event *event = &b->composition->events[i];
+        nodes += b->n_real[i] * sg_pair_step(&event->branch[0], b->table->c, 0, b->digits) /
+                 sg_pair_step(&event->branch[0], b->table->c, b->t_end, b->digits);
+    }
+    return nodes * b->t_end / b->table->dt;
+}
+
+/* Fills the table up to t_end, with more nodes as the integrand turns faster. */
 static bool fill(struct builder *b)
 {
     struct table *table = b->table;
-    double seen = 0, try_at = 0;
-    for (size_t j = 0; j < POINTS_MAX; j++) {
+    for (size_t j = 0; j == 0 || (double)(j - 1) * table->dt < b->t_end; j++) {
         double t = (double)j * table->dt;
-        if (t > b->t_max && !open_wheels(b, 3 * t))
+        if (t > b->t_max && !open_wheels(b, fmin(3 * t, b->t_end + 2 * table->dt)))
             return false;
         struct entry entry = entry_at(b, j);
         store(table, j, &entry);
         table->n = j + 1;
-        seen = fmax(seen, table->magnitude);
-        double size = exp(entry.log_modulus) / (t * t + table->c * table->c);
-        double whole = fmax(b->enough, table->magnitude * 1e-18);
-        if (j > 2 && t >= try_at && size * t / table->dt < whole * 100) {
-            table->tail = tail_bound(b, t, whole);
-            if (table->tail <= whole)
-                return true;
-            try_at = t * 1.12;
-        }
-        if (b->work > work_max)
-            break;
     }
-    /* out of points or patience: still of use where the tail is a hundredth of delta or less */
-    table->tail = tail_bound(b, ((double)table->n - 1) * table->dt, 1e6 * b->enough);
-    return table->tail <= 1e6 * b->enough;
+    return true;
 }
 
 static bool table_build(const struct sg_composition *composition, double c, double period, double alias_c2,
@@ -264,7 +277,8 @@ static bool table_build(const struct sg_composition *composition, double c, doub
     table->real = malloc(3 * POINTS_MAX * sizeof *table->real);
     b.wheels = calloc(n + 1, sizeof *b.wheels);
     b.bridges = calloc(n + 1, sizeof *b.bridges);
-    b.centre = calloc(n + 1, sizeof *b.centre);
+    b.centre = calloc(2 * (n + 1), sizeof *b.centre);
+    b.n_real = b.centre + n + 1;
     b.digits = 48 + log(sg_composition_count(composition));
     bool ok = table->real && b.wheels && b.bridges && b.centre;
     if (ok) {
@@ -279,10 +293,11 @@ static bool table_build(const struct sg_composition *composition, double c, doub
             ok = sg_nodes_tilt(&composition->events[i], c, 0, b.digits, &b.nodes) &&
                  sg_bridge_open(&composition->events[i], c, b.nodes.log_mgf + b.nodes.log_mgf_error, &b.bridges[i]);
             variance += composition->events[i].count * b.nodes.variance;
-            b.centre[i] = b.nodes.mean;
+            b.centre[i] = b.nodes.mean, b.n_real[i] = (double)b.nodes.n;
             table->shift += composition->events[i].count * b.nodes.mean;
         }
-        ok = ok && open_wheels(&b, fmax(9 / sqrt(variance), 8 * table->dt)) && fill(&b);
+        ok = ok && plan_tail(&b, variance) && expected_work(&b) < work_max &&
+             open_wheels(&b, fmin(fmax(9 / sqrt(variance), 8 * table->dt), b.t_end + 2 * table->dt)) && fill(&b);
     }
     for (size_t i = 0; i < n; i++) {
         if (b.wheels)
@@ -462,7 +477,7 @@ static bool approach(const struct sg_composition *composition, struct sg_saddle 
         table_close(&table);
         if (!built || !isfinite(*upper) || *upper - *lower < 3e-8 * *upper)
             break;
-        saddle = sg_saddle_find(composition, *upper, false, &nodes);
+        saddle = sg_saddle_find(composition, *upper, false, saddle.c, &nodes);
         if (fabs(saddle.c - last) < 0.03 * last)
             break;
     }
@@ -474,13 +489,14 @@ bool sg_contour_epsilon(struct sg_composition *composition, bool may_thin, doubl
 {
     struct sg_nodes nodes = {0};
     *lower = 0, *upper = INFINITY;
-    struct sg_saddle saddle = sg_saddle_find(composition, log(delta), true, &nodes);
+    struct sg_saddle saddle = sg_saddle_find(composition, log(delta), true, 5, &nodes);
     bool done = (!may_thin || !is_unfit(&saddle, delta)) && approach(composition, saddle, delta, 0, lower, upper);
     /* Rare large losses make the moments explode before the saddle: leave out what happens with probability 1e-8 delta. */
     for (double sharpness = 8; may_thin && !done && sharpness < 200; sharpness *= 4) {
         double left_out = sg_composition_thin(composition, alias_share * delta, sharpness);
-        saddle = sg_saddle_find(composition, log(delta), true, &nodes);
-        done = approach(composition, saddle, delta, left_out, lower, upper) || !is_unfit(&saddle, delta);
+        saddle = sg_saddle_find(composition, log(delta), true, saddle.ok ? saddle.c : 5, &nodes);
+        done = approach(composition, saddle, delta, left_out, lower, upper) ||
+               (saddle.ok && fabs(saddle.log_delta - log(delta)) < 0.5);
     }
     sg_composition_unthin(composition);
     sg_nodes_close(&nodes);
@@ -492,7 +508,7 @@ bool sg_contour_delta(const struct sg_composition *composition, double epsilon, 
 {
     struct table table = {0};
     struct sg_nodes nodes = {0};
-    struct sg_saddle saddle = sg_saddle_find(composition, epsilon, false, &nodes);
+    struct sg_saddle saddle = sg_saddle_find(composition, epsilon, false, 5, &nodes);
     bool ok = false;
     *lower = 0, *upper = 1;
     if (saddle.ok) {

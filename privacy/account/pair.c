@@ -114,7 +114,7 @@ static struct range shifts(const struct sg_mixture *m)
 /* The largest step whose trapezoid error, relative to M(c), is at most e^-digits for |t| <= t_max: over half-widths
  * a = theta sigma^2 of the strip, 2 exp(theta^2 sigma^2 / 2 + t D theta) cos(S_Q theta / 2)^-c / (e^{2 pi theta sigma^2
  * / h} - 1). Rounded down to 12 significant bits, so that i h is exact. */
-static double trapezoid_step(const struct sg_pair *pair, double c, double t_max, double digits)
+double sg_pair_step(const struct sg_pair *pair, double c, double t_max, double digits)
 {
     struct range p = shifts(&pair->p), q = shifts(&pair->q);
     double spread_p = p.high - p.low, spread_q = q.high - q.low;
@@ -215,7 +215,7 @@ static bool add_node(const struct tilt *t, double x, struct sg_nodes *nodes)
 static bool add_branch(const struct sg_pair *pair, double c, double t_max, double digits, struct sg_nodes *nodes,
                        double *log_dropped)
 {
-    double h = trapezoid_step(pair, c, t_max, digits), sigma = pair->sigma;
+    double h = sg_pair_step(pair, c, t_max, digits), sigma = pair->sigma;
     struct tilt t = {pair, c, 1 / (2 * sigma * sigma), log(pair->probability * h / (sigma * sqrt(2 * M_PI)))};
     struct range q = shifts(&pair->q);
     double spread_q = q.high - q.low;

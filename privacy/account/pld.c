@@ -8,7 +8,7 @@
 #include "fft.h"
 #include "saddle.h"
 
-enum { GRID = 1 << 16, CELLS_MAX = 1 << 18 };
+enum { GRID = 1 << 16, CELLS_MAX = 1 << 17 };
 
 /* The composed, tilted distribution on the window [start, start + GRID) of multiples of h. */
 struct grid {
@@ -248,7 +248,7 @@ static bool compose_event(struct grid *pair, const struct sg_fft *fft, const str
     /* a far lower end is not worth the cells: what lies below the first is put on it, upwards */
     struct cells cells = {.first = fmax(floor(low / h) - 2, ceil(high / h) - CELLS_MAX)};
     double n = ceil(high / h) - cells.first + 3;
-    if (!(n < 2 * CELLS_MAX) || !(high < CELLS_MAX / 2 * h))
+    if (!(n < 2 * CELLS_MAX) || !(high < CELLS_MAX * h))
         return false;
     cells.n = (size_t)n;
     cells.upper = calloc(2 * cells.n, sizeof *cells.upper);
@@ -386,12 +386,12 @@ static bool prepare(const struct sg_composition *given, double target, bool by_d
     memcpy(copy->events, given->events, given->n_events * sizeof *copy->events);
     *left_out = 0;
     bool rising = given->n_events && given->events[0].branch[0].p.n > 1;
-    *saddle = sg_saddle_find(copy, target, by_delta, &nodes);
-    for (double sharpness = 8; rising && sharpness < 300; sharpness *= 4) {
-        if (saddle->ok && (saddle->cancellation < 4 || sharpness > 8) && fabs((by_delta ? saddle->log_delta : saddle->epsilon) - target) < 0.5)
+    *saddle = sg_saddle_find(copy, target, by_delta, 5, &nodes);
+    for (double sharpness = 16; rising && sharpness < 300; sharpness *= 8) {
+        if (saddle->ok && saddle->cancellation < 5 && fabs((by_delta ? saddle->log_delta : saddle->epsilon) - target) < 0.5)
             break;
         *left_out = sg_composition_thin(copy, 1e-9 * delta, sharpness);
-        *saddle = sg_saddle_find(copy, target, by_delta, &nodes);
+        *saddle = sg_saddle_find(copy, target, by_delta, saddle->ok ? saddle->c : 5, &nodes);
     }
     sg_nodes_close(&nodes);
     return saddle->ok;

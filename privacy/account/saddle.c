@@ -17,10 +17,10 @@ static struct sg_saddle saddle_at(const struct sg_composition *composition, doub
 
 /* Both epsilon and -ln delta rise with c. Finds where `target` is met by one of them; an unreachable c counts as too
  * far. */
-struct sg_saddle sg_saddle_find(const struct sg_composition *composition, double target, bool by_delta,
+struct sg_saddle sg_saddle_find(const struct sg_composition *composition, double target, bool by_delta, double start,
                                 struct sg_nodes *nodes)
 {
-    double low = log(1e-9), high = log(1e9), at = log(5);
+    double low = log(1e-9), high = log(1e9), at = log(start);
     struct sg_saddle best = {.ok = false};
     for (int i = 0; i < 40 && high - low > 0.02; i++) {
         struct sg_saddle here = saddle_at(composition, at, nodes);

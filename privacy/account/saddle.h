@@ -11,8 +11,8 @@ struct sg_saddle {
     bool ok;
 };
 
-/* The c at which ln delta (by_delta) or else epsilon meets the target. */
-struct sg_saddle sg_saddle_find(const struct sg_composition *composition, double target, bool by_delta,
+/* The c at which ln delta (by_delta) or else epsilon meets the target; the search starts from `start`. */
+struct sg_saddle sg_saddle_find(const struct sg_composition *composition, double target, bool by_delta, double start,
                                 struct sg_nodes *nodes);
 
 #endif

@@ -100,7 +100,7 @@ static enum sg_status load(struct library *library)
     if (chosen && *chosen) {
         library->handle = dlopen(chosen, RTLD_NOW | RTLD_LOCAL);
         if (!library->handle)
-            return sg_fail(SG_FAILED, "noise source curand: cannot load SEALGRAD_CURAND=%s: %s", chosen, dlerror());
+            return sg_fail(SG_FAILED, "noise source curand: cannot load SEALGRAD_CURAND: %s; or use chacha20", dlerror());
     }
     for (size_t i = 0; !library->handle && i < sizeof places / sizeof places[0]; i++)
         library->handle = dlopen(places[i], RTLD_NOW | RTLD_LOCAL);

@@ -89,3 +89,11 @@ void sg_progress_end(struct sg_progress *progress, int64_t done, const char *not
         fputc('\n', stderr);
     fflush(stderr);
 }
+
+void sg_progress_abandon(struct sg_progress *progress)
+{
+    if (progress->terminal != 1)
+        return;
+    fputc('\n', stderr);
+    fflush(stderr);
+}

@@ -58,7 +58,11 @@ static void print_memory(const struct sg_prepared *prepared, const struct sg_tra
 static enum sg_status dry_run(const struct sg_train_options *options, bool json)
 {
     struct sg_prepared prepared;
-    SG_TRY(sg_train_prepare(options, 0, &prepared));
+    enum sg_status status = sg_comm_agree_all(options->comm, sg_train_prepare(options, 0, &prepared));
+    if (status != SG_OK || options->comm->rank != 0) {
+        sg_prepared_free(&prepared);
+        return status;
+    }
     if (json) {
         json_t *object = sg_plan_to_json(&prepared.plan);
         json_object_set_new(object, "memory_bytes", json_integer((json_int_t)prepared.memory_bytes));
@@ -140,10 +144,14 @@ static enum sg_status with_config(const char *path, const struct flags *flags, s
         .code_digest = SG_CODE_DIGEST,
         .stopped = &stopped,
     };
-    SG_TRY(sg_backend_choose(flags->backend, &options.ops));
-    SG_TRY(sg_config_read(path, &options.config));
-    override(options.config, flags);
-    enum sg_status status = flags->dry_run ? dry_run(&options, flags->json) : run(&options, flags);
+    enum sg_status status = sg_backend_choose(flags->backend, &options.ops);
+    if (status == SG_OK)
+        status = sg_config_read(path, &options.config);
+    status = sg_comm_agree_all(comm, status);
+    if (status == SG_OK)
+        override(options.config, flags);
+    if (status == SG_OK)
+        status = flags->dry_run ? dry_run(&options, flags->json) : run(&options, flags);
     sg_config_close(&options.config);
     return status;
 }
@@ -170,13 +178,18 @@ enum sg_status sg_cmd_train(int argc, char **argv)
     const struct sg_command_line line = {"train", "train a model from a configuration", options, sizeof options / sizeof *options,
                                          "CONFIG", 1, 1, NULL};
     const char *path;
-    SG_TRY(sg_options_parse(&line, argc, argv, &path, NULL));
-    struct sigaction action = {.sa_handler = on_signal};
+    enum sg_status status = sg_options_parse(&line, argc, argv, &path, NULL);
+    if (status != SG_OK) {
+        if (!sg_comm_is_first())
+            sg_error_clear(); /* every rank has the same arguments */
+        return status;
+    }
+    struct sigaction action = {.sa_handler = on_signal, .sa_flags = SA_RESTART};
     sigaction(SIGINT, &action, NULL);
     sigaction(SIGTERM, &action, NULL);
     struct sg_comm comm;
     SG_TRY(sg_comm_open(&comm));
-    enum sg_status status = with_config(path, &flags, &comm);
+    status = with_config(path, &flags, &comm);
     sg_comm_close(&comm);
     return status;
 }

@@ -8,6 +8,7 @@
 enum sg_status sg_cmd_keygen(int argc, char **argv);
 enum sg_status sg_cmd_ledger(int argc, char **argv);
 enum sg_status sg_cmd_budget(int argc, char **argv);
+enum sg_status sg_cmd_key(int argc, char **argv);
 enum sg_status sg_cmd_epsilon(int argc, char **argv);
 enum sg_status sg_cmd_calibrate(int argc, char **argv);
 

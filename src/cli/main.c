@@ -4,6 +4,7 @@
 
 static const struct sg_command commands[] = {
     {"keygen", sg_cmd_keygen, "make a signing key pair"},
+    {"key", sg_cmd_key, "add, rotate or revoke a ledger's keys"},
     {"ledger", sg_cmd_ledger, "make, verify and query the record"},
     {"budget", sg_cmd_budget, "privacy spent on a population, and what is left"},
     {"train", NULL, "train a model from a configuration"},

@@ -27,6 +27,10 @@ void loader_room_for_unit(struct loader *l, int64_t unit)
             d->label = grown(d->label, n, sizeof *d->label);
         d->split = grown(d->split, n, sizeof *d->split);
     }
+    if (!is_long && !l->options->check_only) {
+        d->offset = grown(d->offset, n + 1, sizeof *d->offset);
+        d->offset[0] = 0;
+    }
     if (l->options->keep_ids && !l->options->check_only)
         d->id = grown(d->id, n, sizeof *d->id);
     if (is_long) {
@@ -132,6 +136,23 @@ static enum sg_status new_unit(struct loader *l, int64_t line, const struct sg_c
     return SG_OK;
 }
 
+/* The unit's time steps behind those of the units before it. A history that began later is shorter where the schema
+ * says so. */
+static void add_steps(struct loader *l, int64_t unit)
+{
+    struct sg_dataset *d = l->out;
+    int64_t n = l->schema->n_steps, absent = l->schema->absent_steps_dropped ? encoder_absent_steps(l->encoder) : 0;
+    if (!l->options->check_only) {
+        loader_room_for_rows(l, n);
+        float *x = d->x + d->n_rows * d->n_features;
+        encoder_rows(l->encoder, x);
+        if (absent)
+            memmove(x, x + absent * d->n_features, (size_t)((n - absent) * d->n_features) * sizeof *x);
+        d->offset[unit + 1] = d->n_rows + n - absent;
+    }
+    d->n_rows += n - absent;
+}
+
 static enum sg_status wide_record(struct loader *l, int64_t line, const struct sg_csv_field *fields, size_t n)
 {
     struct sg_dataset *d = l->out;
@@ -143,27 +164,15 @@ static enum sg_status wide_record(struct loader *l, int64_t line, const struct s
         SG_TRY(loader_label(l, line, fields, &label));
     SG_TRY(loader_split(l, line, fields, l->units.digest[unit], &part));
     d->n_split[part]++;
-    if (!l->options->check_only) {
-        loader_room_for_rows(l, l->schema->n_steps);
-        encoder_rows(l->encoder, d->x + d->n_rows * d->n_features);
-        if (d->n_static)
-            encoder_statics(l->encoder, d->statics + unit * d->n_static);
-        if (l->has_label)
-            d->label[unit] = label;
-        d->split[unit] = part;
-    }
-    d->n_rows += l->schema->n_steps;
-    return SG_OK;
-}
-
-static void wide_finish(struct loader *l)
-{
-    struct sg_dataset *d = l->out;
+    add_steps(l, unit);
     if (l->options->check_only)
-        return;
-    d->offset = sg_alloc((size_t)d->n_units + 1, sizeof *d->offset);
-    for (int64_t i = 0; i <= d->n_units; i++)
-        d->offset[i] = i * l->schema->n_steps;
+        return SG_OK;
+    if (d->n_static)
+        encoder_statics(l->encoder, d->statics + unit * d->n_static);
+    if (l->has_label)
+        d->label[unit] = label;
+    d->split[unit] = part;
+    return SG_OK;
 }
 
 /* ---- the file ---- */
@@ -222,7 +231,7 @@ static enum sg_status read_file(struct loader *l)
         sg_progress_begin(&l->progress, l->options->progress, stat(l->path, &facts) == 0 ? (int64_t)facts.st_size : 0);
     SG_TRY(sg_csv_read(l->path, l->schema->separator, on_record, on_bytes, l));
     if (l->n_records == 0)
-        return sg_fail(SG_USAGE, "%s: no data records", l->path);
+        return sg_fail(SG_USAGE, "%s: no data records; it is empty, or holds a header alone", l->path);
     return SG_OK;
 }
 
@@ -233,8 +242,6 @@ static enum sg_status finish(struct loader *l)
     d->n_clipped = l->encoder->n_clipped;
     if (l->schema->layout == LAYOUT_LONG)
         SG_TRY(loader_long_finish(l));
-    else
-        wide_finish(l);
     d->digest = l->units.digest;
     l->units.digest = NULL;
     if (d->x && d->n_rows < l->rows_capacity)
@@ -273,8 +280,10 @@ enum sg_status sg_dataset_read(const char *path, const struct sg_schema *schema,
     enum sg_status status = read_file(&l);
     if (status == SG_OK)
         status = finish(&l);
-    if (l.progress.label)
+    if (l.progress.label && status == SG_OK)
         sg_progress_end(&l.progress, l.progress.total, NULL);
+    else if (l.progress.label)
+        sg_progress_abandon(&l.progress);
     sg_sha256_end(l.sha, d->plain_sha256);
     commitment_end(&l.commitment, schema->digest, l.split.file_digest, d->commitment);
     if (status != SG_OK) {

@@ -291,6 +291,25 @@ void encoder_rows(const struct encoder *encoder, float *x)
     log_batch_flush(encoder->logs);
 }
 
+static bool step_is_absent(const struct encoder *encoder, int64_t step)
+{
+    const struct sg_schema *schema = encoder->schema;
+    for (size_t i = 0; i < schema->n_features; i++) {
+        const struct feature *f = &schema->feature[i];
+        if (f->is_step && !encoder->value[f->column[step]].missing)
+            return false;
+    }
+    return true;
+}
+
+int64_t encoder_absent_steps(const struct encoder *encoder)
+{
+    int64_t n = 0;
+    while (n < encoder->schema->n_steps - 1 && step_is_absent(encoder, n))
+        n++;
+    return n;
+}
+
 void encoder_statics(const struct encoder *encoder, float *statics)
 {
     const struct sg_schema *schema = encoder->schema;

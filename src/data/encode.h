@@ -40,6 +40,9 @@ enum sg_status encoder_parse(struct encoder *encoder, int64_t line, const struct
 /* The floats of the record parsed last: x (n_steps, F), statics (S). */
 void encoder_rows(const struct encoder *encoder, float *x);
 void encoder_statics(const struct encoder *encoder, float *statics);
+/* How many of the oldest steps of the record parsed last are missing in every step feature; the newest step always
+ * counts as there. */
+int64_t encoder_absent_steps(const struct encoder *encoder);
 /* A number, or a date (YYYY-MM or YYYY-MM-DD) as a number that ascends with time. */
 enum sg_status encoder_time(const struct encoder *encoder, int64_t line, const struct sg_csv_field *fields,
                             double *out);

@@ -13,7 +13,7 @@
 struct top {
     const char *separator, *unit;
     bool header;
-    int other_columns, layout, if_more_rows, row_order;
+    int other_columns, layout, if_more_rows, row_order, absent_steps;
     int64_t rows_per_unit_max;
     const struct sg_yaml_node *missing_values, *columns, *steps, *split, *column_order;
 };
@@ -23,6 +23,7 @@ static enum sg_status read_top(const struct sg_yaml_node *root, struct top *out)
     static const char *const layouts[] = {"wide", "long", NULL};
     static const char *const others[] = {"error", "ignore", NULL};
     static const char *const more[] = {"error", "keep_newest", NULL};
+    static const char *const absent[] = {"keep", "drop", NULL};
     static const char *const orders[] = {"ascending", "any", NULL};
 #define AT(member) offsetof(struct top, member)
     static const struct sg_yaml_field fields[] = {
@@ -42,10 +43,11 @@ static enum sg_status read_top(const struct sg_yaml_node *root, struct top *out)
         {.key = "columns", .type = SG_YAML_NODE, .offset = AT(columns), .required = true},
         {.key = "column_order", .type = SG_YAML_NODE, .offset = AT(column_order)},
         {.key = "steps", .type = SG_YAML_NODE, .offset = AT(steps)},
+        {.key = "absent_steps", .type = SG_YAML_CHOICE, .offset = AT(absent_steps), .choices = absent},
         {.key = "split", .type = SG_YAML_NODE, .offset = AT(split)},
     };
 #undef AT
-    *out = (struct top){.separator = ",", .header = true, .if_more_rows = -1, .row_order = -1};
+    *out = (struct top){.separator = ",", .header = true, .if_more_rows = -1, .row_order = -1, .absent_steps = -1};
     return sg_yaml_table(root, "a schema", fields, sizeof fields / sizeof *fields, out);
 }
 
@@ -102,6 +104,9 @@ static enum sg_status compile(struct sg_schema *schema)
     SG_TRY(schema_read_columns(schema, top.columns));
     if (top.steps)
         SG_TRY(schema_read_steps(schema, top.steps));
+    if (top.absent_steps >= 0 && !top.steps)
+        return sg_yaml_fail(sg_yaml_get(root, "absent_steps"), "absent_steps belongs to a wide file with steps");
+    schema->absent_steps_dropped = top.absent_steps == 1;
     SG_TRY(check_unit(schema, root));
     SG_TRY(check_long(schema, &top, root));
     SG_TRY(schema_lay_out(schema, root));

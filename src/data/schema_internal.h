@@ -97,7 +97,7 @@ struct sg_schema {
     struct sg_yaml *document;
 
     char separator;
-    bool header, other_columns_ignored;
+    bool header, other_columns_ignored, absent_steps_dropped;
     enum layout layout;
     const char *unit; /* "row" or the id column's name */
     int64_t rows_per_unit_max;

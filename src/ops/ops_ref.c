@@ -10,7 +10,7 @@
 
 #define UNIT_ROUNDOFF 0x1p-24
 #define ROW_NORM_MAX 0x1p64
-#define GRAM_ROWS_MAX (1 << 17) /* so that the sum of all pairs in double stays inside the slack */
+#define GRAM_ROWS_MAX (1 << 16) /* so that the sum of all pairs in double stays inside the slack */
 
 static int64_t row_of(const int32_t *list, int64_t i)
 {

@@ -65,5 +65,28 @@ enum sg_status sg_comm_agree(struct sg_comm *comm, enum sg_status status)
 {
     int shared = (int)status;
     comm->broadcast(&shared, sizeof shared);
+    if (comm->rank != 0 && shared != SG_OK)
+        sg_error_clear();
     return comm->rank == 0 ? status : (enum sg_status)shared;
+}
+
+enum sg_status sg_comm_agree_all(struct sg_comm *comm, enum sg_status status)
+{
+    int64_t *every = sg_alloc((size_t)comm->size, sizeof *every);
+    every[comm->rank] = (int64_t)status;
+    comm->sum(every, comm->size);
+    int first = 0;
+    while (first < comm->size - 1 && every[first] == SG_OK)
+        first++;
+    if (every[first] != SG_OK && first != comm->rank)
+        sg_error_clear();
+    status = (enum sg_status)every[first];
+    free(every);
+    return status;
+}
+
+bool sg_comm_is_first(void)
+{
+    const char *rank = getenv("OMPI_COMM_WORLD_RANK");
+    return !rank || strcmp(rank, "0") == 0;
 }

@@ -1,8 +1,11 @@
 #include "run/model_folder.h"
 
+#include <errno.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include "base/bytes.h"
 #include "base/digest.h"
@@ -64,6 +67,23 @@ enum sg_status sg_model_folder_write(const char *folder, const struct sg_model *
     return status == SG_OK ? write_weights(folder, model, weights) : status;
 }
 
+enum sg_status sg_model_folder_check(const char *folder)
+{
+    struct stat facts;
+    if (stat(folder, &facts) == 0 && !S_ISDIR(facts.st_mode))
+        return sg_fail(SG_USAGE, "%s: exists and is not a folder; the model needs one", folder);
+    /* The nearest ancestor that exists must take what will be made in it. */
+    char *path = sg_strdup(folder), *slash;
+    while (access(path, F_OK) != 0 && (slash = strrchr(path, '/')) && slash != path)
+        *slash = 0;
+    const char *place = access(path, F_OK) == 0 ? path : *path == '/' ? "/" : ".";
+    enum sg_status status = SG_OK;
+    if (access(place, W_OK | X_OK) != 0)
+        status = sg_fail(SG_FAILED, "%s: the model cannot be written there: %s: %s", folder, place, strerror(errno));
+    free(path);
+    return status;
+}
+
 static enum sg_status read_json(const char *path, json_t **out)
 {
     struct sg_buffer bytes = {0};
@@ -71,6 +91,12 @@ static enum sg_status read_json(const char *path, json_t **out)
     enum sg_status status = sg_json_parse(bytes.data, bytes.len, path, SG_USAGE, out);
     sg_buffer_free(&bytes);
     return status;
+}
+
+/* The fault of what a file says, with the file's name in front. */
+static enum sg_status named(const char *path, enum sg_status status)
+{
+    return status == SG_USAGE ? sg_fail(status, "%s: %s", path, sg_error_text()) : status;
 }
 
 static enum sg_status read_model(const char *folder, const struct sg_ops *ops, uint64_t seed, struct sg_model_folder *out)
@@ -88,7 +114,7 @@ static enum sg_status read_model(const char *folder, const struct sg_ops *ops, u
     if (status == SG_OK)
         status = sg_json_string(config, "schema_sha256", path, SG_USAGE, &schema_digest);
     if (status == SG_OK)
-        status = sg_model_spec_from_json(json_object_get(config, "model"), &spec);
+        status = named(path, sg_model_spec_from_json(json_object_get(config, "model"), &spec));
     if (status == SG_OK) {
         char digest[2 * SG_DIGEST_BYTES + 1];
         sg_hex_encode(sg_schema_digest(out->schema), SG_DIGEST_BYTES, digest);
@@ -98,25 +124,38 @@ static enum sg_status read_model(const char *folder, const struct sg_ops *ops, u
             status = sg_fail(SG_USAGE, "%s: the model's inputs are not the schema's; restore the folder", path);
     }
     if (status == SG_OK)
-        status = sg_model_create(&spec, ops, seed, &out->model);
+        status = named(path, sg_model_create(&spec, ops, seed, &out->model));
     json_decref(config);
     free(path);
     return status;
+}
+
+/* Before any memory is taken by what config.json claims: the tensors have it all. */
+static enum sg_status check_tensors(const char *path, const struct sg_safetensors *file, const struct sg_model *model)
+{
+    size_t n;
+    const struct sg_parameter *parameters = sg_model_parameters(model, &n);
+    if (file->n_tensors != n)
+        return sg_fail(SG_USAGE, "%s: %zu tensors, but config.json describes %zu", path, file->n_tensors, n);
+    for (size_t i = 0; i < n; i++) {
+        const struct sg_parameter *p = &parameters[i];
+        const struct sg_tensor *t = sg_safetensors_find(file, p->name);
+        if (!t || t->n_dimensions != 2 || t->shape[0] != p->n_out || t->shape[1] != p->n_in)
+            return sg_fail(SG_USAGE, "%s: tensor %s is missing or not (%lld, %lld), as config.json describes it", path, p->name,
+                           (long long)p->n_out, (long long)p->n_in);
+    }
+    return SG_OK;
 }
 
 static enum sg_status copy_tensors(const char *path, const struct sg_safetensors *file, struct sg_model_folder *out)
 {
     size_t n;
     const struct sg_parameter *parameters = sg_model_parameters(out->model, &n);
-    if (file->n_tensors != n)
-        return sg_fail(SG_USAGE, "%s: %zu tensors, but config.json describes %zu", path, file->n_tensors, n);
+    SG_TRY(check_tensors(path, file, out->model));
     out->weights = sg_alloc((size_t)sg_model_n_weights(out->model), sizeof *out->weights);
     for (size_t i = 0; i < n; i++) {
         const struct sg_parameter *p = &parameters[i];
         const struct sg_tensor *t = sg_safetensors_find(file, p->name);
-        if (!t || t->n_dimensions != 2 || t->shape[0] != p->n_out || t->shape[1] != p->n_in)
-            return sg_fail(SG_USAGE, "%s: tensor %s is missing or not (%lld, %lld)", path, p->name, (long long)p->n_out,
-                           (long long)p->n_in);
         for (int64_t k = 0; k < t->n; k++)
             if (!isfinite(t->data[k]))
                 return sg_fail(SG_USAGE, "%s: tensor %s holds a value that is not finite", path, p->name);

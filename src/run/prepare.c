@@ -22,8 +22,8 @@ static enum sg_status load_base(const struct sg_train_options *options, struct s
         while (j < n_base && strcmp(theirs[j].name, parameters[i].name) != 0)
             j++;
         if (j == n_base || theirs[j].n_out != parameters[i].n_out || theirs[j].n_in != parameters[i].n_in)
-            status = sg_fail(SG_USAGE, "model: base has no tensor %s of this shape; base and model must be of one architecture",
-                             parameters[i].name);
+            status = sg_fail(SG_USAGE, "%s: model: base has no tensor %s of this shape; base and model must be of one architecture",
+                             options->config->path, parameters[i].name);
         else
             memcpy(out->weights + parameters[i].first, base.weights + theirs[j].first,
                    (size_t)(parameters[i].n_out * parameters[i].n_in) * sizeof(float));
@@ -47,7 +47,20 @@ static enum sg_status make_model(const struct sg_train_options *options, struct 
         SG_TRY(sg_model_train_only(out->model, config->trainable, config->n_trainable));
     out->weights = sg_alloc((size_t)sg_model_n_weights(out->model), sizeof *out->weights);
     sg_model_init(out->model, seed, out->weights);
-    return config->base_folder ? load_base(options, out) : SG_OK;
+    return SG_OK;
+}
+
+/* A source that is missing is found before anything is spent on it. */
+static enum sg_status check_noise_source(const char *name)
+{
+    static const uint8_t any_key[SG_KEY_BYTES];
+    struct sg_noise *noise = NULL;
+    int source = sg_noise_source_parse(name);
+    if (source < 0)
+        return sg_fail(SG_USAGE, "privacy: unknown noise_source \"%s\"; chacha20 or curand", name);
+    enum sg_status status = sg_noise_open((enum sg_noise_source)source, any_key, &noise);
+    sg_noise_close(&noise);
+    return status;
 }
 
 static enum sg_status make_plan(const struct sg_train_options *options, int64_t registered_population, struct sg_prepared *out)
@@ -66,10 +79,16 @@ static enum sg_status make_plan(const struct sg_train_options *options, int64_t 
     request.n_weights = sg_model_n_trainable(out->model);
     request.rows_per_unit_max = sg_schema_steps_max(out->schema);
     request.noise_source = options->config->noise_source ? options->config->noise_source : "chacha20";
-    if (sg_noise_source_parse(request.noise_source) < 0)
-        return sg_fail(SG_USAGE, "privacy: unknown noise_source \"%s\"; chacha20 or curand", request.noise_source);
+    if (request.is_private)
+        SG_TRY(check_noise_source(request.noise_source));
     request.noise_tau_log2 = sg_noise_tau_log2();
     return sg_plan_resolve(&request, &out->plan);
+}
+
+/* What the configuration asks for and cannot have: the file's name in front. */
+static enum sg_status in_config(const struct sg_train_options *options, enum sg_status status)
+{
+    return status == SG_USAGE ? sg_fail(status, "%s: %s", options->config->path, sg_error_text()) : status;
 }
 
 enum sg_status sg_train_prepare(const struct sg_train_options *options, int64_t registered_population, struct sg_prepared *out)
@@ -77,9 +96,11 @@ enum sg_status sg_train_prepare(const struct sg_train_options *options, int64_t 
     *out = (struct sg_prepared){0};
     enum sg_status status = sg_schema_read(options->config->schema_file, &out->schema);
     if (status == SG_OK)
-        status = make_model(options, out);
+        status = in_config(options, make_model(options, out));
+    if (status == SG_OK && options->config->base_folder)
+        status = load_base(options, out);
     if (status == SG_OK)
-        status = make_plan(options, registered_population, out);
+        status = in_config(options, make_plan(options, registered_population, out));
     if (status != SG_OK) {
         sg_prepared_free(out);
         return status;

@@ -1,5 +1,6 @@
 #include "run/trainer.h"
 
+#include <gnu/libc-version.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -78,8 +79,9 @@ static enum sg_status check_base(const struct session *s)
     if (s->ledger)
         SG_TRY(sg_ledger_has_model(s->ledger, s->prepared.base_digest, s->entry.population, &charged));
     return charged ? SG_OK
-                   : sg_fail(SG_REFUSED, "model: base is neither asserted public (base_is_public: true, which is signed) nor a private "
-                                         "model of this ledger and population; private training from it is refused");
+                   : sg_fail(SG_REFUSED, "%s: model: base is neither asserted public (base_is_public: true, which is signed) nor a "
+                                         "private model of this ledger and population; private training from it is refused",
+                             config->path);
 }
 
 static enum sg_status check_schema(const struct session *s)
@@ -171,7 +173,12 @@ static void mechanism_context(const struct session *s, struct sg_buffer *out)
     sg_buffer_field(out, s->shared.commitment, SG_DIGEST_BYTES);
     sg_buffer_field(out, s->prepared.base_digest, strlen(s->prepared.base_digest));
     sg_buffer_field(out, s->options->code_digest, strlen(s->options->code_digest));
-    sg_buffer_field(out, s->options->ops->arithmetic, strlen(s->options->ops->arithmetic));
+    const struct sg_ops *ops = s->options->ops;
+    sg_buffer_field(out, ops->arithmetic, strlen(ops->arithmetic));
+    /* The reference takes exp and tanh from the C library, whose last bit differs between versions: the same noise on two
+     * roundings of the same gradients would give their difference away. */
+    const char *library = strcmp(ops->name, "reference") == 0 ? gnu_get_libc_version() : "";
+    sg_buffer_field(out, library, strlen(library));
 }
 
 static enum sg_status train_model(struct session *s, struct sg_train_result *out)
@@ -238,37 +245,26 @@ static enum sg_status end_run(struct session *s, enum sg_status status, struct s
     return status;
 }
 
-/* Every rank goes on only if all can. */
-static enum sg_status agree_all(struct session *s, enum sg_status status)
-{
-    struct sg_comm *comm = s->options->comm;
-    int64_t failed[2] = {status != SG_OK, status != SG_OK && comm->rank == 0};
-    comm->sum(failed, 2);
-    if (status == SG_OK && failed[0])
-        status = sg_fail(SG_FAILED, "another rank failed; its message stands above");
-    if (comm->rank != 0 && failed[1])
-        sg_error_clear(); /* rank 0 says it */
-    return status;
-}
-
 static enum sg_status before_data(struct session *s)
 {
     struct sg_comm *comm = s->options->comm;
     if (!s->options->config->out_folder && is_root(s))
         return sg_comm_agree(comm, sg_fail(SG_USAGE, "train: where to? give --out DIR or run: out"));
-    enum sg_status status = is_root(s) ? open_ledger(s) : SG_OK;
+    enum sg_status status = is_root(s) ? sg_model_folder_check(s->options->config->out_folder) : SG_OK;
+    if (status == SG_OK && is_root(s))
+        status = open_ledger(s);
     if (status == SG_OK && is_root(s))
         status = make_secret(s);
     SG_TRY(sg_comm_agree(comm, status));
     comm->broadcast(&s->shared, sizeof s->shared);
-    SG_TRY(agree_all(s, sg_train_prepare(s->options, s->shared.population_size, &s->prepared)));
+    SG_TRY(sg_comm_agree_all(comm, sg_train_prepare(s->options, s->shared.population_size, &s->prepared)));
     return sg_comm_agree(comm, is_root(s) ? start_run(s) : SG_OK);
 }
 
 static enum sg_status with_data(struct session *s, struct sg_train_result *out)
 {
-    SG_TRY(agree_all(s, read_data(s)));
-    SG_TRY(agree_all(s, train_model(s, out)));
+    SG_TRY(sg_comm_agree_all(s->options->comm, read_data(s)));
+    SG_TRY(sg_comm_agree_all(s->options->comm, train_model(s, out)));
     return is_root(s) ? release_model(s, out) : SG_OK;
 }
 

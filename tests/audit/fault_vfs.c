@@ -1,5 +1,6 @@
 #include "fault_vfs.h"
 
+#include <stdio.h>
 #include <signal.h>
 #include <sqlite3.h>
 #include <stdlib.h>
@@ -57,7 +58,7 @@ static void record(int what, const char *name, int64_t offset, const void *bytes
     events = sg_realloc(events, n_events + 1, sizeof *events);
     struct fault_event *event = &events[n_events++];
     *event = (struct fault_event){.what = what, .offset = offset, .n = n};
-    strncpy(event->name, name, sizeof event->name - 1);
+    snprintf(event->name, sizeof event->name, "%s", name);
     event->bytes = bytes ? memcpy(sg_alloc(n, 1), bytes, n) : NULL;
 }
 

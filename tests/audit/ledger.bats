@@ -99,6 +99,25 @@ bad() {
     sg ledger init m.db --origin x --key keys/sealed.key --unlock-file pass >/dev/null
 }
 
+@test "key epochs" {
+    sg keygen --out k --name daily --no-passphrase >/dev/null
+    sg keygen --out k --name next --no-passphrase >/dev/null
+    bad 2 "add, rotate or revoke" key adt --ledger l.db --root-key keys/signing.key
+    bad 2 "takes --new PUB" key add --ledger l.db --root-key keys/signing.key
+    bad 2 "takes --new PUB and --old PUB" key rotate --ledger l.db --root-key keys/signing.key --new k/next.pub
+    bad 2 "not in force" key revoke --ledger l.db --root-key keys/signing.key --old k/daily.pub
+    bad 2 "cannot be revoked" key revoke --ledger l.db --root-key keys/signing.key --old keys/signing.pub
+    bad 2 "may not write" key add --ledger l.db --root-key k/daily.key --new k/next.pub
+    run sg key add --ledger l.db --root-key keys/signing.key --new k/daily.pub
+    [ "$status" = 0 ] && [ "$output" = "added        daily: it may write from now on" ]
+    bad 2 "only the key that the ledger was made with" key add --ledger l.db --root-key k/daily.key --new k/next.pub
+    sg key rotate --ledger l.db --root-key keys/signing.key --new k/next.pub --old k/daily.pub
+    run sg ledger query l.db --view keys --format csv
+    [ "${#lines[@]}" = 4 ]
+    run sg ledger verify l.db --trust keys/signing.pub --allow-unwitnessed
+    [ "$status" = 0 ]
+}
+
 @test "bad input: keys" {
     bad 2 "unlock-file FILE" keygen --out k2
     bad 2 "exclude each other" keygen --out k2 --no-passphrase --unlock-file x

@@ -11,6 +11,7 @@
 
 #include <cmocka.h>
 
+#include "audit/verify.h"
 #include "fixture.h"
 #include "store.h"
 
@@ -237,6 +238,39 @@ static void test_key_files(void **state)
     free(key), free(sealed), free(unlock);
 }
 
+static void test_key_epochs(void **state)
+{
+    struct stage *stage = *state;
+    struct sg_signer *writer = fixture_signer(2), *third = fixture_signer(3);
+    struct sg_ledger *ledger = NULL;
+    struct sg_verdict *verdict = sg_alloc(1, sizeof *verdict);
+    struct sg_verify_options options = {.allow_unwitnessed = true, .allow_self_trust = true};
+    assert_ok(sg_ledger_change_keys(stage->ledger, sg_signer_vkey(writer), NULL, 0));
+    assert_int_equal(sg_ledger_change_keys(stage->ledger, sg_signer_vkey(writer), NULL, 0), SG_USAGE); /* already one */
+    assert_int_equal(sg_ledger_change_keys(stage->ledger, NULL, sg_signer_vkey(third), 0), SG_USAGE);  /* never one */
+    assert_int_equal(sg_ledger_change_keys(stage->ledger, NULL, sg_signer_vkey(stage->signer), 0),
+                     SG_USAGE); /* the root */
+    assert_ok(sg_ledger_open(stage->path, writer, &ledger));
+    assert_ok(fixture_register(ledger, "book", "customers", 6, 1e-5));
+    assert_int_equal(sg_ledger_change_keys(ledger, sg_signer_vkey(third), NULL, 0), SG_USAGE); /* a writer is no root */
+    assert_ok(sg_verify_file(stage->path, &options, verdict));
+    assert_int_equal(verdict->status, SG_OK);
+    assert_ok(sg_ledger_change_keys(stage->ledger, sg_signer_vkey(third), sg_signer_vkey(writer),
+                                    1000));                                               /* rotated, compromised */
+    assert_int_equal(fixture_register(ledger, "book-2", "customers", 6, 1e-5), SG_USAGE); /* the old key, still open */
+    sg_ledger_close(&ledger);
+    assert_int_equal(sg_ledger_open(stage->path, writer, &ledger), SG_USAGE);
+    assert_ok(sg_ledger_open(stage->path, third, &ledger));
+    assert_ok(fixture_register(ledger, "book-2", "customers", 6, 1e-5));
+    sg_ledger_close(&ledger);
+    assert_ok(sg_verify_file(stage->path, &options, verdict));
+    assert_int_equal(verdict->status, SG_INCOMPLETE);
+    assert_int_equal(verdict->n_suspect, 1);
+    free(verdict);
+    sg_signer_close(&writer);
+    sg_signer_close(&third);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 int main(void)
 {
@@ -245,7 +279,7 @@ int main(void)
         TEST(test_limit_six_composes), TEST(test_delta_is_a_limit_too),
         TEST(test_refusals),           TEST(test_wrong_key),
         TEST(test_older_copy),         TEST(test_two_writers),
-        TEST(test_key_files),
+        TEST(test_key_files),          TEST(test_key_epochs),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

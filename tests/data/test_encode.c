@@ -122,6 +122,40 @@ static void steps_are_oldest_first(void **state)
     sg_schema_close(&schema);
 }
 
+static void absent_steps_shorten_a_history(void **state)
+{
+    (void)state;
+    static const char rest[] =
+        "layout: wide\nunit: ID\nmissing_values: [NA]\ncolumns:\n  - {name: ID, role: id}\nsteps:\n"
+        "  - {name: P, columns: [P3, P2, P1], type: number, bounds: [-1, 1], if_missing: zero, "
+        "missing_flag: true}\n"
+        "  - {name: Q, columns: [Q3, Q2, Q1], type: number, bounds: [-1, 1], if_missing: 0.5}\n";
+    static const char csv[] = "ID,P3,P2,P1,Q3,Q2,Q1\na,.1,.2,.3,.4,.5,.6\nb,NA,.2,NA,NA,.5,NA\nc,NA,NA,NA,NA,NA,NA\n"
+                              "d,NA,NA,.3,.4,NA,.6\n";
+    static const float want[] = {.1f, 0, .4f, .2f, 0, .5f, .3f, 0, .6f, /* a */
+                                 .2f, 0, .5f, 0,   1, .5f, /* b: the oldest step is gone, the newest stays */
+                                 0,   1, .5f,              /* c: one step at least */
+                                 0,   1, .4f, 0,   1, .5f, .3f, 0, .6f}; /* d: Q3 is there */
+    for (int drop = 0; drop < 2; drop++) {
+        char *yaml = sg_format("absent_steps: %s\n%s", drop ? "drop" : "keep", rest);
+        struct sg_schema *schema = parse_schema(yaml);
+        struct sg_dataset_options options = {.keep_ids = true};
+        struct sg_dataset *d, *checked;
+        assert_int_equal(read_csv(schema, csv, &options, &d), SG_OK);
+        options.check_only = true;
+        assert_int_equal(read_csv(schema, csv, &options, &checked), SG_OK);
+        assert_int_equal(checked->n_rows, d->n_rows);
+        for (int u = 0; u <= 4; u++)
+            assert_int_equal(d->offset[u], drop ? ((int[]){0, 3, 5, 6, 9})[u] : 3 * u);
+        if (drop)
+            check_floats(d->x, want, 27);
+        sg_dataset_close(&d);
+        sg_dataset_close(&checked);
+        sg_schema_close(&schema);
+        free(yaml);
+    }
+}
+
 static void files_without_a_header(void **state)
 {
     (void)state;
@@ -236,6 +270,7 @@ int main(void)
         cmocka_unit_test(numbers),
         cmocka_unit_test(categories_and_missing_values),
         cmocka_unit_test(steps_are_oldest_first),
+        cmocka_unit_test(absent_steps_shorten_a_history),
         cmocka_unit_test(files_without_a_header),
         cmocka_unit_test(faults_name_line_and_column_but_no_value),
         cmocka_unit_test(label_and_split_only_where_needed),

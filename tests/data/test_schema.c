@@ -93,6 +93,7 @@ static void mistakes_are_refused_with_place_and_remedy(void **state)
         {LONG "  - {name: A, role: feature, type: number, bounds: [0, 9], static: last}\n", "5:3",
          "no feature that belongs to a time step"},
         {LONG AGE "steps:\n  - {name: P, columns: [A]}\n", "9:3", "steps belongs to layout: wide"},
+        {"absent_steps: drop\n" HEAD AGE, "1:15", "absent_steps belongs to a wide file with steps"},
         {"rows_per_unit_max: 3\n" HEAD AGE, "1:1", "belong to layout: long"},
         {STEPS "  - {name: P, columns: [], type: number, bounds: [0, 1]}\n", "6:24", "oldest first"},
         {STEPS "  - {columns: [A], type: number, bounds: [0, 1]}\n", "6:5", "a step feature needs a name"},

@@ -142,25 +142,63 @@ const char *test_make_hostile(struct test_units *u, int64_t unit, int kind)
     int64_t last = u->n_taps - 1, rows = test_rows(u, unit, last);
     float *a = u->a[last][unit], *g = u->g[last][unit];
     switch (kind) {
-    case 0: test_cancel_unit(u, unit, 1e8); return "cancelling rows of mass 1e8";
-    case 1: test_cancel_unit(u, unit, 7.9); return "cancelling rows just inside kappa C";
-    case 2: test_cancel_unit(u, unit, 1e30); return "cancelling rows of mass 1e30";
-    case 3: test_scale_unit(u, unit, 1, 1e-30f); return "g of 1e-30";
-    case 4: test_scale_unit(u, unit, 1e-30f, 1); return "a of 1e-30";
-    case 5: test_scale_unit(u, unit, 1, 1e30f); return "g of 1e30";
-    case 6: test_scale_unit(u, unit, 1e30f, 1); return "a of 1e30";
-    case 7: test_scale_unit(u, unit, 1e-30f, 1e38f); return "tiny a, huge g";
-    case 8: test_scale_unit(u, unit, 1e18f, 1e-37f); return "huge a, tiny g";
-    case 9: test_scale_unit(u, unit, 1e18f, 1e-44f); return "huge a, subnormal g";
-    case 10: test_scale_unit(u, unit, 1e-44f, 1e38f); return "subnormal a, huge g";
-    case 11: test_scale_unit(u, unit, 1e-38f, 1e-38f); return "products below every float";
-    case 12: g[0] = NAN; return "a NaN in g";
-    case 13: a[rows * u->n_in[last] - 1] = NAN; return "a NaN in a";
-    case 14: g[rows * u->n_out[last] - 1] = INFINITY; return "infinity in g";
-    case 15: a[0] = -INFINITY; return "infinity in a";
-    case 16: test_scale_unit(u, unit, 0, 1); return "a of zeros";
-    case 17: test_scale_unit(u, unit, 1, 0); return "g of zeros";
-    default: test_scale_unit(u, unit, 1e18f, 3e38f); return "the largest floats";
+    case 0:
+        test_cancel_unit(u, unit, 1e8);
+        return "cancelling rows of mass 1e8";
+    case 1:
+        test_cancel_unit(u, unit, 7.9);
+        return "cancelling rows just inside kappa C";
+    case 2:
+        test_cancel_unit(u, unit, 1e30);
+        return "cancelling rows of mass 1e30";
+    case 3:
+        test_scale_unit(u, unit, 1, 1e-30f);
+        return "g of 1e-30";
+    case 4:
+        test_scale_unit(u, unit, 1e-30f, 1);
+        return "a of 1e-30";
+    case 5:
+        test_scale_unit(u, unit, 1, 1e30f);
+        return "g of 1e30";
+    case 6:
+        test_scale_unit(u, unit, 1e30f, 1);
+        return "a of 1e30";
+    case 7:
+        test_scale_unit(u, unit, 1e-30f, 1e38f);
+        return "tiny a, huge g";
+    case 8:
+        test_scale_unit(u, unit, 1e18f, 1e-37f);
+        return "huge a, tiny g";
+    case 9:
+        test_scale_unit(u, unit, 1e18f, 1e-44f);
+        return "huge a, subnormal g";
+    case 10:
+        test_scale_unit(u, unit, 1e-44f, 1e38f);
+        return "subnormal a, huge g";
+    case 11:
+        test_scale_unit(u, unit, 1e-38f, 1e-38f);
+        return "products below every float";
+    case 12:
+        g[0] = NAN;
+        return "a NaN in g";
+    case 13:
+        a[rows * u->n_in[last] - 1] = NAN;
+        return "a NaN in a";
+    case 14:
+        g[rows * u->n_out[last] - 1] = INFINITY;
+        return "infinity in g";
+    case 15:
+        a[0] = -INFINITY;
+        return "infinity in a";
+    case 16:
+        test_scale_unit(u, unit, 0, 1);
+        return "a of zeros";
+    case 17:
+        test_scale_unit(u, unit, 1, 0);
+        return "g of zeros";
+    default:
+        test_scale_unit(u, unit, 1e18f, 3e38f);
+        return "the largest floats";
     }
 }
 
@@ -175,7 +213,8 @@ const struct sg_tap *test_fill_taps(void *self, const int32_t *unit, int64_t n, 
         p->offset[t] = sg_alloc((size_t)n + 1, sizeof(int32_t));
         for (int64_t b = 0; b < n; b++)
             p->offset[t][b + 1] = (int32_t)(rows += test_rows(u, unit[b], t));
-        float *memory = sg_alloc((size_t)(rows * (lda + ldg)) + 1, sizeof *memory), *a = memory, *g = memory + rows * lda;
+        float *memory = sg_alloc((size_t)(rows * (lda + ldg)) + 1, sizeof *memory), *a = memory,
+              *g = memory + rows * lda;
         memset(memory, 0xff, (size_t)(rows * (lda + ldg)) * sizeof *memory);
         for (int64_t b = 0; b < n; b++)
             for (int64_t r = 0; r < test_rows(u, unit[b], t); r++) {
@@ -183,7 +222,14 @@ const struct sg_tap *test_fill_taps(void *self, const int32_t *unit, int64_t n, 
                 memcpy(g + (p->offset[t][b] + r) * ldg, u->g[t][unit[b]] + r * out, (size_t)out * sizeof *g);
             }
         p->memory[t] = memory;
-        p->tap[t] = (struct sg_tap){a, g, lda, ldg, in, out, p->offset[t], u->per_step[t],
+        p->tap[t] = (struct sg_tap){a,
+                                    g,
+                                    lda,
+                                    ldg,
+                                    in,
+                                    out,
+                                    p->offset[t],
+                                    u->per_step[t],
                                     t == 0 ? 0 : p->tap[t - 1].weight + u->n_in[t - 1] * u->n_out[t - 1]};
     }
     *n_taps = (size_t)u->n_taps;
@@ -205,8 +251,8 @@ void test_taps_free(struct test_taps *taps)
 void test_model_units_make(const struct sg_model_spec *spec, const struct sg_ops *ops, int64_t n, int64_t rows_max,
                            int64_t microbatch, uint64_t seed, struct test_model_units *out)
 {
-    *out = (struct test_model_units){.ops = ops, .spec = *spec, .n = n, .microbatch = microbatch, .units_max = n,
-                                     .rows_max = n * rows_max};
+    *out = (struct test_model_units){
+        .ops = ops, .spec = *spec, .n = n, .microbatch = microbatch, .units_max = n, .rows_max = n * rows_max};
     assert_int_equal(sg_model_create(spec, ops, TEST_SEED, &out->model), SG_OK);
     int64_t n_weights = sg_model_n_weights(out->model);
     out->weights = sg_alloc((size_t)n_weights, sizeof(float));
@@ -220,8 +266,8 @@ void test_model_units_make(const struct sg_model_spec *spec, const struct sg_ops
     for (int64_t i = 0; i < n; i++)
         out->first[i + 1] = out->first[i] + 1 + (int32_t)test_below(&seed, rows_max);
     size_t rows = (size_t)out->rows_max, f = (size_t)spec->n_features, s = (size_t)spec->n_static, units = (size_t)n;
-    float **arrays[] = {&out->x, &out->batch_x, &out->statics, &out->batch_statics, &out->label, &out->batch_label, &out->logit,
-                        &out->dlogit};
+    float **arrays[] = {&out->x,     &out->batch_x,     &out->statics, &out->batch_statics,
+                        &out->label, &out->batch_label, &out->logit,   &out->dlogit};
     size_t sizes[] = {rows * f, rows * f, units * s + 1, units * s + 1, units, units, units, units};
     for (int i = 0; i < 8; i++)
         *arrays[i] = sg_alloc(sizes[i], sizeof(float));
@@ -264,8 +310,9 @@ const struct sg_tap *test_fill_model(void *self, const int32_t *unit, int64_t n,
 void test_model_units_free(struct test_model_units *u)
 {
     sg_model_close(&u->model);
-    void *owned[] = {u->first, u->x, u->statics, u->label, u->weights, u->digest, u->packed, u->memory, u->offset, u->batch_x,
-                     u->batch_statics, u->batch_label, u->logit, u->dlogit, u->batch_digest};
+    void *owned[] = {u->first,         u->x,           u->statics, u->label,  u->weights,
+                     u->digest,        u->packed,      u->memory,  u->offset, u->batch_x,
+                     u->batch_statics, u->batch_label, u->logit,   u->dlogit, u->batch_digest};
     for (size_t i = 0; i < sizeof owned / sizeof *owned; i++)
         free(owned[i]);
 }
@@ -301,7 +348,8 @@ int64_t *test_step_sum(const struct test_step *s, int64_t left_out, struct sg_sa
         s->regroup(&sample);
     number_all(&sample, left_out);
     struct sg_absorber absorber;
-    void *memory = sg_alloc_aligned(sg_absorber_place(plan->n_weights, plan->units_per_panel_max, rows_max, NULL, NULL));
+    void *memory =
+        sg_alloc_aligned(sg_absorber_place(plan->n_weights, plan->units_per_panel_max, rows_max, NULL, NULL));
     sg_absorber_place(plan->n_weights, plan->units_per_panel_max, rows_max, memory, &absorber);
     void *scratch = make_scratch(s->ops, 4096, rows_max);
     for (int64_t p = 0; p < sample.n_panels; p++) {

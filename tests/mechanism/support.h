@@ -36,8 +36,8 @@ struct test_units {
     int64_t n, n_taps, n_in[TEST_TAPS], n_out[TEST_TAPS];
     bool per_step[TEST_TAPS];
     int64_t n_weights;
-    int32_t *rows;                              /* (n) */
-    float **a[TEST_TAPS], **g[TEST_TAPS];       /* (n): each (rows, n_in), (rows, n_out) */
+    int32_t *rows;                        /* (n) */
+    float **a[TEST_TAPS], **g[TEST_TAPS]; /* (n): each (rows, n_in), (rows, n_out) */
     uint8_t (*digest)[SG_ID_DIGEST_BYTES];
 };
 struct test_shape {
@@ -93,8 +93,8 @@ void test_model_units_make(const struct sg_model_spec *spec, const struct sg_ops
 const struct sg_tap *test_fill_model(void *units, const int32_t *unit, int64_t n, size_t *n_taps);
 void test_model_units_free(struct test_model_units *units);
 
-/* One step's integers before the noise. `left_out` is a unit's number or -1. The caller frees sum (P); *sample where asked
- * for is handed over, its unit[] numbering all units. after, where given, sees each panel's absorber. */
+/* One step's integers before the noise. `left_out` is a unit's number or -1. The caller frees sum (P); *sample where
+ * asked for is handed over, its unit[] numbering all units. after, where given, sees each panel's absorber. */
 struct test_step {
     const struct sg_plan *plan;
     const struct sg_ops *ops;

@@ -1,6 +1,6 @@
-/* Would catch: a clip group's norm, row mass or weight that is not what brute force in long double says (one group at a time,
- * the gradient written out), a group that adds more than C to the sum, a hostile group that is not excluded or spoils a
- * neighbour, a sum that is not the sum of weight x gradient, groups and rows that are paired wrongly.
+/* Would catch: a clip group's norm, row mass or weight that is not what brute force in long double says (one group at a
+ * time, the gradient written out), a group that adds more than C to the sum, a hostile group that is not excluded or
+ * spoils a neighbour, a sum that is not the sum of weight x gradient, groups and rows that are paired wrongly.
  *
  * Ordinary units come from a real model's backward; hostile ones are made of taps. */
 #include "support.h"
@@ -11,8 +11,8 @@
 
 /* One clip group by brute force. */
 struct brute {
-    long double *gradient;          /* (P) */
-    long double *mass_by_weight;    /* (P): sum over rows of |g||a| in this coordinate */
+    long double *gradient;       /* (P) */
+    long double *mass_by_weight; /* (P): sum over rows of |g||a| in this coordinate */
     long double norm2, mass2;
     bool excluded;
 };
@@ -30,7 +30,8 @@ static struct brute brute_make(const struct test_step *s, const int32_t *unit, i
     size_t n_taps;
     int64_t n_weights = s->plan->n_weights;
     const struct sg_tap *taps = s->fill(s->self, unit, n, &n_taps);
-    struct brute b = {calloc((size_t)n_weights, sizeof(long double)), calloc((size_t)n_weights, sizeof(long double)), 0, 0, false};
+    struct brute b = {calloc((size_t)n_weights, sizeof(long double)), calloc((size_t)n_weights, sizeof(long double)), 0,
+                      0, false};
     for (size_t t = 0; t < n_taps; t++) {
         const struct sg_tap *tap = &taps[t];
         long double mass = 0;
@@ -83,7 +84,8 @@ static void check_group(const struct sg_plan *plan, const struct brute *b, const
     assert_true(w * sqrt(n2) <= plan->clip_norm * (1 + 1e-12));
 }
 
-static void after_panel(void *context, const struct sg_sample *sample, int64_t panel, const struct sg_absorber *absorber)
+static void after_panel(void *context, const struct sg_sample *sample, int64_t panel,
+                        const struct sg_absorber *absorber)
 {
     struct expected *e = context;
     const struct sg_plan *plan = e->step->plan;
@@ -117,14 +119,16 @@ static double contribution(const struct test_step *step)
 static struct expected check_step(struct test_step *step)
 {
     int64_t n_weights = step->plan->n_weights;
-    struct expected e = {step, calloc((size_t)n_weights, sizeof(long double)), calloc((size_t)n_weights, sizeof(long double)), 0, 0, 0};
+    struct expected e = {
+        step, calloc((size_t)n_weights, sizeof(long double)), calloc((size_t)n_weights, sizeof(long double)), 0, 0, 0};
     step->after = after_panel;
     step->context = &e;
     int64_t *sum = test_step_sum(step, -1, NULL);
     for (int64_t i = 0; i < n_weights; i++) {
         long double got = (long double)sum[i] * step->plan->grid;
         if (!(fabsl(got - e.sum[i]) <= e.slack[i] + step->plan->grid * (double)step->plan->n_panels))
-            fail_msg("weight %ld of the sum is %.12Lg, should be %.12Lg within %.3Lg", (long)i, got, e.sum[i], e.slack[i]);
+            fail_msg("weight %ld of the sum is %.12Lg, should be %.12Lg within %.3Lg", (long)i, got, e.sum[i],
+                     e.slack[i]);
     }
     free(sum);
     free(e.sum);
@@ -144,12 +148,22 @@ static void one_unit(const struct sg_ops *ops, int kind, int64_t seed)
     const char *name = "ordinary";
     if (kind >= 0)
         name = test_make_hostile(&units, 0, kind);
-    struct test_plan wanted = {.population = 1, .n_panels = 1, .rows_max = 6, .n_weights = units.n_weights, .q = 1,
-                               .clip = seed % 3 == 0 ? 1 : seed % 3 == 1 ? 1e-3 : 40};
+    struct test_plan wanted = {.population = 1,
+                               .n_panels = 1,
+                               .rows_max = 6,
+                               .n_weights = units.n_weights,
+                               .q = 1,
+                               .clip = seed % 3 == 0   ? 1
+                                       : seed % 3 == 1 ? 1e-3
+                                                       : 40};
     struct sg_plan plan = test_plan_make(&wanted);
     struct test_taps taps = {.units = &units};
-    struct test_step step = {.plan = &plan, .ops = ops, .fill = test_fill_taps, .self = &taps,
-                             .digest = (const uint8_t(*)[16])units.digest, .n_units = 1};
+    struct test_step step = {.plan = &plan,
+                             .ops = ops,
+                             .fill = test_fill_taps,
+                             .self = &taps,
+                             .digest = (const uint8_t(*)[16])units.digest,
+                             .n_units = 1};
     check_step(&step);
     double norm = contribution(&step);
     if (!(norm <= plan.max_grad_norm))
@@ -177,12 +191,21 @@ static void many_units(const struct sg_ops *ops, int64_t microbatch, double q)
         else
             test_scale_unit(&units, i, 1, (float)exp2((double)(i % 9) - 5));
     }
-    struct test_plan wanted = {.population = units.n, .n_panels = 5, .microbatch = microbatch, .rows_max = 6,
-                               .n_weights = units.n_weights, .q = q};
+    struct test_plan wanted = {.population = units.n,
+                               .n_panels = 5,
+                               .microbatch = microbatch,
+                               .rows_max = 6,
+                               .n_weights = units.n_weights,
+                               .q = q};
     struct sg_plan plan = test_plan_make(&wanted);
     struct test_taps taps = {.units = &units};
-    struct test_step step = {.plan = &plan, .ops = ops, .fill = test_fill_taps, .self = &taps,
-                             .digest = (const uint8_t(*)[16])units.digest, .n_units = units.n, .step = 2};
+    struct test_step step = {.plan = &plan,
+                             .ops = ops,
+                             .fill = test_fill_taps,
+                             .self = &taps,
+                             .digest = (const uint8_t(*)[16])units.digest,
+                             .n_units = units.n,
+                             .step = 2};
     struct expected e = check_step(&step);
     assert_true(e.n_excluded > 0 && e.n_clipped > 0 && e.n_groups > e.n_excluded + e.n_clipped);
     test_taps_free(&taps);
@@ -205,8 +228,16 @@ static void test_panels_of_units(void **unused)
 static void test_model_backward(void **unused)
 {
     (void)unused;
-    const struct sg_model_spec spec = {.kind = SG_MODEL_BILSTM_ATTENTION, .n_features = 5, .n_static = 3, .hidden = 4, .layers = 2,
-                                       .attention = 6, .mlp = 7, .mlp_activation = SG_TANH, .linear_steps = 4, .dropout = .2};
+    const struct sg_model_spec spec = {.kind = SG_MODEL_BILSTM_ATTENTION,
+                                       .n_features = 5,
+                                       .n_static = 3,
+                                       .hidden = 4,
+                                       .layers = 2,
+                                       .attention = 6,
+                                       .mlp = 7,
+                                       .mlp_activation = SG_TANH,
+                                       .linear_steps = 4,
+                                       .dropout = .2};
     for (int i = 0; test_backend(i); i++)
         for (int64_t k = 1; k <= 4; k += 3) {
             struct test_model_units units;
@@ -215,11 +246,20 @@ static void test_model_backward(void **unused)
                 units.x[units.first[7] * 5 + j] = (float)(1e30 * (j % 2 ? 1 : -1));
             units.x[units.first[21] * 5] = NAN;
             units.statics[33 * 3] = INFINITY;
-            struct test_plan wanted = {.population = 60, .n_panels = 3, .microbatch = k, .rows_max = 4, .clip = .5,
-                                       .n_weights = sg_model_n_trainable(units.model), .q = 1};
+            struct test_plan wanted = {.population = 60,
+                                       .n_panels = 3,
+                                       .microbatch = k,
+                                       .rows_max = 4,
+                                       .clip = .5,
+                                       .n_weights = sg_model_n_trainable(units.model),
+                                       .q = 1};
             struct sg_plan plan = test_plan_make(&wanted);
-            struct test_step step = {.plan = &plan, .ops = test_backend(i), .fill = test_fill_model, .self = &units,
-                                     .digest = (const uint8_t(*)[16])units.digest, .n_units = 60};
+            struct test_step step = {.plan = &plan,
+                                     .ops = test_backend(i),
+                                     .fill = test_fill_model,
+                                     .self = &units,
+                                     .digest = (const uint8_t(*)[16])units.digest,
+                                     .n_units = 60};
             struct expected e = check_step(&step);
             assert_true(e.n_excluded >= 1);
             assert_true(e.n_clipped > 0);
@@ -268,8 +308,12 @@ static void test_wrong_clips_show(void **unused)
         struct test_plan wanted = {.population = 1, .n_panels = 1, .rows_max = 2, .n_weights = units.n_weights, .q = 1};
         struct sg_plan plan = test_plan_make(&wanted);
         struct test_taps taps = {.units = &units};
-        struct test_step step = {.plan = &plan, .ops = &ops, .fill = test_fill_taps, .self = &taps,
-                                 .digest = (const uint8_t(*)[16])units.digest, .n_units = 1};
+        struct test_step step = {.plan = &plan,
+                                 .ops = &ops,
+                                 .fill = test_fill_taps,
+                                 .self = &taps,
+                                 .digest = (const uint8_t(*)[16])units.digest,
+                                 .n_units = 1};
         double norm = contribution(&step);
         print_message("%s: one unit adds %.3g C\n", faults[f].what, norm / plan.max_grad_norm);
         assert_true(norm > plan.max_grad_norm);
@@ -282,8 +326,8 @@ static void test_wrong_clips_show(void **unused)
 static void test_unknown_norm(void **unused)
 {
     (void)unused;
-    const struct sg_group_norm norm[] = {{NAN, 0, 1, false}, {1, NAN, 1, false}, {1, 0, NAN, false}, {INFINITY, 0, 1, false},
-                                         {0, 0, 0, false},   {0.25, 0, 1, true}};
+    const struct sg_group_norm norm[] = {{NAN, 0, 1, false},      {1, NAN, 1, false}, {1, 0, NAN, false},
+                                         {INFINITY, 0, 1, false}, {0, 0, 0, false},   {0.25, 0, 1, true}};
     const double want[] = {0, 0, 0, 0, 1, 0};
     for (int i = 0; test_backend(i); i++) {
         double w[6];
@@ -298,8 +342,9 @@ int main(void)
 {
     print_message("seed %u\n", TEST_SEED);
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_single_units),   cmocka_unit_test(test_panels_of_units), cmocka_unit_test(test_model_backward),
-        cmocka_unit_test(test_wrong_clips_show), cmocka_unit_test(test_unknown_norm),
+        cmocka_unit_test(test_single_units),   cmocka_unit_test(test_panels_of_units),
+        cmocka_unit_test(test_model_backward), cmocka_unit_test(test_wrong_clips_show),
+        cmocka_unit_test(test_unknown_norm),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

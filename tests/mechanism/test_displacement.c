@@ -1,9 +1,9 @@
-/* Would catch: a sum that one unit can move by more than C (2 C where clip groups are microbatches): other units' draws, panels,
- * groups or bits that change with one who leaves, rounding that the margin of the plan does not cover, a hostile unit that gets
- * through, and a row mass that is not clipped.
+/* Would catch: a sum that one unit can move by more than C (2 C where clip groups are microbatches): other units'
+ * draws, panels, groups or bits that change with one who leaves, rounding that the margin of the plan does not cover, a
+ * hostile unit that gets through, and a row mass that is not clipped.
  *
- * With the noise off, any one unit is removed and the whole step is done again: sampler, taps, absorb. What is compared is the
- * integer sum that would be released, times the grid. */
+ * With the noise off, any one unit is removed and the whole step is done again: sampler, taps, absorb. What is compared
+ * is the integer sum that would be released, times the grid. */
 #include "support.h"
 
 #include <math.h>
@@ -40,12 +40,22 @@ static void displace_taps(const struct sg_ops *ops, int64_t microbatch, double q
     struct test_units units;
     test_units_make(96, shapes, 3, 6, TEST_SEED + (uint64_t)microbatch, &units);
     mix_units(&units);
-    struct test_plan wanted = {.population = 96, .n_panels = 3, .microbatch = microbatch, .rows_max = 6,
-                               .n_weights = units.n_weights, .q = q, .clip = clip};
+    struct test_plan wanted = {.population = 96,
+                               .n_panels = 3,
+                               .microbatch = microbatch,
+                               .rows_max = 6,
+                               .n_weights = units.n_weights,
+                               .q = q,
+                               .clip = clip};
     struct sg_plan plan = test_plan_make(&wanted);
     struct test_taps taps = {.units = &units};
-    struct test_step step = {.plan = &plan, .ops = ops, .fill = test_fill_taps, .self = &taps,
-                             .digest = (const uint8_t(*)[16])units.digest, .n_units = units.n, .step = 1};
+    struct test_step step = {.plan = &plan,
+                             .ops = ops,
+                             .fill = test_fill_taps,
+                             .self = &taps,
+                             .digest = (const uint8_t(*)[16])units.digest,
+                             .n_units = units.n,
+                             .step = 1};
     double most = largest(&step, 0, 1), bound = microbatch > 1 ? 2 : 1;
     print_message("%s, groups of %ld, q %g, C %g: %.6f C\n", ops->name, (long)microbatch, q, clip, most);
     if (!(most <= bound))
@@ -69,19 +79,37 @@ static void test_taps(void **unused)
 
 static void displace_model(const struct sg_ops *ops, int64_t microbatch, double q)
 {
-    const struct sg_model_spec spec = {.kind = SG_MODEL_BILSTM_ATTENTION, .n_features = 5, .n_static = 3, .hidden = 4, .layers = 2,
-                                       .attention = 6, .mlp = 7, .mlp_activation = SG_RELU, .linear_steps = 4, .dropout = .2};
+    const struct sg_model_spec spec = {.kind = SG_MODEL_BILSTM_ATTENTION,
+                                       .n_features = 5,
+                                       .n_static = 3,
+                                       .hidden = 4,
+                                       .layers = 2,
+                                       .attention = 6,
+                                       .mlp = 7,
+                                       .mlp_activation = SG_RELU,
+                                       .linear_steps = 4,
+                                       .dropout = .2};
     struct test_model_units units;
     test_model_units_make(&spec, ops, 48, 4, microbatch, TEST_SEED, &units);
     static const float hostile[] = {1e30f, -1e30f, 1e-30f, 0, 1e38f, 1e-45f, NAN, INFINITY};
     for (int64_t i = 0; i < units.n; i += 3)
         for (int64_t j = units.first[i] * 5; j < units.first[i + 1] * 5; j++)
             units.x[j] *= hostile[i / 3 % 8];
-    struct test_plan wanted = {.population = 48, .n_panels = 3, .microbatch = microbatch, .rows_max = 4, .clip = .25,
-                               .n_weights = sg_model_n_trainable(units.model), .q = q};
+    struct test_plan wanted = {.population = 48,
+                               .n_panels = 3,
+                               .microbatch = microbatch,
+                               .rows_max = 4,
+                               .clip = .25,
+                               .n_weights = sg_model_n_trainable(units.model),
+                               .q = q};
     struct sg_plan plan = test_plan_make(&wanted);
-    struct test_step step = {.plan = &plan, .ops = ops, .fill = test_fill_model, .self = &units,
-                             .digest = (const uint8_t(*)[16])units.digest, .n_units = units.n, .step = 1};
+    struct test_step step = {.plan = &plan,
+                             .ops = ops,
+                             .fill = test_fill_model,
+                             .self = &units,
+                             .digest = (const uint8_t(*)[16])units.digest,
+                             .n_units = units.n,
+                             .step = 1};
     double most = largest(&step, 0, 1);
     print_message("%s, a model, groups of %ld, q %g: %.6f C\n", ops->name, (long)microbatch, q, most);
     if (!(most <= (microbatch > 1 ? 2 : 1)))
@@ -107,12 +135,17 @@ static void test_others_stay(void **unused)
     for (int64_t k = 1; k <= 4; k += 3) {
         struct test_units units;
         test_units_make(96, shapes, 3, 6, TEST_SEED, &units);
-        struct test_plan wanted = {.population = 96, .n_panels = 4, .microbatch = k, .rows_max = 6, .n_weights = units.n_weights,
-                                   .q = 0.5};
+        struct test_plan wanted = {
+            .population = 96, .n_panels = 4, .microbatch = k, .rows_max = 6, .n_weights = units.n_weights, .q = 0.5};
         struct sg_plan plan = test_plan_make(&wanted);
         struct test_taps taps = {.units = &units};
-        struct test_step step = {.plan = &plan, .ops = sg_ops_reference(), .fill = test_fill_taps, .self = &taps,
-                                 .digest = (const uint8_t(*)[16])units.digest, .n_units = units.n, .step = 3};
+        struct test_step step = {.plan = &plan,
+                                 .ops = sg_ops_reference(),
+                                 .fill = test_fill_taps,
+                                 .self = &taps,
+                                 .digest = (const uint8_t(*)[16])units.digest,
+                                 .n_units = units.n,
+                                 .step = 3};
         struct sg_sample all = {0};
         free(test_step_sum(&step, -1, &all));
         for (int64_t out = 0; out < units.n; out++) {
@@ -150,9 +183,10 @@ static void test_others_stay(void **unused)
 
 /* ---- a search for the worst ---- */
 
-/* One panel, one weight. Every other unit holds rows that cancel, with the largest mass that is not clipped: a large row up, small
- * rows that each round the chain up by almost half a unit in the last place, a large row down. When the victim's rows leave, all
- * rows of the panel move against the borders of the chains, and what rounding added is gone. */
+/* One panel, one weight. Every other unit holds rows that cancel, with the largest mass that is not clipped: a large
+ * row up, small rows that each round the chain up by almost half a unit in the last place, a large row down. When the
+ * victim's rows leave, all rows of the panel move against the borders of the chains, and what rounding added is gone.
+ */
 struct attack {
     int64_t unit_rows, victim_rows, small; /* `small` rows between the large ones */
     double large, tiny, kappa_share;       /* tiny: in half units in the last place of the large one */
@@ -193,13 +227,17 @@ static void arm(struct test_units *units, const struct attack *attack, const str
     }
 }
 
-static double attack_once(const struct sg_ops *ops, const struct sg_plan *plan, struct test_units *units, const int32_t *order,
-                          const struct attack *attack)
+static double attack_once(const struct sg_ops *ops, const struct sg_plan *plan, struct test_units *units,
+                          const int32_t *order, const struct attack *attack)
 {
     arm(units, attack, plan, order);
     struct test_taps taps = {.units = units};
-    struct test_step step = {.plan = plan, .ops = ops, .fill = test_fill_taps, .self = &taps,
-                             .digest = (const uint8_t(*)[16])units->digest, .n_units = units->n};
+    struct test_step step = {.plan = plan,
+                             .ops = ops,
+                             .fill = test_fill_taps,
+                             .self = &taps,
+                             .digest = (const uint8_t(*)[16])units->digest,
+                             .n_units = units->n};
     int64_t *all = test_step_sum(&step, -1, NULL), *rest = test_step_sum(&step, order[attack->victim_place], NULL);
     double moved = test_distance(all, rest, 1, plan->grid);
     free(all);
@@ -211,13 +249,26 @@ static double attack_once(const struct sg_ops *ops, const struct sg_plan *plan, 
 static struct attack mutate(struct attack x, uint64_t *state)
 {
     switch (test_below(state, 7)) {
-    case 0: x.unit_rows = 2 + test_below(state, ATTACK_ROWS - 1); break;
-    case 1: x.victim_rows = 1 + test_below(state, ATTACK_ROWS); break;
-    case 2: x.small = test_below(state, ATTACK_ROWS); break;
-    case 3: x.large = .25 + .75 * fabs(test_uniform(state)); break;
-    case 4: x.tiny = .9 + fabs(test_uniform(state)); break;
-    case 5: x.victim_place = test_below(state, ATTACK_UNITS / 2); break;
-    default: x.alternate = !x.alternate;
+    case 0:
+        x.unit_rows = 2 + test_below(state, ATTACK_ROWS - 1);
+        break;
+    case 1:
+        x.victim_rows = 1 + test_below(state, ATTACK_ROWS);
+        break;
+    case 2:
+        x.small = test_below(state, ATTACK_ROWS);
+        break;
+    case 3:
+        x.large = .25 + .75 * fabs(test_uniform(state));
+        break;
+    case 4:
+        x.tiny = .9 + fabs(test_uniform(state));
+        break;
+    case 5:
+        x.victim_place = test_below(state, ATTACK_UNITS / 2);
+        break;
+    default:
+        x.alternate = !x.alternate;
     }
     return x;
 }
@@ -235,8 +286,12 @@ static void arena_open(const struct sg_ops *ops, const struct sg_plan *plan, str
         out->units.g[0][i] = realloc(out->units.g[0][i], ATTACK_ROWS * sizeof(float));
     }
     struct test_taps taps = {.units = &out->units};
-    struct test_step step = {.plan = plan, .ops = ops, .fill = test_fill_taps, .self = &taps,
-                             .digest = (const uint8_t(*)[16])out->units.digest, .n_units = ATTACK_UNITS};
+    struct test_step step = {.plan = plan,
+                             .ops = ops,
+                             .fill = test_fill_taps,
+                             .self = &taps,
+                             .digest = (const uint8_t(*)[16])out->units.digest,
+                             .n_units = ATTACK_UNITS};
     struct sg_sample sample = {0};
     free(test_step_sum(&step, -1, &sample));
     memcpy(out->order, sample.unit, sizeof out->order);
@@ -262,8 +317,8 @@ static double search(const struct sg_ops *ops, const struct sg_plan *plan, int r
             best = next;
         }
     }
-    print_message("%s: worst of %d attacks uses %.1f %% of the margin (unit %ld rows, victim %ld, %ld small)\n", ops->name, rounds,
-                  100 * most, (long)best.unit_rows, (long)best.victim_rows, (long)best.small);
+    print_message("%s: worst of %d attacks uses %.1f %% of the margin (unit %ld rows, victim %ld, %ld small)\n",
+                  ops->name, rounds, 100 * most, (long)best.unit_rows, (long)best.victim_rows, (long)best.small);
     test_units_free(&arena.units);
     return most;
 }
@@ -271,7 +326,11 @@ static double search(const struct sg_ops *ops, const struct sg_plan *plan, int r
 static void test_search(void **unused)
 {
     (void)unused;
-    struct test_plan wanted = {.population = ATTACK_UNITS, .n_panels = 1, .rows_max = ATTACK_ROWS, .n_weights = 1, .q = 1,
+    struct test_plan wanted = {.population = ATTACK_UNITS,
+                               .n_panels = 1,
+                               .rows_max = ATTACK_ROWS,
+                               .n_weights = 1,
+                               .q = 1,
                                .clip = 1.01}; /* half of kappa C' is just above a power of two */
     struct sg_plan plan = test_plan_make(&wanted);
     for (int i = 0; test_backend(i); i++) {
@@ -281,13 +340,14 @@ static void test_search(void **unused)
     }
 }
 
-/* The same attack where the row mass is not clipped: this test can fail, and the clip of the row mass is what it takes. What is
- * left then is the slack of the norm, which holds the mass of such units at C / sqrt(3 gamma(66)), 36 times kappa C. */
+/* The same attack where the row mass is not clipped: this test can fail, and the clip of the row mass is what it takes.
+ * What is left then is the slack of the norm, which holds the mass of such units at C / sqrt(3 gamma(66)), 36 times
+ * kappa C. */
 static void test_without_mass_clip(void **unused)
 {
     (void)unused;
-    struct test_plan wanted = {.population = ATTACK_UNITS, .n_panels = 1, .rows_max = ATTACK_ROWS, .n_weights = 1, .q = 1,
-                               .clip = 1.01};
+    struct test_plan wanted = {
+        .population = ATTACK_UNITS, .n_panels = 1, .rows_max = ATTACK_ROWS, .n_weights = 1, .q = 1, .clip = 1.01};
     for (int i = 0; test_backend(i); i++) {
         struct sg_plan plan = test_plan_make(&wanted);
         struct arena arena;
@@ -298,8 +358,12 @@ static void test_without_mass_clip(void **unused)
         struct sg_plan broken = plan;
         broken.mass_ratio_max = INFINITY;
         struct test_taps taps = {.units = &arena.units};
-        struct test_step step = {.plan = &broken, .ops = test_backend(i), .fill = test_fill_taps, .self = &taps,
-                                 .digest = (const uint8_t(*)[16])arena.units.digest, .n_units = ATTACK_UNITS};
+        struct test_step step = {.plan = &broken,
+                                 .ops = test_backend(i),
+                                 .fill = test_fill_taps,
+                                 .self = &taps,
+                                 .digest = (const uint8_t(*)[16])arena.units.digest,
+                                 .n_units = ATTACK_UNITS};
         double without = largest(&step, arena.order[0], ATTACK_UNITS);
         print_message("%s: row mass clipped %.6f C, not clipped %.6f C\n", step.ops->name, with, without);
         assert_true(with <= 1);
@@ -331,12 +395,17 @@ static void test_groups_in_order(void **unused)
     test_units_make(96, &(struct test_shape){1, 1, true}, 1, 1, TEST_SEED, &units);
     for (int64_t i = 0; i < units.n; i++) /* whoever is largest decides the sign of a group */
         test_scale_unit(&units, i, 1, (float)exp2(20 * fabs(test_uniform(&state))));
-    struct test_plan wanted = {.population = 96, .n_panels = 1, .microbatch = 4, .rows_max = 6, .n_weights = units.n_weights,
-                               .q = 1};
+    struct test_plan wanted = {
+        .population = 96, .n_panels = 1, .microbatch = 4, .rows_max = 6, .n_weights = units.n_weights, .q = 1};
     struct sg_plan plan = test_plan_make(&wanted);
     struct test_taps taps = {.units = &units};
-    struct test_step step = {.plan = &plan, .ops = sg_ops_reference(), .fill = test_fill_taps, .self = &taps,
-                             .digest = (const uint8_t(*)[16])units.digest, .n_units = units.n, .step = 1};
+    struct test_step step = {.plan = &plan,
+                             .ops = sg_ops_reference(),
+                             .fill = test_fill_taps,
+                             .self = &taps,
+                             .digest = (const uint8_t(*)[16])units.digest,
+                             .n_units = units.n,
+                             .step = 1};
     double drawn = largest(&step, 0, 1);
     step.regroup = cut_in_order;
     double cut = largest(&step, 0, 1);
@@ -350,8 +419,12 @@ int main(void)
 {
     print_message("seed %u\n", TEST_SEED);
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_taps),   cmocka_unit_test(test_model),            cmocka_unit_test(test_others_stay),
-        cmocka_unit_test(test_search), cmocka_unit_test(test_without_mass_clip), cmocka_unit_test(test_groups_in_order),
+        cmocka_unit_test(test_taps),
+        cmocka_unit_test(test_model),
+        cmocka_unit_test(test_others_stay),
+        cmocka_unit_test(test_search),
+        cmocka_unit_test(test_without_mass_clip),
+        cmocka_unit_test(test_groups_in_order),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

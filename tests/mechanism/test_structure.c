@@ -71,7 +71,8 @@ static bool divisor_is_public(const struct sg_plan *plan, bool realised)
     for (int64_t step = 0; step < 3; step++) {
         int64_t sum[P];
         float gradient[P];
-        assert_int_equal(sg_mechanism_sample(mechanism, step, (const uint8_t(*)[16])digest, n_units[step], &sample), SG_OK);
+        assert_int_equal(sg_mechanism_sample(mechanism, step, (const uint8_t(*)[16])digest, n_units[step], &sample),
+                         SG_OK);
         released_noise(mechanism, step, sum, gradient);
         for (int64_t i = 0; i < P; i++) {
             if (realised)
@@ -271,12 +272,19 @@ static void test_context_changes_everything(void **unused)
 
 /* ---- dropout ---- */
 
-/* Whether the others' taps keep their bits when unit 0 leaves. keyed_by_place hands the model the place in the batch as id. */
+/* Whether the others' taps keep their bits when unit 0 leaves. keyed_by_place hands the model the place in the batch as
+ * id. */
 static bool others_keep_their_masks(const struct sg_ops *ops, bool keyed_by_place)
 {
     enum { N = 6 };
-    const struct sg_model_spec spec = {.kind = SG_MODEL_BILSTM_ATTENTION, .n_features = 3, .hidden = 4, .layers = 2, .attention = 4,
-                                       .mlp = 8, .mlp_activation = SG_TANH, .dropout = .5};
+    const struct sg_model_spec spec = {.kind = SG_MODEL_BILSTM_ATTENTION,
+                                       .n_features = 3,
+                                       .hidden = 4,
+                                       .layers = 2,
+                                       .attention = 4,
+                                       .mlp = 8,
+                                       .mlp_activation = SG_TANH,
+                                       .dropout = .5};
     struct test_model_units units;
     test_model_units_make(&spec, ops, N, 3, 1, TEST_SEED, &units);
     const int32_t everyone[N] = {0, 1, 2, 3, 4, 5};
@@ -356,14 +364,10 @@ static void test_arithmetic_is_checked(void **unused)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_divisor_is_public),
-        cmocka_unit_test(test_noise_is_never_reused),
-        cmocka_unit_test(test_noise_is_added_once),
-        cmocka_unit_test(test_streams_have_keys_of_their_own),
-        cmocka_unit_test(test_context_changes_everything),
-        cmocka_unit_test(test_dropout_follows_the_unit),
-        cmocka_unit_test(test_steps_are_counted),
-        cmocka_unit_test(test_arithmetic_is_checked),
+        cmocka_unit_test(test_divisor_is_public),          cmocka_unit_test(test_noise_is_never_reused),
+        cmocka_unit_test(test_noise_is_added_once),        cmocka_unit_test(test_streams_have_keys_of_their_own),
+        cmocka_unit_test(test_context_changes_everything), cmocka_unit_test(test_dropout_follows_the_unit),
+        cmocka_unit_test(test_steps_are_counted),          cmocka_unit_test(test_arithmetic_is_checked),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -86,22 +86,46 @@ struct sg_dataset *test_dataset_only(const struct sg_dataset *dataset, int64_t u
     return d;
 }
 
-static void alone_sum(int64_t *values, int64_t n) { (void)values, (void)n; }
-static void alone_broadcast(void *bytes, size_t n) { (void)bytes, (void)n; }
+static void alone_sum(int64_t *values, int64_t n)
+{
+    (void)values, (void)n;
+}
+static void alone_broadcast(void *bytes, size_t n)
+{
+    (void)bytes, (void)n;
+}
 
 void test_run_open(const struct test_run_setup *setup, struct test_run *out)
 {
     static volatile sig_atomic_t never_stopped;
-    const struct sg_model_spec spec = {.kind = SG_MODEL_BILSTM_ATTENTION, .n_features = F, .n_static = S, .hidden = 4, .layers = 1,
-                                       .attention = 4, .mlp = 6, .mlp_activation = SG_RELU, .linear_steps = 3,
+    const struct sg_model_spec spec = {.kind = SG_MODEL_BILSTM_ATTENTION,
+                                       .n_features = F,
+                                       .n_static = S,
+                                       .hidden = 4,
+                                       .layers = 1,
+                                       .attention = 4,
+                                       .mlp = 6,
+                                       .mlp_activation = SG_RELU,
+                                       .linear_steps = 3,
                                        .dropout = setup->dropout};
     *out = (struct test_run){.comm = {0, 1, alone_sum, alone_broadcast, NULL}};
     memcpy(out->secret, "the secret of this test, 32 byte", SG_KEY_BYTES);
-    out->config.training = (struct sg_training){.optimizer = SG_OPTIMIZER_ADAM, .learning_rate = .05, .momentum = .9, .beta1 = .9,
-                                                .beta2 = .999, .adam_epsilon = 1e-8, .decay_start = .5, .average_decay = .9,
-                                                .schedule = SG_SCHEDULE_LINEAR, .public_seed = 1};
-    out->options = (struct sg_train_options){.config = &out->config, .ops = setup->ops, .comm = &out->comm,
-                                             .n_workers = setup->n_workers, .quiet = true, .show_internal = true,
+    out->config.training = (struct sg_training){.optimizer = SG_OPTIMIZER_ADAM,
+                                                .learning_rate = .05,
+                                                .momentum = .9,
+                                                .beta1 = .9,
+                                                .beta2 = .999,
+                                                .adam_epsilon = 1e-8,
+                                                .decay_start = .5,
+                                                .average_decay = .9,
+                                                .schedule = SG_SCHEDULE_LINEAR,
+                                                .public_seed = 1};
+    out->options = (struct sg_train_options){.config = &out->config,
+                                             .ops = setup->ops,
+                                             .comm = &out->comm,
+                                             .n_workers = setup->n_workers,
+                                             .quiet = true,
+                                             .show_internal = true,
                                              .stopped = &never_stopped};
     assert_int_equal(sg_model_create(&spec, setup->ops, 1, &out->prepared.model), SG_OK);
     out->prepared.weights = sg_alloc((size_t)sg_model_n_weights(out->prepared.model), sizeof(float));

@@ -1,5 +1,5 @@
-/* Would catch: a fault in a configuration that passes, or that is reported at another line and column; a default that changed
- * unseen; a path that is not relative to the file, or that gets into the record. */
+/* Would catch: a fault in a configuration that passes, or that is reported at another line and column; a default that
+ * changed unseen; a path that is not relative to the file, or that gets into the record. */
 #include "support.h"
 
 #include <math.h>
@@ -7,22 +7,22 @@
 #include "base/bytes.h"
 #include "base/file.h"
 
-static const char good[] = "run: {name: a run, out: model}\n"                              /* 1 */
+static const char good[] = "run: {name: a run, out: model}\n"                             /* 1 */
                            "data: {file: book.csv, schema: schema.yaml, dataset: book}\n" /* 2 */
-                           "model:\n"                                                      /* 3 */
-                           "  kind: bilstm_attention\n"                                    /* 4 */
-                           "  hidden: 8\n"                                                 /* 5 */
-                           "  trainable: head\n"                                           /* 6 */
-                           "privacy:\n"                                                    /* 7 */
-                           "  target_epsilon: 3\n"                                         /* 8 */
-                           "  target_delta: 1e-5\n"                                        /* 9 */
-                           "  max_grad_norm: 0.5\n"                                        /* 10 */
-                           "training:\n"                                                   /* 11 */
-                           "  expected_batch_size: 256\n"                                  /* 12 */
-                           "  population_size: 20000\n"                                    /* 13 */
-                           "  steps: 100\n"                                                /* 14 */
-                           "  learning_rate: 0.01\n"                                       /* 15 */
-                           "ledger: {file: l.db, key: /keys/k}\n";                         /* 16 */
+                           "model:\n"                                                     /* 3 */
+                           "  kind: bilstm_attention\n"                                   /* 4 */
+                           "  hidden: 8\n"                                                /* 5 */
+                           "  trainable: head\n"                                          /* 6 */
+                           "privacy:\n"                                                   /* 7 */
+                           "  target_epsilon: 3\n"                                        /* 8 */
+                           "  target_delta: 1e-5\n"                                       /* 9 */
+                           "  max_grad_norm: 0.5\n"                                       /* 10 */
+                           "training:\n"                                                  /* 11 */
+                           "  expected_batch_size: 256\n"                                 /* 12 */
+                           "  population_size: 20000\n"                                   /* 13 */
+                           "  steps: 100\n"                                               /* 14 */
+                           "  learning_rate: 0.01\n"                                      /* 15 */
+                           "ledger: {file: l.db, key: /keys/k}\n";                        /* 16 */
 
 /* The good configuration with line `line` replaced. */
 static char *edited(int line, const char *text)
@@ -78,8 +78,9 @@ static void test_no_privacy(void **unused)
 {
     (void)unused;
     char *folder = test_folder_make(), *path = sg_path_join(folder, "run.yaml");
-    static const char text[] = "data: {file: a, schema: b}\nmodel: {kind: logistic, linear_path: false}\nprivacy: none\n"
-                               "training: {sample_rate: 0.1, population_size: 100, steps: 1, learning_rate: 1}\n";
+    static const char text[] =
+        "data: {file: a, schema: b}\nmodel: {kind: logistic, linear_path: false}\nprivacy: none\n"
+        "training: {sample_rate: 0.1, population_size: 100, steps: 1, learning_rate: 1}\n";
     test_file_write(folder, "run.yaml", text);
     struct sg_config *config;
     if (sg_config_read(path, &config) != SG_OK)
@@ -148,7 +149,8 @@ static void test_microbatch_words(void **unused)
     static const struct {
         const char *text, *message;
     } faults[] = {
-        {"  clip_group: microbatch\n  target_epsilon: 3", "privacy: clip_group microbatch needs microbatch_size, at least 2"},
+        {"  clip_group: microbatch\n  target_epsilon: 3",
+         "privacy: clip_group microbatch needs microbatch_size, at least 2"},
         {"  microbatch_size: 4\n  target_epsilon: 3", "privacy: microbatch_size goes with clip_group: microbatch"},
     };
     char *folder = test_folder_make(), *path = sg_path_join(folder, "run.yaml");
@@ -167,7 +169,7 @@ static void test_microbatch_words(void **unused)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_good), cmocka_unit_test(test_no_privacy), cmocka_unit_test(test_faults),
-                                       cmocka_unit_test(test_microbatch_words)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_good), cmocka_unit_test(test_no_privacy),
+                                       cmocka_unit_test(test_faults), cmocka_unit_test(test_microbatch_words)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,6 +1,7 @@
-/* Would catch: a model folder that does not come back as it was written, whose bytes depend on anything but model, schema and
- * plan, or that is read although something in it was changed; a whole training run whose folder depends on the number of workers
- * or that goes on without training units; a statement that claims what the plan does not hold, or leaves out what it costs. */
+/* Would catch: a model folder that does not come back as it was written, whose bytes depend on anything but model,
+ * schema and plan, or that is read although something in it was changed; a whole training run whose folder depends on
+ * the number of workers or that goes on without training units; a statement that claims what the plan does not hold, or
+ * leaves out what it costs. */
 #include "support.h"
 
 #include <math.h>
@@ -20,10 +21,11 @@ static const char schema_text[] = "layout: wide\nunit: id\ncolumns:\n"
                                   "  - {name: bill, columns: [b1, b2, b3], type: number, bounds: [0, 10]}\n"
                                   "split:\n  fractions: {train: 0.6, validation: 0.2, test: 0.2}\n  seed: 1\n";
 
-static const char config_text[] = "data: {file: data.csv, schema: schema.yaml}\n"
-                                  "model: {kind: bilstm_attention, hidden: 3, attention: 3, mlp: 4, dropout: 0.2}\n"
-                                  "privacy: {target_epsilon: 3, target_delta: 1e-5, max_grad_norm: 1}\n"
-                                  "training: {expected_batch_size: 30, population_size: 300, steps: 6, learning_rate: 0.1}\n";
+static const char config_text[] =
+    "data: {file: data.csv, schema: schema.yaml}\n"
+    "model: {kind: bilstm_attention, hidden: 3, attention: 3, mlp: 4, dropout: 0.2}\n"
+    "privacy: {target_epsilon: 3, target_delta: 1e-5, max_grad_norm: 1}\n"
+    "training: {expected_batch_size: 30, population_size: 300, steps: 6, learning_rate: 0.1}\n";
 
 static char *write_inputs(const char *schema, int n_rows)
 {
@@ -45,16 +47,27 @@ static char *write_inputs(const char *schema, int n_rows)
     return folder;
 }
 
-static void alone_sum(int64_t *values, int64_t n) { (void)values, (void)n; }
-static void alone_broadcast(void *bytes, size_t n) { (void)bytes, (void)n; }
+static void alone_sum(int64_t *values, int64_t n)
+{
+    (void)values, (void)n;
+}
+static void alone_broadcast(void *bytes, size_t n)
+{
+    (void)bytes, (void)n;
+}
 
 static enum sg_status train(const char *folder, const char *out, int n_workers, bool with_secret)
 {
     static volatile sig_atomic_t never_stopped;
     char *path = sg_path_join(folder, "run.yaml"), *secret = sg_path_join(folder, "secret");
     struct sg_comm comm = {0, 1, alone_sum, alone_broadcast, NULL};
-    struct sg_train_options options = {.ops = sg_ops_reference(), .comm = &comm, .n_workers = n_workers, .no_ledger = true,
-                                       .secret_file = with_secret ? secret : NULL, .quiet = true, .code_digest = "test",
+    struct sg_train_options options = {.ops = sg_ops_reference(),
+                                       .comm = &comm,
+                                       .n_workers = n_workers,
+                                       .no_ledger = true,
+                                       .secret_file = with_secret ? secret : NULL,
+                                       .quiet = true,
+                                       .code_digest = "test",
                                        .stopped = &never_stopped};
     if (sg_config_read(path, &options.config) != SG_OK)
         fail_msg("%s", sg_error_text());
@@ -98,7 +111,8 @@ static void test_whole_run(void **unused)
     (void)unused;
     char *folder = write_inputs(schema_text, 300);
     char *one = sg_path_join(folder, "one"), *two = sg_path_join(folder, "two"), *three = sg_path_join(folder, "three");
-    if (train(folder, "one", 1, true) != SG_OK || train(folder, "two", 3, true) != SG_OK || train(folder, "three", 1, false) != SG_OK)
+    if (train(folder, "one", 1, true) != SG_OK || train(folder, "two", 3, true) != SG_OK ||
+        train(folder, "three", 1, false) != SG_OK)
         fail_msg("%s", sg_error_text());
     for (size_t i = 0; i < sizeof folder_files / sizeof *folder_files; i++)
         assert_true(same_file(one, two, folder_files[i]));
@@ -212,7 +226,8 @@ static void test_folder_tampering(void **unused)
     sg_buffer_free(&whole);
     free(path);
 
-    struct sg_buffer schema = read_file(copy, "schema.yaml"); /* a bound of the encoding: the scores would change unseen */
+    struct sg_buffer schema =
+        read_file(copy, "schema.yaml"); /* a bound of the encoding: the scores would change unseen */
     *strstr(schema.data, "100]") = '2';
     test_file_write(copy, "schema.yaml", schema.data);
     expect(copy, SG_USAGE, "schema_sha256 is not the digest of schema.yaml");
@@ -283,28 +298,37 @@ static void check_words(const struct sg_plan *plan, bool supplied, bool without_
     json_decref(statement);
 }
 
-#define WORDS(...) (const char *const[]){__VA_ARGS__, NULL}
+#define WORDS(...)                                                                                                     \
+    (const char *const[])                                                                                              \
+    {                                                                                                                  \
+        __VA_ARGS__, NULL                                                                                              \
+    }
 
 static void test_statement_words(void **unused)
 {
     (void)unused;
     struct sg_plan example = plan_of(true, 1, "chacha20"), microbatch = plan_of(true, 4, "chacha20"),
                    curand = plan_of(true, 1, "curand"), none = plan_of(false, 1, "chacha20");
-    char *epsilon = sg_format("(epsilon, delta) = (%.6g, 1e-05) differentially private for each customer_id", example.epsilon);
+    char *epsilon =
+        sg_format("(epsilon, delta) = (%.6g, 1e-05) differentially private for each customer_id", example.epsilon);
     check_words(&example, false, false,
-                WORDS(epsilon, "adding or removing one", "ChaCha20, a cryptographic generator", "as long as the run secret stays",
-                      "validation and test splits are not covered", "Settings chosen by looking at earlier results",
-                      "operator of the training machine is trusted", "\"private\": true"),
+                WORDS(epsilon, "adding or removing one", "ChaCha20, a cryptographic generator",
+                      "as long as the run secret stays", "validation and test splits are not covered",
+                      "Settings chosen by looking at earlier results", "operator of the training machine is trusted",
+                      "\"private\": true"),
                 WORDS("Philox", "microbatch of", "is void", "No ledger"));
-    check_words(&example, true, true, WORDS("the claim is void for whoever holds that file", "No ledger holds this run"),
+    check_words(&example, true, true,
+                WORDS("the claim is void for whoever holds that file", "No ledger holds this run"),
                 WORDS("without privacy"));
     check_words(&microbatch, false, false,
-                WORDS("microbatches of 4 units", "by twice the clip norm", "8 times the noise of clipping each unit alone",
-                      "Every microbatch's gradient is clipped"),
+                WORDS("microbatches of 4 units", "by twice the clip norm",
+                      "8 times the noise of clipping each unit alone", "Every microbatch's gradient is clipped"),
                 WORDS("Philox"));
-    check_words(&curand, false, false, WORDS("Philox4x32-10, a statistical generator with a 64-bit key", "cannot search 2^64 keys"),
+    check_words(&curand, false, false,
+                WORDS("Philox4x32-10, a statistical generator with a 64-bit key", "cannot search 2^64 keys"),
                 WORDS("ChaCha20"));
-    check_words(&none, false, true, WORDS("without privacy: no claim is made", "\"private\": false", "\"epsilon\": null"),
+    check_words(&none, false, true,
+                WORDS("without privacy: no claim is made", "\"private\": false", "\"epsilon\": null"),
                 WORDS("differentially private for", "Gaussian noise"));
     free(epsilon);
 }

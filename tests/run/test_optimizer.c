@@ -1,5 +1,5 @@
-/* Would catch: a learning-rate schedule that is off by a step or reaches zero, Adam without its bias corrections, momentum or
- * averages that are off the formula (all against plain double), state that is not zero at the start. */
+/* Would catch: a learning-rate schedule that is off by a step or reaches zero, Adam without its bias corrections,
+ * momentum or averages that are off the formula (all against plain double), state that is not zero at the start. */
 #include "support.h"
 
 #include <math.h>
@@ -35,13 +35,15 @@ struct truth {
 
 static void step_in_double(const struct sg_training *t, int64_t step, const float *gradient, struct truth *x)
 {
-    double rate = sg_learning_rate(t, step, STEPS), keep = fmin(t->average_decay, (1 + (double)step) / (10 + (double)step));
+    double rate = sg_learning_rate(t, step, STEPS),
+           keep = fmin(t->average_decay, (1 + (double)step) / (10 + (double)step));
     for (int i = 0; i < N; i++) {
         double g = gradient[i];
         if (t->optimizer == SG_OPTIMIZER_ADAM) { /* Kingma & Ba 2015, algorithm 1 */
             x->m[i] = t->beta1 * x->m[i] + (1 - t->beta1) * g;
             x->v[i] = t->beta2 * x->v[i] + (1 - t->beta2) * g * g;
-            double mean = x->m[i] / (1 - pow(t->beta1, (double)step + 1)), square = x->v[i] / (1 - pow(t->beta2, (double)step + 1));
+            double mean = x->m[i] / (1 - pow(t->beta1, (double)step + 1)),
+                   square = x->v[i] / (1 - pow(t->beta2, (double)step + 1));
             x->p[i] -= rate * mean / (sqrt(square) + t->adam_epsilon);
         } else {
             x->m[i] = t->momentum * x->m[i] + g;
@@ -53,8 +55,15 @@ static void step_in_double(const struct sg_training *t, int64_t step, const floa
 
 static void check_optimizer(const struct sg_ops *ops, int kind, double average_decay)
 {
-    const struct sg_training t = {.optimizer = kind, .learning_rate = .01, .momentum = .9, .beta1 = .9, .beta2 = .99,
-                                  .adam_epsilon = 1e-8, .schedule = SG_SCHEDULE_LINEAR, .decay_start = .3, .warmup_steps = 5,
+    const struct sg_training t = {.optimizer = kind,
+                                  .learning_rate = .01,
+                                  .momentum = .9,
+                                  .beta1 = .9,
+                                  .beta2 = .99,
+                                  .adam_epsilon = 1e-8,
+                                  .schedule = SG_SCHEDULE_LINEAR,
+                                  .decay_start = .3,
+                                  .warmup_steps = 5,
                                   .average_decay = average_decay};
     void *memory = aligned_alloc(64, sg_optimizer_place(&t, ops, N, STEPS, NULL, NULL));
     memset(memory, 0xff, sg_optimizer_place(&t, ops, N, STEPS, NULL, NULL));
@@ -73,8 +82,8 @@ static void check_optimizer(const struct sg_ops *ops, int kind, double average_d
         step_in_double(&t, step, gradient, &truth);
         for (int i = 0; i < N; i++)
             if (!(fabs(optimizer.weights[i] - truth.p[i]) < 5e-6))
-                fail_msg("%s, optimizer %d, step %ld: weight %d is %.9g, should be %.9g", ops->name, kind, (long)step, i,
-                         (double)optimizer.weights[i], truth.p[i]);
+                fail_msg("%s, optimizer %d, step %ld: weight %d is %.9g, should be %.9g", ops->name, kind, (long)step,
+                         i, (double)optimizer.weights[i], truth.p[i]);
     }
     const float *result = sg_optimizer_result(&optimizer);
     assert_true((result == optimizer.weights) == (average_decay == 0));

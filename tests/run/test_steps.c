@@ -1,6 +1,6 @@
-/* Would catch: weights that depend on the number of workers or ranks, on anything but secret, data and plan; a unit whose leaving
- * changes what others draw, their panels, groups or dropout masks; an empty step or an overfull panel that is not an ordinary,
- * counted one; a gradient overflow that passes; a signal that is not heard. */
+/* Would catch: weights that depend on the number of workers or ranks, on anything but secret, data and plan; a unit
+ * whose leaving changes what others draw, their panels, groups or dropout masks; an empty step or an overfull panel
+ * that is not an ordinary, counted one; a gradient overflow that passes; a signal that is not heard. */
 #include "support.h"
 
 #include <math.h>
@@ -10,8 +10,8 @@
 #include "steps.h"
 #include "team.h"
 
-static const struct test_run_setup usual = {.is_private = true, .population = 150, .n_panels = 7, .steps = 5, .q = .5,
-                                            .dropout = .3, .n_workers = 1};
+static const struct test_run_setup usual = {
+    .is_private = true, .population = 150, .n_panels = 7, .steps = 5, .q = .5, .dropout = .3, .n_workers = 1};
 
 static float *train(const struct test_run_setup *setup, uint8_t secret_change, const struct sg_dataset *dataset)
 {
@@ -41,7 +41,7 @@ static void test_workers_and_secrets(void **unused)
     struct sg_dataset *dataset = test_dataset_make(140, 3, TEST_SEED);
     const struct sg_ops *backend[] = {sg_ops_reference(), sg_ops_cpu()};
     for (int i = 0; i < 2 && backend[i]; i++)
-        for (int private = 0; private < 2; private++) {
+        for (int private = 0; private < 2; private ++) {
             struct test_run_setup setup = usual;
             setup.ops = backend[i];
             setup.is_private = private;
@@ -71,7 +71,8 @@ static void test_file_order(void **unused)
     turned->n_rows = 0;
     for (int64_t i = 0; i < 40; i++) {
         int64_t from = 39 - i, rows = dataset->offset[from + 1] - dataset->offset[from];
-        memcpy(turned->x + turned->n_rows * 4, dataset->x + dataset->offset[from] * 4, (size_t)(rows * 4) * sizeof(float));
+        memcpy(turned->x + turned->n_rows * 4, dataset->x + dataset->offset[from] * 4,
+               (size_t)(rows * 4) * sizeof(float));
         memcpy(turned->statics + i * 2, dataset->statics + from * 2, 2 * sizeof(float));
         memcpy(turned->digest[i], dataset->digest[from], SG_UNIT_DIGEST_BYTES);
         turned->label[i] = dataset->label[from];
@@ -176,7 +177,8 @@ static int64_t *team_sum(struct test_run *run, const struct sg_dataset *dataset,
     for (int64_t i = 0; i < dataset->n_units; i++)
         unit[i] = (int32_t)i;
     struct sg_sample sample = {0};
-    assert_int_equal(sg_mechanism_sample(mechanism, step, (const uint8_t(*)[16])dataset->digest, dataset->n_units, &sample), SG_OK);
+    assert_int_equal(
+        sg_mechanism_sample(mechanism, step, (const uint8_t(*)[16])dataset->digest, dataset->n_units, &sample), SG_OK);
     int64_t *sum = sg_alloc((size_t)plan->n_weights, sizeof *sum);
     bool overflow;
     struct sg_clip_counts counts;
@@ -190,8 +192,8 @@ static int64_t *team_sum(struct test_run *run, const struct sg_dataset *dataset,
     return sum;
 }
 
-/* Without privacy nothing is clipped: what is missing after a unit left must be what it adds alone, to rounding. Were another
- * unit's draw or dropout mask to change, the difference would be of a gradient's size. */
+/* Without privacy nothing is clipped: what is missing after a unit left must be what it adds alone, to rounding. Were
+ * another unit's draw or dropout mask to change, the difference would be of a gradient's size. */
 static void test_the_others_stay(void **unused)
 {
     (void)unused;
@@ -367,11 +369,16 @@ int main(void)
 {
     print_message("seed %u\n", TEST_SEED);
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_workers_and_secrets),      cmocka_unit_test(test_file_order),
-        cmocka_unit_test(test_ranks),                    cmocka_unit_test(test_the_others_stay),
-        cmocka_unit_test(test_displacement),             cmocka_unit_test(test_empty_steps),
-        cmocka_unit_test(test_overfull_panels),          cmocka_unit_test(test_hostile_rows_are_counted),
-        cmocka_unit_test(test_overflow_ends_the_run),    cmocka_unit_test(test_signal),
+        cmocka_unit_test(test_workers_and_secrets),
+        cmocka_unit_test(test_file_order),
+        cmocka_unit_test(test_ranks),
+        cmocka_unit_test(test_the_others_stay),
+        cmocka_unit_test(test_displacement),
+        cmocka_unit_test(test_empty_steps),
+        cmocka_unit_test(test_overfull_panels),
+        cmocka_unit_test(test_hostile_rows_are_counted),
+        cmocka_unit_test(test_overflow_ends_the_run),
+        cmocka_unit_test(test_signal),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -51,4 +51,9 @@ void sg_signer_sign(const struct sg_signer *signer, const void *bytes, size_t n,
 SG_MUST_USE enum sg_status sg_signer_from_seed(const char *name, const uint8_t seed[SG_KEY_BYTES],
                                                struct sg_signer **out);
 
+/* key.add, key.revoke, or both in one transaction (a rotation); either may be NULL. The ledger must be opened with the
+ * key it was made with. `compromised_since_ms` 0: not compromised, only retired. */
+SG_MUST_USE enum sg_status sg_ledger_change_keys(struct sg_ledger *ledger, const struct sg_vkey *add,
+                                                 const struct sg_vkey *revoke, int64_t compromised_since_ms);
+
 #endif

@@ -35,6 +35,7 @@ struct sg_verdict {
     bool is_trusted, quick;
     int64_t witnessed_size, witness_time_s; /* the largest size whose checkpoint meets the quorum; 0: none */
     int64_t n_runs, n_open, n_datasets, n_plans_recomputed;
+    int64_t n_suspect;           /* leaves by a key at a time when it was compromised */
     size_t n_problems, n_broken; /* found */
     size_t n_listed;
     struct sg_problem problems[SG_PROBLEMS_MAX];

@@ -11,9 +11,9 @@
 
 #define NORM_UNIT 0x1p-24
 #define NORM_A_MAX2 0x1p128   /* squares of the row norms: beyond it the group is excluded, */
-#define NORM_GRAM_ROWS_MAX (1 << 17) /* so that the sum of all pairs in double stays inside the slack */
 #define NORM_LOW2 0x1p-110    /* below or */
-#define NORM_HIGH2 0x1p96    /* above these float products might underflow or overflow unseen */
+#define NORM_HIGH2 0x1p96     /* above these float products might underflow or overflow unseen */
+#define NORM_GRAM_ROWS_MAX (1 << 16) /* so that the sum of all pairs in double stays inside the slack */
 
 /* The bounds below need gamma <= 1/3; a group of millions of rows is a defect of the caller. */
 static double norm_gamma(double k)

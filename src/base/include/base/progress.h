@@ -16,6 +16,8 @@ void sg_progress_begin(struct sg_progress *progress, const char *label, int64_t 
 void sg_progress_update(struct sg_progress *progress, int64_t done, const char *note);
 /* Draws the last state and ends the line. Silent work stays silent. */
 void sg_progress_end(struct sg_progress *progress, int64_t done, const char *note);
+/* The work failed: ends the bar's line and claims nothing. */
+void sg_progress_abandon(struct sg_progress *progress);
 /* Seconds on the monotonic clock. */
 double sg_clock_seconds(void);
 

@@ -3,6 +3,7 @@
 #ifndef SG_RUN_COMM_H
 #define SG_RUN_COMM_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -20,5 +21,9 @@ SG_MUST_USE enum sg_status sg_comm_open(struct sg_comm *out);
 void sg_comm_close(struct sg_comm *comm);
 /* Everybody gets rank 0's status; a rank other than 0 keeps no text for a fault of rank 0. */
 enum sg_status sg_comm_agree(struct sg_comm *comm, enum sg_status status);
+/* Everybody gets the status of the lowest rank that failed, and that rank alone keeps its text: one message a job. */
+enum sg_status sg_comm_agree_all(struct sg_comm *comm, enum sg_status status);
+/* Whether this process speaks for its job: rank 0, or alone. Known from the launcher before anything is opened. */
+bool sg_comm_is_first(void);
 
 #endif

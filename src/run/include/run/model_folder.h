@@ -9,6 +9,9 @@
 #include "data/schema.h"
 #include "nn/model.h"
 
+/* Whether a model could be written to `folder`, made with its parents if need be: asked before anything is spent on it. */
+SG_MUST_USE enum sg_status sg_model_folder_check(const char *folder);
+
 /* `weights` is the vector of all weights. The statement is borrowed. SG_FAILED when something cannot be written. */
 SG_MUST_USE enum sg_status sg_model_folder_write(const char *folder, const struct sg_model *model, const float *weights,
                                                  const struct sg_schema *schema, const json_t *statement);

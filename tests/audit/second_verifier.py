@@ -1,0 +1,132 @@
+"""Would catch: a format document that does not say what the program does, and attacks that only one of two independent verifiers
+sees. Both must give the same exit status on every fixture, good and bad.
+
+    second_verifier.py SEALGRAD MAKE_FIXTURE VERIFY_LEDGER_PY
+"""
+import argparse
+import contextlib
+import importlib.util
+import io
+import json
+import os
+import shutil
+import sqlite3
+import subprocess
+import sys
+import tempfile
+
+sealgrad, make_fixture, module_path = sys.argv[1:4]
+if not shutil.which("openssl"):
+    print("skipped: the second verifier needs the openssl command")
+    sys.exit(77)
+spec = importlib.util.spec_from_file_location("verify_ledger", module_path)
+second = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(second)
+
+ATTACKS = [
+    "UPDATE leaf SET body = CAST(replace(CAST(body AS TEXT), 'a', 'b') AS BLOB) WHERE seq = 5",
+    "UPDATE leaf SET body = x'' WHERE seq = 5",
+    "UPDATE leaf SET body = (SELECT body FROM leaf WHERE seq = 4), leaf_hash = (SELECT leaf_hash FROM leaf WHERE seq = 4) WHERE seq = 6",
+    "UPDATE leaf SET body = CAST(replace(CAST(body AS TEXT), '{\"payloadType\"', '{\"a\":1,\"a\":1,\"payloadType\"') AS BLOB) WHERE seq = 5",
+    "UPDATE leaf SET body = CAST(replace(CAST(body AS TEXT), '}]}', '}]} ') AS BLOB) WHERE seq = 5",
+    "UPDATE leaf SET ts_ms = ts_ms + 1 WHERE seq = 3",
+    "UPDATE leaf SET type = 'run.fail' WHERE seq = 5",
+    "UPDATE leaf SET event_id = 'x' WHERE seq = 5",
+    "UPDATE leaf SET prev_hash = leaf_hash WHERE seq = 5",
+    "UPDATE leaf SET leaf_hash = prev_hash WHERE seq = 5",
+    "DELETE FROM leaf WHERE seq = 7",
+    "DELETE FROM leaf WHERE seq = 19",
+    "DELETE FROM leaf WHERE seq >= 18; DELETE FROM checkpoint WHERE size > 18",
+    "DELETE FROM leaf",
+    "INSERT INTO leaf SELECT 20, 'new', ts_ms, type, body, leaf_hash, prev_hash FROM leaf WHERE seq = 19",
+    "UPDATE leaf SET seq = -1 WHERE seq = 9; UPDATE leaf SET seq = 9 WHERE seq = 11; UPDATE leaf SET seq = 11 WHERE seq = -1",
+    "UPDATE node SET hash = zeroblob(32) WHERE level = 2 AND idx = 1",
+    "DELETE FROM node WHERE level = 3 AND idx = 0",
+    "INSERT INTO node VALUES(7, 7, zeroblob(32))",
+    "UPDATE checkpoint SET root = zeroblob(32) WHERE size = 10",
+    "UPDATE checkpoint SET note = replace(note, 'bank', 'tank') WHERE size = 10",
+    "UPDATE checkpoint SET note = note || char(8212) || ' other AAAAAAAA' || char(10) WHERE size = 10",
+    "UPDATE checkpoint SET note = substr(note, 1, length(note) - 8) || 'AAAAAA=' || char(10) WHERE size = 10",
+    "DELETE FROM checkpoint WHERE size = 10",
+    "INSERT INTO checkpoint SELECT 21, root, note FROM checkpoint WHERE size = 20",
+    "UPDATE run SET epsilon = 0.5 WHERE run_no = 1",
+    "UPDATE run SET epsilon = NULL WHERE run_no = 1",
+    "UPDATE run SET status = 'complete', reason = NULL WHERE run_no = 6",
+    "UPDATE run SET actor = 'somebody else' WHERE run_no = 2",
+    "DELETE FROM run WHERE run_no = 2",
+    "DELETE FROM run WHERE run_no = 8",
+    "UPDATE metric SET value = value + 1e-15 WHERE run_no = 1",
+    "UPDATE artifact SET sha256 = replace(sha256, 'a', 'b') WHERE run_no = 1",
+    "DELETE FROM param WHERE run_no = 1",
+    "UPDATE param SET value = '1' WHERE name = 'configuration.model.type' AND run_no = 1",
+    "UPDATE population SET epsilon_limit = 1000",
+    "UPDATE dataset SET commitment = zeroblob(32) WHERE name = 'book'",
+    "UPDATE dataset SET is_public = 1",
+    "UPDATE signing_key SET role = 'writer'",
+    "INSERT INTO signing_key VALUES('x', 'writer', 'y', 3, NULL, NULL)",
+    "INSERT INTO cosignature VALUES(20, 'nobody', 'nonsense')",
+    "UPDATE cosignature SET size = 19",
+    "UPDATE cosignature SET line = replace(line, 'compliance', 'complience')",
+    "DELETE FROM cosignature",
+    "PRAGMA user_version = 2",
+    "PRAGMA application_id = 7",
+    "CREATE VIEW extra AS SELECT * FROM leaf",
+    "CREATE TABLE extra(x)",
+    "CREATE TRIGGER extra AFTER INSERT ON run BEGIN DELETE FROM leaf; END",
+    "DROP TABLE metric",
+]
+
+
+def first_status(path, flags):
+    run = subprocess.run([sealgrad, "ledger", "verify", path, "--json", *flags], capture_output=True, text=True)
+    return run.returncode, json.loads(run.stdout)["sentence"]
+
+
+def second_status(path, flags):
+    out = io.StringIO()
+    sys.argv = ["verify_ledger", path, *flags]
+    with contextlib.redirect_stdout(out):
+        status = second.main()
+    return status, out.getvalue().splitlines()[0]
+
+
+bad = 0
+
+
+def compare(path, flags, what, expected=None):
+    global bad
+    one, two = first_status(path, flags), second_status(path, flags)
+    if one[0] != two[0] or (expected is not None and one[0] != expected):
+        bad += 1
+        print(f"{what}: sealgrad {one}, second {two}, expected {expected}")
+
+
+def attack(path, sql):
+    db = sqlite3.connect(path)
+    triggers = [r[0] for r in db.execute("SELECT sql FROM sqlite_schema WHERE type = 'trigger'")]
+    for (name,) in db.execute("SELECT name FROM sqlite_schema WHERE type = 'trigger'").fetchall():
+        db.execute(f"DROP TRIGGER {name}")
+    db.executescript(sql)
+    for text in triggers:
+        db.execute(text)
+    db.commit()
+    db.close()
+
+
+with tempfile.TemporaryDirectory(dir="/dev/shm" if os.access("/dev/shm", os.W_OK) else None) as folder:
+    subprocess.run([make_fixture, folder], check=True)
+    ledger, policy, copy = (os.path.join(folder, n) for n in ("ledger.db", "policy", "copy.db"))
+    trust = ["--trust", policy]
+    compare(ledger, trust, "untouched", 0)
+    compare(ledger, [], "no trust", 4)
+    compare(ledger, ["--allow-self-trust", "--allow-unwitnessed"], "allowed", 0)
+    for sql in ATTACKS:
+        shutil.copy(ledger, copy)
+        attack(copy, sql)
+        compare(copy, trust, sql, 4 if sql == "DELETE FROM cosignature" else 3)
+    data = open(ledger, "rb").read()
+    for n in range(0, len(data), len(data) // 9):  # cut anywhere
+        open(copy, "wb").write(data[:n])
+        compare(copy, trust, f"cut to {n} bytes", 3)
+    print(f"{len(ATTACKS)} attacks and 13 more files: {bad} disagreements")
+sys.exit(1 if bad else 0)

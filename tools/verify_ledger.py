@@ -1,0 +1,495 @@
+#!/usr/bin/env python3
+"""A second verifier of sealgrad ledgers, written from docs/ledger.md alone: Python's standard library, and openssl for Ed25519.
+
+It shares no code with the first one. It checks leaves, signatures, the tree, checkpoints, cosignatures, pairing of runs and the
+derived tables. It does not recompute epsilon, for which it would need an accountant of its own; it says so.
+
+    verify_ledger.py FILE [--trust KEY|POLICY] [--allow-unwitnessed] [--allow-self-trust]
+
+Verdict first, then every problem. Exit status: 0 intact, 2 usage, 3 broken, 4 incomplete.
+"""
+import argparse
+import base64
+import hashlib
+import json
+import os
+import sqlite3
+import subprocess
+import sys
+import tempfile
+
+DASH = "\u2014 "
+EVIDENCE = {
+    "leaf": ["seq", "event_id", "ts_ms", "type", "body", "leaf_hash", "prev_hash"],
+    "node": ["level", "idx", "hash"],
+    "checkpoint": ["size", "root", "note"],
+    "cosignature": ["size", "witness", "line"],
+}
+OBJECTS = {"table": 11, "trigger": 9}
+
+
+class Fault(Exception):
+    pass
+
+
+def unbase64(text):
+    data = base64.b64decode(text, validate=True)
+    if base64.b64encode(data).decode() != text:
+        raise Fault("base64 with loose bits")
+    return data
+
+
+def load(data):
+    def unique(pairs):
+        keys = [k for k, _ in pairs]
+        if len(set(keys)) != len(keys):
+            raise Fault("duplicate key in JSON")
+        return dict(pairs)
+
+    return json.loads(data.decode("utf-8"), object_pairs_hook=unique)
+
+
+# ---- Ed25519 by openssl; small-order keys and unreduced S are refused first, as the format asks.
+ORDER = 2**252 + 27742317777372353535851937790883648493
+PRIME = 2**255 - 19
+SMALL_Y = {0, 1, PRIME - 1} | {
+    int.from_bytes(bytes.fromhex(h), "little")
+    for h in ("26e8958fc2b227b045c3f489f2ef98f0d5dfac05d3c63339b13802886d53fc05",
+              "c7176a703d4dd84fba3c0b760d10670f2a2053fa2c39ccc64ec7fd7792ac037a")}
+
+
+class Ed25519:
+    def __init__(self):
+        self.folder = tempfile.TemporaryDirectory()
+        self.known = {}
+
+    def path(self, name, data):
+        path = os.path.join(self.folder.name, name)
+        with open(path, "wb") as f:
+            f.write(data)
+        return path
+
+    def verify(self, public, message, signature):
+        if len(public) != 32 or len(signature) != 64:
+            return False
+        if int.from_bytes(signature[32:], "little") >= ORDER:
+            return False
+        y = int.from_bytes(public, "little") & (2**255 - 1)
+        if y >= PRIME or y in SMALL_Y:
+            return False
+        key = (public, message, signature)
+        if key not in self.known:
+            der = bytes.fromhex("302a300506032b6570032100") + public
+            result = subprocess.run(
+                ["openssl", "pkeyutl", "-verify", "-pubin", "-keyform", "DER", "-inkey", self.path("key", der), "-rawin", "-in",
+                 self.path("message", message), "-sigfile", self.path("signature", signature)],
+                stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+            self.known[key] = result.returncode == 0
+        return self.known[key]
+
+
+ED = Ed25519()
+
+
+# ---- Keys, notes, trust.
+def parse_vkey(text):
+    name, key_id, data = text.split("+", 2)
+    data = unbase64(data)
+    if len(data) != 33 or data[0] not in (1, 4) or hashlib.sha256(name.encode() + b"\n" + data).hexdigest()[:8] != key_id:
+        raise Fault("malformed public key")
+    return name, data[0], data[1:]
+
+
+def key_id(name, kind, public):
+    return hashlib.sha256(name.encode() + b"\n" + bytes([kind]) + public).digest()[:4]
+
+
+def label(public):
+    return hashlib.sha256(public).hexdigest()[:32]
+
+
+def note_line(line, name):
+    if not line.startswith(DASH + name + " "):
+        return None
+    return unbase64(line[len(DASH + name + " "):])
+
+
+class Trust:
+    def __init__(self, path):
+        self.logs, self.witnesses, self.groups, self.quorum = [], {}, {}, None
+        text = open(path, encoding="utf-8").read()
+        self.is_policy = len(text.split()) > 1
+        if not self.is_policy:
+            self.logs.append(parse_vkey(text.strip()))
+            return
+        for line in text.splitlines():
+            words = line.split()
+            if not words or line.startswith("#"):
+                continue
+            if words[0] == "log":
+                self.logs.append(parse_vkey(words[1]))
+            elif words[0] == "witness":
+                name, _, public = parse_vkey(words[2])
+                self.witnesses[words[1]] = (name, public)
+            elif words[0] == "group":
+                members = words[3:]
+                n = {"any": 1, "all": len(members)}.get(words[2]) or int(words[2])
+                self.groups[words[1]] = (n, members)
+            elif words[0] == "quorum":
+                self.quorum = None if words[1] == "none" else words[1]
+            else:
+                raise Fault("policy: " + line)
+
+    def has_log(self, origin, public):
+        return any(p == public and (not self.is_policy or n == origin) for n, _, p in self.logs)
+
+    def met(self, seen, name=None):
+        name = name or self.quorum
+        if name is None:
+            return False
+        if name in self.witnesses:
+            return name in seen
+        n, members = self.groups[name]
+        return sum(self.met(seen, m) for m in members) >= n
+
+
+# ---- The tree.
+def leaf_hash(data):
+    return hashlib.sha256(b"\0" + data).digest()
+
+
+def node_hash(a, b):
+    return hashlib.sha256(b"\1" + a + b).digest()
+
+
+class Tree:
+    """The roots of the perfect subtrees, and every node that an append completes."""
+
+    def __init__(self):
+        self.size, self.edge = 0, []
+
+    def append(self, h):
+        made, level, size = [], 0, self.size
+        while size >> level & 1:
+            h = node_hash(self.edge.pop(), h)
+            level += 1
+            made.append((level, size >> level, h))
+        self.edge.append(h)
+        self.size += 1
+        return made
+
+    def root(self):
+        if not self.edge:
+            return hashlib.sha256(b"").digest()
+        h = self.edge[-1]
+        for left in reversed(self.edge[:-1]):
+            h = node_hash(left, h)
+        return h
+
+
+# ---- Events to tables.
+def flat(prefix, value):
+    for key, v in value.items():
+        if isinstance(v, dict):
+            yield from flat(f"{prefix}.{key}", v)
+        elif isinstance(v, str):
+            yield f"{prefix}.{key}", v
+        else:
+            yield f"{prefix}.{key}", v
+
+
+class Derived:
+    def __init__(self):
+        self.keys, self.populations, self.datasets, self.runs = {}, {}, {}, {}
+        self.params, self.metrics, self.artifacts = {}, {}, {}
+
+    def event(self, seq, kind, p):
+        f = p["facts"]
+        if kind in ("ledger.genesis", "key.add"):
+            _, _, public = parse_vkey(f["key"])
+            if label(public) in self.keys:
+                raise Fault("a key is added twice")
+            self.keys[label(public)] = ["root" if kind == "ledger.genesis" else f["role"], f["key"], seq, None, None]
+        elif kind == "key.revoke":
+            self.keys[f["key_id"]][3:] = [seq, f["compromised_since_ms"]]
+        elif kind == "dataset.register":
+            limits = [f["unit"], int(f["epsilon_limit"] is not None), f["epsilon_limit"], f["delta_limit"], f["filter_order"]]
+            if self.populations.setdefault(f["population"], limits + [seq])[:5] != limits:
+                raise Fault("the population's limits changed")
+            if f["name"] in self.datasets:
+                raise Fault("the dataset's name is taken")
+            self.datasets[f["name"]] = [f["population"], f["unit"], f["population_size"], int(f["public"]), f["row_bucket"],
+                                        bytes.fromhex(f["commitment"]), bytes.fromhex(f["schema_digest"]), seq]
+        elif kind == "run.start":
+            self.start(seq, p, f)
+        elif kind in ("run.complete", "run.fail", "run.abort"):
+            self.end(seq, kind, p, f)
+        else:
+            raise Fault(f"unknown event type {kind}")
+
+    def start(self, seq, p, f):
+        plan, budget = f["plan"], f["budget"] or {}
+        if f["run_no"] in self.runs or any(r[0] == f["run_id"] for r in self.runs.values()):
+            raise Fault("the run's number or id is taken")
+        if self.datasets.get(f["dataset"], [None])[0] != f["population"]:
+            raise Fault("the run's dataset is not registered under its population")
+        if not plan["private"] and not self.datasets[f["dataset"]][3]:
+            raise Fault("a run without privacy on people whose privacy is limited")
+        private = plan["private"]
+        self.runs[f["run_no"]] = [f["run_id"], f["dataset"], f["population"], "running", None, int(private),
+                                  plan["epsilon"] if private else None, plan["delta"] if private else None,
+                                  plan["neighboring_relation"] if private else None, budget.get("rho"), budget.get("delta_slack"),
+                                  plan["steps"], None, p["by"]["user"], p["by"]["host"], p["time_ms"], None, f["code_digest"],
+                                  f["base_model_digest"], int(f["secret_supplied"]), seq, None]
+        for part in ("configuration", "parameters"):
+            for name, value in flat(part, f[part] or {}):
+                self.params[f["run_no"], name] = [value, seq]
+
+    def end(self, seq, kind, p, f):
+        run = self.runs.get(f["run_no"])
+        if not run or run[0] != f["run_id"] or run[3] != "running":
+            raise Fault("an end without a run that waits for it")
+        run[3] = {"run.complete": "complete", "run.fail": "failed", "run.abort": "aborted"}[kind]
+        run[4], run[12], run[16], run[21] = f["reason"], f["steps_done"], p["time_ms"], seq
+        for i, m in enumerate(f["metrics"]):
+            self.metrics[f["run_no"], i] = [m["name"], m["value"], m["split"], m["released"], seq]
+        for i, a in enumerate(f["artifacts"]):
+            self.artifacts[f["run_no"], i] = [a["name"], a["sha256"], a["bytes"], seq]
+
+
+def same(have, want):
+    """Cells of SQLite against values of JSON: an integer 1 stored in a REAL column reads 1.0; a parameter that is not text is its
+    JSON, which may print a number in more than one way."""
+    if isinstance(want, float) or isinstance(have, float):
+        return isinstance(have, (int, float)) and isinstance(want, (int, float)) and float(have) == float(want)
+    return type(have) is type(want) and have == want
+
+
+def same_param(have, want):
+    if isinstance(want, str):
+        return have == want
+    try:
+        return json.loads(have) == want
+    except ValueError:
+        return False
+
+
+class Verifier:
+    def __init__(self, db, trust):
+        self.db, self.trust = db, trust
+        self.problems, self.tree, self.derived = [], Tree(), Derived()
+        self.origin, self.signers, self.root_label, self.root_public = None, {}, None, None
+        self.previous, self.last_ms, self.derive_ok = bytes(32), 0, True
+        self.texts, self.witnessed, self.nodes = {}, 0, {}
+
+    def problem(self, place, text):
+        self.problems.append((place, text))
+
+    def schema(self):
+        found = {}
+        for kind, name, sql in self.db.execute("SELECT type, name, sql FROM sqlite_schema"):
+            found[kind] = found.get(kind, 0) + 1
+            if kind == "view":
+                self.problem("file", "it has a view")
+        for kind, n in OBJECTS.items():
+            if found.get(kind, 0) != n:
+                self.problem("file", f"it has {found.get(kind, 0)} {kind}s, a ledger has {n}")
+        for table, columns in EVIDENCE.items():
+            have = [r[1] for r in self.db.execute(f"PRAGMA table_xinfo({table})")]
+            if have != columns:
+                self.problem("file", f"table {table} has other columns")
+        if self.db.execute("PRAGMA application_id").fetchone()[0] != 0x53474C31:
+            self.problem("file", "application_id")
+        if self.db.execute("PRAGMA user_version").fetchone()[0] != 1:
+            self.problem("file", "user_version")
+        for (text,) in self.db.execute("PRAGMA integrity_check(20)"):
+            if text != "ok":
+                self.problem("file", text)
+
+    def leaf(self, row):
+        seq, event_id, ts_ms, kind, body, stored, prev = row
+        n = self.tree.size
+        if seq != n:
+            raise Fault(f"event {seq} stands where {n} should")
+        if stored != leaf_hash(body):
+            self.problem(f"leaf {n}", "its bytes do not have the stored hash")
+        if prev != self.previous:
+            self.problem(f"leaf {n}", "prev_hash")
+        try:
+            self.event(n, event_id, ts_ms, kind, body)
+        except (Fault, ValueError, KeyError, TypeError, AttributeError) as e:
+            self.problem(f"leaf {n}", f"{type(e).__name__}: {e}")
+            self.derive_ok = False
+        self.previous = leaf_hash(body)
+        for level, idx, h in self.tree.append(self.previous):
+            self.nodes[level, idx] = h
+
+    def event(self, n, event_id, ts_ms, kind, body):
+        envelope = load(body)
+        if len(body) > 65535 or set(envelope) != {"payloadType", "payload", "signatures"} or len(envelope["signatures"]) != 1:
+            raise Fault("not the envelope of a leaf")
+        one = envelope["signatures"][0]
+        if envelope["payloadType"] != "application/vnd.in-toto+json" or set(one) != {"keyid", "sig"}:
+            raise Fault("not the envelope of a leaf")
+        payload = unbase64(envelope["payload"])
+        statement = load(payload)
+        p = statement["predicate"]
+        uri = statement["predicateType"]
+        if statement["_type"] != "https://in-toto.io/Statement/v1" or not uri.startswith("urn:sealgrad:event:") or uri[-2:] != ":1":
+            raise Fault("not a statement of a ledger")
+        said = uri[len("urn:sealgrad:event:"):-2]
+        if n == 0:
+            self.genesis(said, p)
+        pae = b"DSSEv1 28 application/vnd.in-toto+json %d " % len(payload) + payload
+        public = self.signers.get(one["keyid"])
+        if public is None or not ED.verify(public, pae, unbase64(one["sig"])):
+            self.problem(f"leaf {n}", "its signature is not by a key in force")
+        if (p["event_id"], p["time_ms"], said) != (event_id, ts_ms, kind):
+            self.problem(f"leaf {n}", "its columns do not repeat its bytes")
+        if p["seq"] != n or bytes.fromhex(p["prev"]) != self.previous or p["origin"] != self.origin:
+            self.problem(f"leaf {n}", "its bytes say that it stands elsewhere")
+        if p["time_ms"] < self.last_ms:
+            self.problem(f"leaf {n}", "time runs back")
+        self.last_ms = max(self.last_ms, p["time_ms"])
+        if said.startswith("key.") and one["keyid"] != self.root_label:
+            self.problem(f"leaf {n}", "a change of keys that the root key did not sign")
+        if self.derive_ok:
+            self.derived.event(n, said, p)
+        if said == "key.add":
+            public = parse_vkey(p["facts"]["key"])[2]
+            self.signers[label(public)] = public
+        elif said == "key.revoke":
+            self.signers.pop(p["facts"]["key_id"], None)
+
+    def genesis(self, said, p):
+        name, kind, public = parse_vkey(p["facts"]["key"])
+        if said != "ledger.genesis" or name != p["origin"] or kind != 1 or p["facts"]["schema_version"] != 1:
+            raise Fault("not a genesis event")
+        self.origin, self.root_label, self.root_public = name, label(public), public
+        self.signers[self.root_label] = public
+
+    def checkpoint(self, row):
+        size, root, note = row
+        n = self.tree.size
+        if size != n:
+            raise Fault(f"checkpoint {size} stands where {n} should")
+        expected = f"{self.origin}\n{n}\n{base64.b64encode(self.tree.root()).decode()}\n"
+        if root != self.tree.root() or not note.startswith(expected + "\n"):
+            self.problem(f"checkpoint {n}", "it is not the one that follows from the leaves")
+            return
+        self.texts[n] = expected
+        lines = note[len(expected) + 1:].split("\n")
+        blob = note_line(lines[0], self.origin) if len(lines) == 2 and lines[1] == "" else None
+        if blob is None or not any(blob[:4] == key_id(self.origin, 1, k) and ED.verify(k, expected.encode(), blob[4:])
+                                   for k in self.signers.values()):
+            self.problem(f"checkpoint {n}", "its signature")
+
+    def cosignatures(self):
+        seen = {}
+        for size, witness, line in self.db.execute("SELECT size, witness, line FROM cosignature ORDER BY size"):
+            try:
+                blob = note_line(line[:-1], witness)
+                if blob is None or line[-1:] != "\n" or "\n" in line[:-1] or size not in self.texts:
+                    raise Fault("malformed, or of no checkpoint")
+                known = [(n, k) for n, k in (self.trust.witnesses.items() if self.trust else []) if k[0] == witness]
+                message = f"cosignature/v1\ntime {int.from_bytes(blob[4:12], 'big')}\n{self.texts[size]}".encode()
+                good = [n for n, (name, k) in known if blob[:4] == key_id(name, 4, k) and ED.verify(k, message, blob[12:])]
+                if known and not good:
+                    raise Fault("it does not verify")
+                seen.setdefault(size, set()).update(good)
+            except (Fault, ValueError) as e:
+                self.problem(f"cosignature {size}", str(e))
+        for size, names in seen.items():
+            if self.trust and self.trust.met(names):
+                self.witnessed = max(self.witnessed, size)
+
+    def rows(self, table, n_key, want, equal=same):
+        want, n = dict(want), 0
+        for row in self.db.execute(f"SELECT * FROM {table}"):
+            key = row[:n_key] if n_key > 1 else row[0]
+            values = want.pop(key, None)
+            n += 1
+            if values is None:
+                self.problem(f"table {table}", f"row {key}: no event says so")
+            elif len(row) - n_key != len(values) or not all(equal(a, b) for a, b in zip(row[n_key:], values)):
+                self.problem(f"table {table}", f"row {key}: the events say otherwise")
+        for key in want:
+            self.problem(f"table {table}", f"row {key} is missing")
+
+    def tables(self):
+        if not self.derive_ok:
+            self.problem("tables", "they were not compared, since not every event could be read")
+            return
+        d = self.derived
+        self.rows("signing_key", 1, d.keys)
+        self.rows("population", 1, d.populations)
+        self.rows("dataset", 1, d.datasets)
+        self.rows("run", 1, d.runs)
+        self.rows("param", 2, d.params, lambda a, b: same_param(a, b) if not isinstance(a, int) else a == b)
+        self.rows("metric", 2, d.metrics)
+        self.rows("artifact", 2, d.artifacts)
+
+    def run(self):
+        self.schema()
+        if self.problems:
+            return
+        checkpoints = self.db.execute("SELECT size, root, note FROM checkpoint ORDER BY size")
+        for row in self.db.execute("SELECT seq, event_id, ts_ms, type, body, leaf_hash, prev_hash FROM leaf ORDER BY seq"):
+            self.leaf(row)
+            self.checkpoint(checkpoints.fetchone() or (None, None, None))
+        if checkpoints.fetchone():
+            self.problem("table checkpoint", "checkpoints beyond the last event: events were cut off")
+        if not self.tree.size:
+            self.problem("table leaf", "it holds no event")
+        self.rows("node", 2, {k: [h] for k, h in self.nodes.items()})
+        self.cosignatures()
+        self.tables()
+        if self.trust and self.root_public and not self.trust.has_log(self.origin, self.root_public):
+            self.problem("leaf 0", "the ledger was made with another key than the one you trust")
+
+
+def verdict(v, args):
+    opened = [r[0] for r in v.derived.runs.values() if r[3] == "running"] if v.derive_ok else []
+    if v.problems:
+        return 3, f"BROKEN: {len(v.problems)} problems"
+    lacks = []
+    if opened:
+        lacks.append(f"runs that never ended: {', '.join(opened)}")
+    if not args.trust and not args.allow_self_trust:
+        lacks.append("no --trust")
+    if v.witnessed < v.tree.size and not args.allow_unwitnessed:
+        lacks.append("the newest checkpoint has no witness")
+    word = "INCOMPLETE" if lacks else "INTACT"
+    return (4 if lacks else 0), "; ".join([f"{word}: {v.tree.size} events of {v.origin} (epsilon was not recomputed)"] + lacks)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("file")
+    parser.add_argument("--trust")
+    parser.add_argument("--allow-unwitnessed", action="store_true")
+    parser.add_argument("--allow-self-trust", action="store_true")
+    args = parser.parse_args()
+    try:
+        trust = Trust(args.trust) if args.trust else None
+        path = os.path.abspath(args.file)
+        open(path, "rb").close()
+    except (OSError, Fault, ValueError, KeyError, IndexError) as e:
+        print(f"verify_ledger: {e}", file=sys.stderr)
+        return 2
+    v = Verifier(None, trust)
+    try:
+        v.db = sqlite3.connect("file:" + path.replace("?", "%3f").replace("#", "%23") + "?mode=ro", uri=True)
+        v.db.execute("PRAGMA trusted_schema=OFF")
+        v.run()
+    except (sqlite3.Error, Fault, ValueError, TypeError, AttributeError, OverflowError, RecursionError) as e:
+        v.problem("file", f"{type(e).__name__}: {e}")
+    status, sentence = verdict(v, args)
+    print(sentence)
+    for place, text in v.problems:
+        print(f"BROKEN {place}: {text}")
+    return status
+
+
+if __name__ == "__main__":
+    sys.exit(main())
