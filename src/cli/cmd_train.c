@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "audit/ledger.h"
 #include "backend.h"
 #include "base/bytes.h"
 #include "code_digest.h"
@@ -54,11 +55,31 @@ static void print_memory(const struct sg_prepared *prepared, const struct sg_tra
            (double)prepared->memory_bytes / 1048576, options->n_workers, options->n_workers == 1 ? "" : "s");
 }
 
-/* The resolved plan; nothing is opened but configuration, schema and base model. */
+/* The population that the run would have: 0 when the configuration names no ledger. */
+static enum sg_status registered_population(const struct sg_train_options *options, int64_t *out)
+{
+    const struct sg_config *config = options->config;
+    struct sg_ledger *ledger = NULL;
+    struct sg_dataset_entry entry;
+    *out = 0;
+    if (options->no_ledger || !config->ledger_file || !config->dataset)
+        return SG_OK;
+    SG_TRY(sg_ledger_open_read(config->ledger_file, &ledger));
+    enum sg_status status = sg_ledger_find_dataset(ledger, config->dataset, &entry);
+    sg_ledger_close(&ledger);
+    *out = entry.population_size;
+    return status;
+}
+
+/* The resolved plan; nothing is opened but configuration, schema, base model and, for reading, the ledger. */
 static enum sg_status dry_run(const struct sg_train_options *options, bool json)
 {
-    struct sg_prepared prepared;
-    enum sg_status status = sg_comm_agree_all(options->comm, sg_train_prepare(options, 0, &prepared));
+    struct sg_prepared prepared = {0};
+    int64_t population;
+    enum sg_status status = registered_population(options, &population);
+    if (status == SG_OK)
+        status = sg_train_prepare(options, population, &prepared);
+    status = sg_comm_agree_all(options->comm, status);
     if (status != SG_OK || options->comm->rank != 0) {
         sg_prepared_free(&prepared);
         return status;
@@ -74,7 +95,7 @@ static enum sg_status dry_run(const struct sg_train_options *options, bool json)
     } else {
         sg_report_plan(&prepared.plan);
         print_memory(&prepared, options);
-        printf("nothing was read but the configuration and the schema, and nothing was spent\n");
+        printf("no data was opened, and nothing was spent\n");
     }
     sg_prepared_free(&prepared);
     return SG_OK;
