@@ -9,6 +9,7 @@
 #include "code_digest.h"
 #include "commands.h"
 #include "options.h"
+#include "print_rows.h"
 #include "report.h"
 #include "run/comm.h"
 #include "run/trainer.h"
@@ -87,10 +88,7 @@ static enum sg_status dry_run(const struct sg_train_options *options, bool json)
     if (json) {
         json_t *object = sg_plan_to_json(&prepared.plan);
         json_object_set_new(object, "memory_bytes", json_integer((json_int_t)prepared.memory_bytes));
-        struct sg_buffer text = {0};
-        sg_json_dump(object, &text);
-        puts(text.data);
-        sg_buffer_free(&text);
+        sg_print_json(object);
         json_decref(object);
     } else {
         sg_report_plan(&prepared.plan);
@@ -114,10 +112,7 @@ static void print_json(const struct sg_train_result *r, const char *model)
                                sg_plan_to_json(&r->plan));
     if (r->internal)
         json_object_set(object, "internal", r->internal);
-    struct sg_buffer text = {0};
-    sg_json_dump(object, &text);
-    puts(text.data);
-    sg_buffer_free(&text);
+    sg_print_json(object);
     json_decref(object);
 }
 
