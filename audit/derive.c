@@ -20,6 +20,9 @@ enum {
     ADD_PARAM,
     ADD_METRIC,
     ADD_ARTIFACT,
+    MODEL_RUN,
+    ADD_DECISION,
+    ADD_ERASURE,
     N_STATEMENTS
 };
 static const char *const sql[N_STATEMENTS] = {
@@ -37,6 +40,10 @@ static const char *const sql[N_STATEMENTS] = {
     [ADD_PARAM] = "INSERT INTO param VALUES(?,?,?,?)",
     [ADD_METRIC] = "INSERT INTO metric VALUES(?,?,?,?,?,?,?)",
     [ADD_ARTIFACT] = "INSERT INTO artifact VALUES(?,?,?,?,?,?)",
+    [MODEL_RUN] = "SELECT r.run_no, r.actor FROM artifact a JOIN run r ON r.run_no = a.run_no WHERE a.sha256 = ? ORDER "
+                  "BY a.run_no LIMIT 1",
+    [ADD_DECISION] = "INSERT INTO decision VALUES(?,?,?,?,?,?,?,?,?,?)",
+    [ADD_ERASURE] = "INSERT INTO erasure VALUES(?,?,?,?,?)",
 };
 
 struct sg_derive {
@@ -367,13 +374,55 @@ static enum sg_status derive_run_end(struct sg_derive *derive, const struct sg_e
     return SG_OK;
 }
 
+/* ---- Decisions about models, and erasures. */
+static enum sg_status derive_decision(struct sg_derive *derive, const struct sg_event *event)
+{
+    const char *model, *role, *reason;
+    const json_t *expires = json_object_get(event->facts, "expires_ms");
+    SG_TRY(text_of(event->facts, "model", &model));
+    SG_TRY(text_of(event->facts, "role", &role));
+    SG_TRY(text_of(event->facts, "reason", &reason));
+    if (!expires || (!json_is_null(expires) && !json_is_integer(expires)))
+        return sg_fail(SG_BROKEN, "%s: expires_ms must be a whole number or null", event->type);
+    sqlite3_stmt *run = derive->statement[MODEL_RUN];
+    sg_db_bind(run, "t", model);
+    if (sqlite3_step(run) != SQLITE_ROW) {
+        sqlite3_reset(run);
+        return sg_fail(SG_BROKEN, "%s: no run of this ledger made that model", event->type);
+    }
+    sg_db_bind(derive->statement[ADD_DECISION], "ittitttt", event->seq, event->type, model,
+               (int64_t)sqlite3_column_int64(run, 0), event->user, (const char *)sqlite3_column_text(run, 1), role,
+               reason);
+    if (json_is_integer(expires))
+        sqlite3_bind_int64(derive->statement[ADD_DECISION], 9, json_integer_value(expires));
+    sqlite3_bind_int64(derive->statement[ADD_DECISION], 10, event->time_ms);
+    sqlite3_reset(run);
+    return apply(derive, ADD_DECISION, event->type);
+}
+
+static enum sg_status derive_erasure(struct sg_derive *derive, const struct sg_event *event)
+{
+    const char *dataset, *basis;
+    SG_TRY(text_of(event->facts, "dataset", &dataset));
+    SG_TRY(text_of(event->facts, "basis", &basis));
+    sqlite3_stmt *known = derive->statement[DATASET_POPULATION];
+    sg_db_bind(known, "t", dataset);
+    bool exists = sqlite3_step(known) == SQLITE_ROW;
+    sqlite3_reset(known);
+    if (!exists)
+        return sg_fail(SG_BROKEN, "dataset.erase: that dataset is not registered");
+    sg_db_bind(derive->statement[ADD_ERASURE], "tttii", dataset, basis, event->user, event->time_ms, event->seq);
+    return apply(derive, ADD_ERASURE, event->type);
+}
+
 static const struct {
     const char *type;
     enum sg_status (*derive)(struct sg_derive *derive, const struct sg_event *event);
 } handlers[] = {
-    {"ledger.genesis", derive_genesis},   {"key.add", derive_key_add},     {"key.revoke", derive_key_revoke},
-    {"dataset.register", derive_dataset}, {"run.start", derive_run_start}, {"run.complete", derive_run_end},
-    {"run.fail", derive_run_end},         {"run.abort", derive_run_end},
+    {"ledger.genesis", derive_genesis},   {"key.add", derive_key_add},       {"key.revoke", derive_key_revoke},
+    {"dataset.register", derive_dataset}, {"run.start", derive_run_start},   {"run.complete", derive_run_end},
+    {"run.fail", derive_run_end},         {"run.abort", derive_run_end},     {"model.approve", derive_decision},
+    {"model.deploy", derive_decision},    {"model.retire", derive_decision}, {"dataset.erase", derive_erasure},
 };
 
 enum sg_status sg_derive_event(struct sg_derive *derive, const struct sg_event *event)

@@ -188,6 +188,21 @@ const struct sg_view sg_views[] = {
      "name FROM a UNION "
      "SELECT name FROM b) n LEFT JOIN a ON a.name = n.name LEFT JOIN b ON b.name = n.name WHERE a.value IS NOT b.value "
      "ORDER BY n.name"},
+    {"approvals", "who approved, deployed or retired which model, and did another person develop it", "[MODEL]",
+     "SELECT kind, model, (SELECT run_id FROM run r WHERE r.run_no = d.run_no) AS run_id, person, developer, person <> "
+     "developer AS "
+     "is_four_eyes, role, reason, expires_ms, decided_ms, leaf FROM decision d WHERE ?1 IS NULL OR model = ?1 ORDER BY "
+     "leaf"},
+    {"deployed", "which models are in use, and were they approved before", NULL,
+     "SELECT d.model, (SELECT run_id FROM run r WHERE r.run_no = d.run_no) AS run_id, d.person, d.decided_ms, "
+     "EXISTS(SELECT 1 FROM decision a "
+     "WHERE a.model = d.model AND a.kind = 'model.approve' AND a.leaf < d.leaf AND a.person <> a.developer AND "
+     "(a.expires_ms IS NULL OR "
+     "a.expires_ms > d.decided_ms)) AS is_approved_by_another, d.leaf FROM decision d WHERE d.kind = 'model.deploy' "
+     "AND NOT EXISTS(SELECT 1 "
+     "FROM decision x WHERE x.model = d.model AND x.kind = 'model.retire' AND x.leaf > d.leaf) ORDER BY d.leaf"},
+    {"erasures", "which datasets' keys were destroyed", NULL,
+     "SELECT dataset, basis, person, erased_ms, leaf FROM erasure ORDER BY leaf"},
     {"keys", "which keys may write, since when", NULL,
      "SELECT k.key_id, k.role, k.vkey, a.ts_ms AS from_ms, e.ts_ms AS until_ms, k.compromised_since_ms, k.added_leaf "
      "AS leaf, "

@@ -109,7 +109,7 @@ static void privacy_part(struct sg_buffer *out, const json_t *facts, const struc
     }
 }
 
-static void run_body(struct sg_buffer *out, const json_t *show, const struct sg_plan *plan)
+static void run_body(struct sg_buffer *out, const json_t *show, const json_t *decisions, const struct sg_plan *plan)
 {
     static const char *const made[] = {"dataset",           "population",      "data_commitment", "base_model_digest",
                                        "code_digest",       "binary_digest",   "environment",     "libraries",
@@ -122,6 +122,8 @@ static void run_body(struct sg_buffer *out, const json_t *show, const struct sg_
     sg_html_rows(out, json_object_get(show, "metrics"));
     sg_html_heading(out, "Files");
     sg_html_rows(out, json_object_get(show, "artifacts"));
+    sg_html_heading(out, "Approvals and deployments");
+    sg_html_rows(out, decisions);
     sg_html_heading(out, "What it was made from");
     sg_html_members(out, facts, made);
     sg_html_heading(out, "Settings");
@@ -144,14 +146,19 @@ static enum sg_status run_page(struct sg_ledger *ledger, const struct sg_verdict
     SG_TRY(sg_query_show(ledger, run, &show));
     const json_t *facts = json_object_get(json_object_get(json_object_get(show, "start"), "predicate"), "facts");
     enum sg_status status = sg_plan_from_json(json_object_get(facts, "plan"), SG_BROKEN, &plan);
+    json_t *decisions = NULL;
+    const char *model = json_string_value(json_object_get(json_object_get(show, "run"), "model"));
+    if (status == SG_OK)
+        status = sg_query_view(ledger, "approvals", model ? model : "", &decisions);
     if (status == SG_OK) {
         char *title = sg_format("Run %s", text_of(json_object_get(show, "run"), "run_id"));
         sg_html_begin(out, title);
         verdict_part(out, verdict);
-        run_body(out, show, &plan);
+        run_body(out, show, decisions, &plan);
         sg_html_end(out);
         free(title);
     }
+    json_decref(decisions);
     json_decref(show);
     return status;
 }
@@ -243,6 +250,9 @@ static enum sg_status ledger_page(struct sg_ledger *ledger, const struct sg_verd
     SG_TRY(view_part(ledger, "Runs that began and never ended", "open", NULL, out));
     SG_TRY(view_part(ledger, "Runs without privacy, or with a supplied secret", "violations", NULL, out));
     SG_TRY(view_part(ledger, "Trials behind the models", "trials", NULL, out));
+    SG_TRY(view_part(ledger, "Models in use", "deployed", NULL, out));
+    SG_TRY(view_part(ledger, "Approvals, deployments, retirements", "approvals", NULL, out));
+    SG_TRY(view_part(ledger, "Erasures", "erasures", NULL, out));
     SG_TRY(view_part(ledger, "Keys", "keys", NULL, out));
     SG_TRY(view_part(ledger, "Witnesses", "witnesses", NULL, out));
     sg_html_end(out);

@@ -44,6 +44,14 @@ static const char derived[] =
     "CREATE TABLE artifact(run_no INTEGER NOT NULL, ordinal INTEGER NOT NULL, name TEXT NOT NULL, sha256 TEXT NOT "
     "NULL, "
     "bytes INTEGER NOT NULL, leaf INTEGER NOT NULL, PRIMARY KEY(run_no, ordinal)) STRICT, WITHOUT ROWID;"
+    "CREATE TABLE decision(leaf INTEGER PRIMARY KEY, kind TEXT NOT NULL, model TEXT NOT NULL, run_no INTEGER NOT NULL, "
+    "person TEXT "
+    "NOT NULL, developer TEXT NOT NULL, role TEXT NOT NULL, reason TEXT NOT NULL, expires_ms INTEGER, decided_ms "
+    "INTEGER NOT NULL) "
+    "STRICT;"
+    "CREATE TABLE erasure(dataset TEXT PRIMARY KEY, basis TEXT NOT NULL, person TEXT NOT NULL, erased_ms INTEGER NOT "
+    "NULL, leaf "
+    "INTEGER NOT NULL) STRICT, WITHOUT ROWID;"
     "CREATE INDEX run_population ON run(population);"
     "CREATE INDEX artifact_sha256 ON artifact(sha256);";
 
@@ -71,6 +79,8 @@ const struct sg_schema_table sg_schema_tables[] = {
     {"param", "run_no, name", true},
     {"metric", "run_no, ordinal", true},
     {"artifact", "run_no, ordinal", true},
+    {"decision", "leaf", true},
+    {"erasure", "dataset", true},
 };
 const size_t sg_schema_n_tables = sizeof sg_schema_tables / sizeof *sg_schema_tables;
 
@@ -86,7 +96,8 @@ enum sg_status sg_db_fail(sqlite3 *db, const char *doing)
     if (code == SQLITE_NOTADB)
         return sg_fail(SG_BROKEN, "this is not a ledger: the file is not an SQLite database");
     if (is_broken)
-        return sg_fail(SG_BROKEN, "ledger: %s: %s; run sealgrad ledger verify, and restore a copy", doing, sqlite3_errmsg(db));
+        return sg_fail(SG_BROKEN, "ledger: %s: %s; run sealgrad ledger verify, and restore a copy", doing,
+                       sqlite3_errmsg(db));
     return sg_fail(SG_FAILED, "%s: %s: %s", file, doing, sqlite3_errmsg(db));
 }
 

@@ -67,6 +67,16 @@ enum sg_status sg_side_get_key(sqlite3 *side, const char *dataset, uint8_t key[S
                            dataset);
 }
 
+enum sg_status sg_side_destroy_key(sqlite3 *side, const char *dataset)
+{
+    sqlite3_stmt *statement = NULL;
+    SG_TRY(sg_db_prepare(side, "DELETE FROM dataset_key WHERE dataset = ?", &statement));
+    sg_db_bind(statement, "t", dataset);
+    enum sg_status status = sg_db_done(side, statement, "writing the side storage");
+    sqlite3_finalize(statement);
+    return status;
+}
+
 enum sg_status sg_side_put_anchor(sqlite3 *side, int64_t size, const uint8_t root[SG_DIGEST_BYTES])
 {
     sqlite3_stmt *statement = NULL;

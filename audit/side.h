@@ -14,6 +14,8 @@ SG_MUST_USE enum sg_status sg_side_open(const char *ledger_path, sqlite3 **out);
 SG_MUST_USE enum sg_status sg_side_put_key(sqlite3 *side, const char *dataset, const uint8_t key[SG_KEY_BYTES]);
 /* SG_FAILED when the key is not there. */
 SG_MUST_USE enum sg_status sg_side_get_key(sqlite3 *side, const char *dataset, uint8_t key[SG_KEY_BYTES]);
+/* Overwrites it; fine when it is gone already. */
+SG_MUST_USE enum sg_status sg_side_destroy_key(sqlite3 *side, const char *dataset);
 /* The largest head this machine has seen of the ledger: an older copy put in its place is noticed when it is opened. */
 SG_MUST_USE enum sg_status sg_side_put_anchor(sqlite3 *side, int64_t size, const uint8_t root[SG_DIGEST_BYTES]);
 /* *size = 0 when there is none. */

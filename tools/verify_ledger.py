@@ -25,7 +25,7 @@ EVIDENCE = {
     "checkpoint": ["size", "root", "note"],
     "cosignature": ["size", "witness", "line"],
 }
-OBJECTS = {"table": 11, "trigger": 9}
+OBJECTS = {"table": 13, "trigger": 9}
 
 
 class Fault(Exception):
@@ -202,6 +202,7 @@ class Derived:
     def __init__(self):
         self.keys, self.populations, self.datasets, self.runs = {}, {}, {}, {}
         self.params, self.metrics, self.artifacts = {}, {}, {}
+        self.decisions, self.erasures = {}, {}
 
     def event(self, seq, kind, p):
         f = p["facts"]
@@ -224,6 +225,16 @@ class Derived:
             self.start(seq, p, f)
         elif kind in ("run.complete", "run.fail", "run.abort"):
             self.end(seq, kind, p, f)
+        elif kind in ("model.approve", "model.deploy", "model.retire"):
+            made = sorted(n for (n, _), a in self.artifacts.items() if a[1] == f["model"])
+            if not made:
+                raise Fault("no run of this ledger made that model")
+            self.decisions[seq] = [kind, f["model"], made[0], p["by"]["user"], self.runs[made[0]][13], f["role"], f["reason"],
+                                   f["expires_ms"], p["time_ms"]]
+        elif kind == "dataset.erase":
+            if f["dataset"] not in self.datasets or f["dataset"] in self.erasures:
+                raise Fault("an erasure of an unknown dataset, or a second one")
+            self.erasures[f["dataset"]] = [f["basis"], p["by"]["user"], p["time_ms"], seq]
         else:
             raise Fault(f"unknown event type {kind}")
 
@@ -430,6 +441,8 @@ class Verifier:
         self.rows("param", 2, d.params, lambda a, b: same_param(a, b) if not isinstance(a, int) else a == b)
         self.rows("metric", 2, d.metrics)
         self.rows("artifact", 2, d.artifacts)
+        self.rows("decision", 1, d.decisions)
+        self.rows("erasure", 1, d.erasures)
 
     def run(self):
         self.schema()

@@ -278,6 +278,10 @@ static const struct sg_command verbs[] = {
     {"diff", sg_ledger_verb_diff, "what was appended since a checkpoint you kept"},
     {"prove", sg_ledger_verb_prove, "a proof file for one run, checkable without the ledger"},
     {"checkpoint", sg_ledger_verb_checkpoint, "the signed checkpoint, to keep"},
+    {"approve", sg_ledger_verb_decide, "record that a model was approved"},
+    {"deploy", sg_ledger_verb_decide, "record that a model went into use"},
+    {"retire", sg_ledger_verb_decide, "record that a model went out of use"},
+    {"erase", sg_ledger_verb_erase, "destroy a dataset's key, with a record; every proof still verifies"},
     {"witness", sg_ledger_verb_witness, "cosign the ledger as a second party"},
     {"backup", sg_ledger_verb_backup, "a consistent copy"},
 };

@@ -159,10 +159,14 @@ char *fixture_twenty(const char *folder, const struct sg_signer *signer)
     must(fixture_register(ledger, "book", "customers", 20, 1e-4));
     must(fixture_register(ledger, "book-2", "customers", 0, 0));
     must(fixture_register(ledger, "open-data", NULL, -1, 0));
-    for (int i = 0; i < 8; i++) { /* 1 genesis + 3 datasets + 16 run events */
+    for (int i = 0; i < 7; i++) { /* 1 genesis + 3 datasets + 14 run events + 1 decision + 1 erasure */
         must(fixture_start(ledger, i == 3 ? "open-data" : i % 2 ? "book-2" : "book", i == 3 ? &open : &private, &run));
         must(fixture_end(ledger, &run, i == 5 ? SG_RUN_FAIL : i == 6 ? SG_RUN_ABORT : SG_RUN_COMPLETE));
     }
+    struct sg_decision decision = {
+        .kind = "model.approve", .model = "1", .role = "validator", .reason = "all tests passed", .expires_ms = 1};
+    must(sg_ledger_decide(ledger, &decision));
+    must(sg_ledger_erase_dataset(ledger, "book-2", "retention"));
     sg_ledger_close(&ledger);
     return path;
 }

@@ -121,6 +121,20 @@ bad() {
     [ "$status" = 0 ]
 }
 
+@test "nothing of paths, environment and arguments reaches the file" {
+    mkdir CANARYPATH && cp keys/signing.key CANARYPATH/CANARYKEY.key
+    cd CANARYPATH
+    CANARYENV=CANARYVALUE sg ledger init CANARYFILE.db --origin x --key ../CANARYPATH/CANARYKEY.key >/dev/null
+    CANARYENV=CANARYVALUE sg keygen --out CANARYOUT --name second --no-passphrase >/dev/null
+    CANARYENV=CANARYVALUE sg key add --ledger CANARYFILE.db --root-key CANARYKEY.key --new CANARYOUT/second.pub >/dev/null
+    sg ledger query CANARYFILE.db --view events --json | grep -q key.add
+    sqlite3 CANARYFILE.db "SELECT CAST(body AS TEXT) FROM leaf" | python3 -c '
+import base64, json, sys
+for line in sys.stdin: print(base64.b64decode(json.loads(line)["payload"]).decode())' >statements
+    [ "$(grep -c origin statements)" = 2 ]
+    ! grep -a -i -q canary statements CANARYFILE.db CANARYFILE.db.side.db
+}
+
 @test "bad input: keys" {
     bad 2 "unlock-file FILE" keygen --out k2
     bad 2 "exclude each other" keygen --out k2 --no-passphrase --unlock-file x
@@ -179,6 +193,10 @@ bad() {
     bad 2 "no leaf 9" ledger prove l.db leaf:9
     bad 2 "no checkpoint" ledger checkpoint l.db --size 9
     bad 2 "cannot make the backup" ledger backup l.db --out keys
+    bad 2 "no model" ledger approve l.db 1 --key keys/signing.key
+    bad 2 "required" ledger deploy l.db 1
+    bad 2 "YYYY-MM-DD" ledger retire l.db 1 --key keys/signing.key --expires soon
+    bad 2 "not registered" ledger erase l.db book --key keys/signing.key --basis x
     bad 2 "no population" budget nobody --ledger l.db
     bad 2 "required" budget nobody
     bad 2 "give --witness-key" ledger witness l.db

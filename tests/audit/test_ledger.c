@@ -238,6 +238,35 @@ static void test_key_files(void **state)
     free(key), free(sealed), free(unlock);
 }
 
+static void test_decisions_and_erasure(void **state)
+{
+    struct stage *stage = *state;
+    struct sg_plan plan = fixture_plan(1, 1e-6);
+    struct sg_run run;
+    struct sg_dataset_entry entry;
+    struct sg_decision decision = {.kind = "model.deploy", .model = "1", .reason = "champion"};
+    assert_ok(fixture_register(stage->ledger, "book", "customers", 6, 1e-5));
+    assert_int_equal(sg_ledger_decide(stage->ledger, &decision), SG_USAGE); /* no model yet */
+    assert_ok(fixture_start(stage->ledger, "book", &plan, &run));
+    assert_int_equal(sg_ledger_decide(stage->ledger, &decision), SG_USAGE);
+    assert_ok(fixture_end(stage->ledger, &run, SG_RUN_COMPLETE));
+    assert_ok(sg_ledger_decide(stage->ledger, &decision));
+    assert_int_equal(sg_ledger_erase_dataset(stage->ledger, "nothing", "x"), SG_USAGE);
+    assert_ok(sg_ledger_erase_dataset(stage->ledger, "book", "request of the person"));
+    assert_ok(sg_ledger_erase_dataset(stage->ledger, "book", "again")); /* one event, and the key stays gone */
+    assert_int_equal(sg_ledger_find_dataset(stage->ledger, "book", &entry), SG_FAILED);
+    assert_int_equal(fixture_start(stage->ledger, "book", &plan, &run), SG_FAILED);
+    int64_t size;
+    uint8_t root[SG_DIGEST_BYTES];
+    sg_ledger_head(stage->ledger, &size, root);
+    assert_int_equal(size, 6);
+    struct sg_verdict *verdict = sg_alloc(1, sizeof *verdict);
+    struct sg_verify_options options = {.allow_unwitnessed = true, .allow_self_trust = true};
+    assert_ok(sg_verify_file(stage->path, &options, verdict));
+    assert_int_equal(verdict->status, SG_OK);
+    free(verdict);
+}
+
 static void test_key_epochs(void **state)
 {
     struct stage *stage = *state;
@@ -275,11 +304,17 @@ static void test_key_epochs(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(test_first_events),       TEST(test_limit_three_admits_one_run_of_three),
-        TEST(test_limit_six_composes), TEST(test_delta_is_a_limit_too),
-        TEST(test_refusals),           TEST(test_wrong_key),
-        TEST(test_older_copy),         TEST(test_two_writers),
-        TEST(test_key_files),          TEST(test_key_epochs),
+        TEST(test_first_events),
+        TEST(test_limit_three_admits_one_run_of_three),
+        TEST(test_limit_six_composes),
+        TEST(test_delta_is_a_limit_too),
+        TEST(test_refusals),
+        TEST(test_wrong_key),
+        TEST(test_older_copy),
+        TEST(test_two_writers),
+        TEST(test_key_files),
+        TEST(test_key_epochs),
+        TEST(test_decisions_and_erasure),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -88,7 +88,7 @@ static void test_verdicts(void **state)
     struct sg_verify_options options = trusting(stage);
     verify(stage, &options);
     assert_int_equal(verdict.status, SG_OK);
-    assert_true(verdict.is_trusted && verdict.size == 20 && verdict.n_runs == 8 && verdict.n_datasets == 3);
+    assert_true(verdict.is_trusted && verdict.size == 20 && verdict.n_runs == 7 && verdict.n_datasets == 3);
     assert_non_null(strstr(verdict.sentence, "an older copy cannot be ruled out"));
     options.allow_unwitnessed = false;
     verify(stage, &options);
@@ -217,18 +217,25 @@ static void test_sql_attacks(void **state)
         {"UPDATE run SET actor = 'somebody else' WHERE run_no = 2", "table run", "somebody else"},
         {"UPDATE run SET rho = rho / 2 WHERE run_no = 2", "table run", "rho"},
         {"DELETE FROM run WHERE run_no = 2", "table run", "run_no"},
-        {"DELETE FROM run WHERE run_no = 8", "table run", "fewer"},
-        {"INSERT INTO run SELECT 9, 'run-9', dataset, population, status, reason, is_private, epsilon, delta, "
+        {"DELETE FROM run WHERE run_no = 7", "table run", "fewer"},
+        {"INSERT INTO run SELECT 8, 'run-8', dataset, population, status, reason, is_private, epsilon, delta, "
          "relation, rho, delta_slack, "
          "steps, steps_done, actor, host, started_ms, ended_ms, code_digest, base_model, secret_supplied, start_leaf, "
          "end_leaf FROM run "
-         "WHERE run_no = 8",
+         "WHERE run_no = 7",
          "table run", "more"},
         {"UPDATE metric SET value = value + 1e-15 WHERE run_no = 1", "table metric", "value"},
         {"UPDATE metric SET released = 'exact' WHERE run_no = 1", "table metric", "released"},
         {"UPDATE artifact SET sha256 = replace(sha256, 'a', 'b') WHERE run_no = 1", "table artifact", "sha256"},
         {"DELETE FROM artifact WHERE run_no = 1", "table artifact", "run_no"},
         {"UPDATE param SET value = '1' WHERE name = 'configuration.model.type' AND run_no = 1", "table param", "value"},
+        {"UPDATE decision SET person = 'somebody else'", "table decision", "person"},
+        {"UPDATE decision SET kind = 'model.deploy'", "table decision", "kind"},
+        {"UPDATE decision SET expires_ms = NULL", "table decision", "expires_ms"},
+        {"INSERT INTO decision SELECT 3, kind, model, run_no, 'the board', developer, role, reason, expires_ms, "
+         "decided_ms FROM decision",
+         "table decision", "leaf"},
+        {"DELETE FROM erasure", "table erasure", "fewer"},
         {"UPDATE population SET epsilon_limit = 1000", "table population", "epsilon_limit"},
         {"UPDATE population SET is_limited = 0 WHERE name = 'customers'", "table population", "is_limited"},
         {"UPDATE dataset SET commitment = zeroblob(32) WHERE name = 'book'", "table dataset", "commitment"},
@@ -370,8 +377,8 @@ static json_t *start_of(struct stage *stage, const char *run)
     json_decref(object);
     sg_ledger_close(&ledger);
     json_object_set_new(copy, "run_id", json_string("run-forged"));
-    json_object_set_new(copy, "run_no", json_integer(9));
-    json_object_set_new(json_object_get(copy, "budget"), "runs_before", json_integer(7));
+    json_object_set_new(copy, "run_no", json_integer(8));
+    json_object_set_new(json_object_get(copy, "budget"), "runs_before", json_integer(6));
     return copy;
 }
 
@@ -408,7 +415,7 @@ static void test_forged_by_the_key_holder(void **state)
     json_object_set_new(json_object_get(f, "budget"), "epsilon_limit", json_real(100));
     expect_forgery(stage, f, "other limits");
     f = start_of(stage, "1");
-    json_object_set_new(f, "run_no", json_integer(8));
+    json_object_set_new(f, "run_no", json_integer(7));
     expect_forgery(stage, f, "already taken");
     f = start_of(stage, "1");
     json_object_set_new(f, "dataset", json_string("unheard of"));
@@ -452,7 +459,7 @@ static void test_over_budget_is_seen(void **state)
     assert_ok(fixture_end(ledger, &run, SG_RUN_COMPLETE));
     sg_ledger_close(&ledger);
     json_t *f = start_of(stage, run.run_id);
-    json_object_set_new(f, "run_no", json_integer(10));
+    json_object_set_new(f, "run_no", json_integer(9));
     json_object_set_new(json_object_get(f, "budget"), "runs_before", json_integer(1));
     append_raw(stage, "run.start", f);
     struct sg_verify_options options = trusting(stage);
