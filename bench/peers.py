@@ -28,7 +28,7 @@ import tempfile
 HERE = os.path.dirname(os.path.abspath(__file__))
 ROOT = os.path.dirname(HERE)
 SHARED = os.environ.get('SEALGRAD_SHARED', os.path.join(ROOT, '..', 'shared'))
-PEER_CPU_LIMIT_S = 240
+PROCESS_LIMIT_S = 600
 KINDS = ('private', 'plain')
 
 
@@ -106,7 +106,7 @@ def last_json(command, limit):
 
 def our_round(args, pin, workload, tensors):
     def run(*more):
-        r = last_json(pin + [args.sealgrad, 'bench', workload, '--tensors', tensors, '--json', *more], PEER_CPU_LIMIT_S)
+        r = last_json(pin + [args.sealgrad, 'bench', workload, '--tensors', tensors, '--json', *more], PROCESS_LIMIT_S)
         if 'error' in r:
             sys.exit(f'sealgrad bench {workload}: {r["error"]}')
         return r
@@ -187,7 +187,7 @@ def main():
                 r = {'ours': our_round(args, pin, workload, tensors)}
                 for system in every + (once if i == 0 else []):
                     r[system] = last_json(pin + [sys.executable, os.path.abspath(__file__), 'peer', workload] + system.split(':'),
-                                          PEER_CPU_LIMIT_S)
+                                          PROCESS_LIMIT_S)
                 rounds.append(r)
                 if args.out:
                     with open(args.out, 'a') as f:
