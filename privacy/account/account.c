@@ -126,7 +126,8 @@ static void plain_gaussian(const struct sg_composition *composition, double delt
 
 /* Is the other direction's delta at the first one's epsilon within delta as well? It always was in practice; where it
  * cannot be shown the other direction is solved too. */
-static bool other_direction_fits(const struct sg_composition *composition, bool use_contour, double epsilon, double delta)
+static bool other_direction_fits(const struct sg_composition *composition, bool use_contour, double epsilon,
+                                 double delta)
 {
     double lower, upper;
     if (costs_nothing(composition, delta))

@@ -122,7 +122,8 @@ static long double loss(const struct sg_pair *pair, long double x)
             if (m->weight[j] > 0)
                 most = fmaxl(most, m->shift[j] * (2 * x - m->shift[j]));
         for (int j = 0; j < m->n; j++)
-            sum += weight(m, j) * expl((m->shift[j] * (2 * x - m->shift[j]) - most) / (2.0L * pair->sigma * pair->sigma));
+            sum +=
+                weight(m, j) * expl((m->shift[j] * (2 * x - m->shift[j]) - most) / (2.0L * pair->sigma * pair->sigma));
         value[side] = most / (2.0L * pair->sigma * pair->sigma) + logl(sum);
     }
     return value[0] - value[1];
