@@ -439,7 +439,7 @@ bool sg_pld_epsilon(const struct sg_composition *given, double delta, double eps
     return any;
 }
 
-bool sg_pld_delta(const struct sg_composition *given, double epsilon, double *upper)
+bool sg_pld_delta(const struct sg_composition *given, double epsilon, double enough, double *upper)
 {
     struct sg_composition thinned;
     struct sg_saddle saddle;
@@ -457,7 +457,7 @@ bool sg_pld_delta(const struct sg_composition *given, double epsilon, double *up
             }
         }
         grid_close(&pair[0]);
-        if (any && !(delta < before * 0.998))
+        if (any && (delta <= enough || !(delta < before * 0.998)))
             break;
     }
     *upper = delta;
