@@ -394,7 +394,8 @@ static bool prepare(const struct sg_composition *given, double target, bool by_d
     copy->events = malloc((given->n_events + 1) * sizeof *copy->events);
     if (!copy->events)
         return false;
-    memcpy(copy->events, given->events, given->n_events * sizeof *copy->events);
+    if (given->n_events)
+        memcpy(copy->events, given->events, given->n_events * sizeof *copy->events);
     *left_out = 0;
     bool rising = given->n_events && given->events[0].branch[0].p.n > 1;
     *saddle = sg_saddle_find(copy, target, by_delta, 5, &nodes);
