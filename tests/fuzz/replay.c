@@ -1,7 +1,8 @@
 /* Runs a fuzz target without a fuzzer: every file of a corpus folder as it is, then seeded mutations of them.
  * Would catch: a reader that crashes, hangs, reads outside its input (under the sanitizers) or refuses without a word.
  *
- * usage: target CORPUS [MUTATIONS [SEED]]. A failure prints the input's number and bytes; the same seed makes the same inputs. */
+ * usage: target CORPUS [MUTATIONS [SEED]]. A failure prints the input's number and bytes; the same seed makes the same
+ * inputs. */
 #include <dirent.h>
 #include <signal.h>
 #include <stdio.h>
