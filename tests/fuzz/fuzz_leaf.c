@@ -1,4 +1,5 @@
-/* A leaf: the envelope and the event in it; and the bytes themselves as an event, since mutations seldom survive base64. */
+/* A leaf: the envelope and the event in it; and the bytes themselves as an event, since mutations seldom survive
+ * base64. */
 #include "audit/leaf.h"
 
 #include "fuzz.h"
