@@ -275,6 +275,7 @@ static const struct sg_command verbs[] = {
     {"show", verb_show, "everything recorded about one run or leaf"},
     {"query", verb_query, "answers to an officer's questions"},
     {"report", sg_ledger_verb_report, "one page for people about the ledger, a run, a model or a dataset"},
+    {"export", sg_ledger_verb_export, "in other programs' formats, or one run's evidence without the others"},
     {"diff", sg_ledger_verb_diff, "what was appended since a checkpoint you kept"},
     {"prove", sg_ledger_verb_prove, "a proof file for one run, checkable without the ledger"},
     {"checkpoint", sg_ledger_verb_checkpoint, "the signed checkpoint, to keep"},
