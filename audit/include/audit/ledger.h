@@ -60,7 +60,8 @@ struct sg_dataset_entry {
     double epsilon_limit, delta_limit;
     uint8_t commitment[SG_DIGEST_BYTES], schema_digest[SG_DIGEST_BYTES], dataset_key[SG_KEY_BYTES];
 };
-/* SG_USAGE when no dataset of that name is registered. */
+/* SG_USAGE when no dataset of that name is registered. In a ledger opened for reading dataset_key stays zero: side storage is
+ * the writer's. */
 SG_MUST_USE enum sg_status sg_ledger_find_dataset(struct sg_ledger *ledger, const char *name,
                                                   struct sg_dataset_entry *out);
 
