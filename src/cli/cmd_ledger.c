@@ -53,7 +53,7 @@ static enum sg_status verb_init(int argc, char **argv)
     SG_TRY(sg_signer_open(key, unlock, &signer));
     enum sg_status status = sg_ledger_init(path, origin, signer);
     if (status == SG_OK)
-        status = sg_vkey_make(origin, SG_KEY_ED25519, sg_signer_vkey(signer)->public_key, &vkey);
+        status = sg_vkey_rename(sg_signer_vkey(signer), origin, &vkey);
     sg_signer_close(&signer);
     SG_TRY(status);
     sg_vkey_print(&vkey, &text);
