@@ -29,7 +29,7 @@ static const struct sg_check_key *find_signer(struct sg_check *check, const stru
 {
     for (size_t i = 0; i < check->n_keys; i++)
         if (!check->keys[i].has_ended && strcmp(check->keys[i].label, envelope->key_label) == 0 &&
-            (check->options->quick || sg_envelope_verify(envelope, check->keys[i].key.public_key)))
+            (check->options->quick || sg_envelope_verify(envelope, &check->keys[i].key)))
             return &check->keys[i];
     return NULL;
 }
@@ -43,9 +43,9 @@ static enum sg_status read_genesis(struct sg_check *check, const struct sg_event
         return sg_fail(SG_BROKEN, "the first event is not ledger.genesis");
     SG_TRY(sg_json_string(event->facts, "key", "ledger.genesis", SG_BROKEN, &text));
     SG_TRY(sg_vkey_parse(text, strlen(text), SG_BROKEN, &key->key));
-    if (key->key.type != SG_KEY_ED25519 || strcmp(key->key.name, event->origin) != 0)
-        return sg_fail(SG_BROKEN, "ledger.genesis: its key is not an Ed25519 key under the ledger's origin");
-    sg_key_label(key->key.public_key, key->label);
+    if (key->key.type == SG_KEY_COSIGNATURE || strcmp(key->key.name, event->origin) != 0)
+        return sg_fail(SG_BROKEN, "ledger.genesis: its key is not a ledger's key under the ledger's origin");
+    sg_key_label(&key->key, key->label);
     key->is_root = true;
     check->n_keys = 1;
     snprintf(check->verdict->origin, sizeof check->verdict->origin, "%s", event->origin);
@@ -165,6 +165,13 @@ static void check_checkpoint(struct sg_check *check, sqlite3_stmt *row, int64_t 
     sg_buffer_free(&text);
 }
 
+/* A quick check reads the first event and those that change keys, for the newest checkpoint's signature. */
+static bool is_about_keys(sqlite3_stmt *row)
+{
+    const char *type = (const char *)sqlite3_column_text(row, 3);
+    return type && strncmp(type, "key.", 4) == 0;
+}
+
 static void check_leaf(struct sg_check *check, sqlite3_stmt *row, sqlite3_stmt *node)
 {
     char place[64];
@@ -179,7 +186,9 @@ static void check_leaf(struct sg_check *check, sqlite3_stmt *row, sqlite3_stmt *
                          "its bytes do not have the stored hash: they were changed after signing");
     if (!is_blob(row, 6, check->previous))
         sg_check_problem(check, SG_BROKEN, place, "prev_hash is not the hash of the event before it");
-    if (!body || sg_envelope_parse(body, n, &envelope) != SG_OK) {
+    if (check->options->quick && check->tree.size > 0 && !is_about_keys(row)) {
+        check->verdict->last_ms = sqlite3_column_int64(row, 2); /* as the column says: nothing rests on it */
+    } else if (!body || sg_envelope_parse(body, n, &envelope) != SG_OK) {
         if (body)
             sg_check_error(check, place);
         else

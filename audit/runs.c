@@ -236,9 +236,8 @@ static enum sg_status reserve(struct sg_ledger *ledger, const struct sg_dataset_
     struct sg_spend spend;
     struct sg_charge charge;
     *budget = NULL;
-    SG_TRY(sg_spend_read(ledger, dataset->name, &spend));
+    SG_TRY(sg_spend_read(ledger, dataset->name, dataset->population, &spend));
     if (!spend.is_found || spend.is_public != dataset->is_public || spend.population_size != dataset->population_size ||
-        strcmp(spend.population, dataset->population) != 0 ||
         memcmp(spend.commitment, dataset->commitment, SG_DIGEST_BYTES) != 0)
         return sg_fail(
             SG_BROKEN,

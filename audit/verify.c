@@ -154,7 +154,7 @@ static void decide(struct sg_check *check)
             sg_buffer_printf(&text, "; %lld event%s signed by a key while it was compromised", (long long)v->n_suspect,
                              v->n_suspect == 1 ? " was" : "s were");
         if (v->quick)
-            sg_buffer_text(&text, "; quick: signatures before the newest and derived tables were not checked");
+            sg_buffer_text(&text, "; quick: only hashes, roots and the newest signature were checked");
     }
     snprintf(v->sentence, sizeof v->sentence, "%s", text.data);
     sg_buffer_free(&text);
@@ -165,7 +165,7 @@ static void check_trust(struct sg_check *check)
     struct sg_verdict *v = check->verdict;
     if (!check->options->trust || check->n_keys == 0)
         return;
-    v->is_trusted = sg_trust_has_log(check->options->trust, v->origin, check->keys[0].key.public_key);
+    v->is_trusted = sg_trust_has_log(check->options->trust, v->origin, &check->keys[0].key);
     if (!v->is_trusted)
         sg_check_problem(check, SG_BROKEN, "leaf 0", "the ledger was made with another key than the one you trust");
 }
