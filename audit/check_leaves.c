@@ -29,7 +29,7 @@ static const struct sg_check_key *find_signer(struct sg_check *check, const stru
 {
     for (size_t i = 0; i < check->n_keys; i++)
         if (!check->keys[i].has_ended && strcmp(check->keys[i].label, envelope->key_label) == 0 &&
-            (check->options->quick || sg_envelope_verify(envelope, check->keys[i].key.public_key)))
+            (check->options->quick || sg_envelope_verify(envelope, &check->keys[i].key)))
             return &check->keys[i];
     return NULL;
 }
@@ -43,9 +43,9 @@ static enum sg_status read_genesis(struct sg_check *check, const struct sg_event
         return sg_fail(SG_BROKEN, "the first event is not ledger.genesis");
     SG_TRY(sg_json_string(event->facts, "key", "ledger.genesis", SG_BROKEN, &text));
     SG_TRY(sg_vkey_parse(text, strlen(text), SG_BROKEN, &key->key));
-    if (key->key.type != SG_KEY_ED25519 || strcmp(key->key.name, event->origin) != 0)
-        return sg_fail(SG_BROKEN, "ledger.genesis: its key is not an Ed25519 key under the ledger's origin");
-    sg_key_label(key->key.public_key, key->label);
+    if (key->key.type == SG_KEY_COSIGNATURE || strcmp(key->key.name, event->origin) != 0)
+        return sg_fail(SG_BROKEN, "ledger.genesis: its key is not a ledger's key under the ledger's origin");
+    sg_key_label(&key->key, key->label);
     key->is_root = true;
     check->n_keys = 1;
     snprintf(check->verdict->origin, sizeof check->verdict->origin, "%s", event->origin);

@@ -113,12 +113,12 @@ static void semantics_key(struct sg_check *check, const struct sg_event *event, 
         return;
     }
     *key = (struct sg_check_key){0};
-    if (!text || sg_vkey_parse(text, strlen(text), SG_BROKEN, &key->key) != SG_OK || key->key.type != SG_KEY_ED25519 ||
-        strcmp(key->key.name, check->verdict->origin) != 0) {
-        sg_check_problem(check, SG_BROKEN, place, "its key is not an Ed25519 key under the ledger's origin");
+    if (!text || sg_vkey_parse(text, strlen(text), SG_BROKEN, &key->key) != SG_OK ||
+        key->key.type == SG_KEY_COSIGNATURE || strcmp(key->key.name, check->verdict->origin) != 0) {
+        sg_check_problem(check, SG_BROKEN, place, "its key is not a ledger's key under the ledger's origin");
         return;
     }
-    sg_key_label(key->key.public_key, key->label);
+    sg_key_label(&key->key, key->label);
     check->n_keys++;
 }
 

@@ -135,7 +135,7 @@ static enum sg_status add_key(struct sg_derive *derive, const struct sg_event *e
     char label[33];
     SG_TRY(text_of(event->facts, "key", &text));
     SG_TRY(sg_vkey_parse(text, strlen(text), SG_BROKEN, &key));
-    sg_key_label(key.public_key, label);
+    sg_key_label(&key, label);
     sg_db_bind(derive->statement[ADD_KEY], "ttti", label, role, text, event->seq);
     return apply(derive, ADD_KEY, event->type);
 }

@@ -9,7 +9,7 @@ static enum sg_status check_root(struct sg_ledger *ledger)
 {
     char label[33];
     sqlite3_stmt *row = NULL;
-    sg_key_label(sg_signer_vkey(ledger->signer)->public_key, label);
+    sg_key_label(sg_signer_vkey(ledger->signer), label);
     SG_TRY(sg_db_prepare(ledger->db, "SELECT role = 'root' FROM signing_key WHERE key_id = ? AND ended_leaf IS NULL",
                          &row));
     sg_db_bind(row, "t", label);
@@ -42,11 +42,11 @@ static enum sg_status append_add(struct sg_ledger *ledger, const struct sg_vkey 
     char label[33];
     uint8_t digest[SG_DIGEST_BYTES];
     bool is_known, in_force, is_root;
-    sg_key_label(key->public_key, label);
+    sg_key_label(key, label);
     SG_TRY(find_key(ledger, label, &is_known, &in_force, &is_root));
     if (is_known)
         return sg_fail(SG_USAGE, "the key %s is or was a key of this ledger already: make a new one", key->name);
-    SG_TRY(sg_vkey_make(ledger->origin, SG_KEY_ED25519, key->public_key, &named));
+    SG_TRY(sg_vkey_rename(key, ledger->origin, &named));
     sg_vkey_print(&named, &vkey);
     sg_sha256(vkey.data, vkey.len, digest);
     json_t *facts = json_object(), *subjects = sg_store_subject(key->name, "sha256", digest);
@@ -65,14 +65,14 @@ static enum sg_status append_revoke(struct sg_ledger *ledger, const struct sg_vk
     char label[33];
     uint8_t digest[SG_DIGEST_BYTES];
     bool is_known, in_force, is_root;
-    sg_key_label(key->public_key, label);
+    sg_key_label(key, label);
     SG_TRY(find_key(ledger, label, &is_known, &in_force, &is_root));
     if (!in_force || is_root)
         return sg_fail(SG_USAGE,
                        is_root ? "the key %s made this ledger and cannot be revoked in it: begin a new ledger"
                                : "the key %s is not in force in this ledger",
                        key->name);
-    sg_sha256(key->public_key, SG_PUBLIC_KEY_BYTES, digest);
+    sg_sha256(key->public_key, sg_public_key_bytes(key->type), digest);
     json_t *facts = json_object(), *subjects = sg_store_subject(key->name, "sha256", digest);
     json_object_set_new(facts, "key_id", json_string(label));
     json_object_set_new(facts, "compromised_since_ms", since_ms > 0 ? json_integer(since_ms) : json_null());

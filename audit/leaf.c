@@ -13,20 +13,23 @@ void sg_dsse_pae(const char *type, const void *body, size_t n, struct sg_buffer 
     sg_buffer_append(out, body, n);
 }
 
-void sg_leaf_sign(const struct sg_signer *signer, const void *payload, size_t n, struct sg_buffer *out)
+enum sg_status sg_leaf_sign(const struct sg_signer *signer, const void *payload, size_t n, struct sg_buffer *out)
 {
     struct sg_buffer pae = {0};
-    uint8_t signature[SG_SIGNATURE_BYTES];
+    uint8_t signature[SG_SIGNATURE_MAX];
+    size_t signature_len = 0;
     char label[33];
     sg_dsse_pae(SG_LEAF_PAYLOAD_TYPE, payload, n, &pae);
-    sg_signer_sign(signer, pae.data, pae.len, signature);
+    enum sg_status status = sg_signer_sign(signer, pae.data, pae.len, signature, &signature_len);
     sg_buffer_free(&pae);
-    sg_key_label(sg_signer_vkey(signer)->public_key, label);
+    SG_TRY(status);
+    sg_key_label(sg_signer_vkey(signer), label);
     sg_buffer_text(out, "{\"payloadType\":\"" SG_LEAF_PAYLOAD_TYPE "\",\"payload\":\"");
     sg_base64_append(out, payload, n);
     sg_buffer_printf(out, "\",\"signatures\":[{\"keyid\":\"%s\",\"sig\":\"", label);
-    sg_base64_append(out, signature, sizeof signature);
+    sg_base64_append(out, signature, signature_len);
     sg_buffer_text(out, "\"}]}");
+    return SG_OK;
 }
 
 /* A string member without surprises: jansson's own length, so that a NUL inside cannot hide a tail. */
@@ -56,12 +59,13 @@ static bool fill_envelope(const json_t *object, struct sg_envelope *out)
     uint8_t *bytes = NULL;
     if (!sg_base64_decode(signature, signature_len, &bytes, &got))
         return false;
-    if (got == SG_SIGNATURE_BYTES)
+    out->signature_len = got;
+    if (got <= SG_SIGNATURE_MAX)
         memcpy(out->signature, bytes, got);
     free(bytes);
     bytes = NULL;
     size_t payload_bytes = 0;
-    if (got != SG_SIGNATURE_BYTES || !sg_base64_decode(payload, payload_len, &bytes, &payload_bytes))
+    if (got > SG_SIGNATURE_MAX || !sg_base64_decode(payload, payload_len, &bytes, &payload_bytes))
         return false;
     sg_buffer_append(&out->payload, bytes, payload_bytes);
     free(bytes);
@@ -80,7 +84,7 @@ enum sg_status sg_envelope_parse(const char *bytes, size_t n, struct sg_envelope
     if (good)
         return SG_OK;
     sg_envelope_free(out);
-    return sg_fail(SG_BROKEN, "leaf: not a DSSE envelope of one in-toto statement and one Ed25519 signature");
+    return sg_fail(SG_BROKEN, "leaf: not a DSSE envelope of one in-toto statement and one signature");
 }
 
 enum sg_status sg_leaf_payload(const char *bytes, size_t n, struct sg_buffer *out)
@@ -107,11 +111,11 @@ void sg_envelope_free(struct sg_envelope *envelope)
     sg_buffer_free(&envelope->payload);
 }
 
-bool sg_envelope_verify(const struct sg_envelope *envelope, const uint8_t public_key[SG_PUBLIC_KEY_BYTES])
+bool sg_envelope_verify(const struct sg_envelope *envelope, const struct sg_vkey *key)
 {
     struct sg_buffer pae = {0};
     sg_dsse_pae(SG_LEAF_PAYLOAD_TYPE, envelope->payload.data, envelope->payload.len, &pae);
-    bool good = sg_key_verify(public_key, pae.data, pae.len, envelope->signature);
+    bool good = sg_key_verify(key, pae.data, pae.len, envelope->signature, envelope->signature_len);
     sg_buffer_free(&pae);
     return good;
 }

@@ -16,22 +16,25 @@ static void signed_bytes(uint8_t type, const char *text, size_t text_len, uint64
     sg_buffer_append(out, text, text_len);
 }
 
-void sg_note_sign(const struct sg_signer *signer, const struct sg_vkey *key, const char *text, size_t text_len,
-                  uint64_t time_s, struct sg_buffer *out)
+enum sg_status sg_note_sign(const struct sg_signer *signer, const struct sg_vkey *key, const char *text,
+                            size_t text_len, uint64_t time_s, struct sg_buffer *out)
 {
     struct sg_buffer message = {0}, blob = {0};
-    uint8_t signature[SG_SIGNATURE_BYTES];
+    uint8_t signature[SG_SIGNATURE_MAX];
+    size_t signature_len = 0;
     signed_bytes(key->type, text, text_len, time_s, &message);
-    sg_signer_sign(signer, message.data, message.len, signature);
+    enum sg_status status = sg_signer_sign(signer, message.data, message.len, signature, &signature_len);
+    sg_buffer_free(&message);
+    SG_TRY(status);
     sg_buffer_append(&blob, key->key_id, sizeof key->key_id);
     if (key->type == SG_KEY_COSIGNATURE)
         sg_buffer_u64be(&blob, time_s);
-    sg_buffer_append(&blob, signature, sizeof signature);
+    sg_buffer_append(&blob, signature, signature_len);
     sg_buffer_printf(out, "%s%s ", dash, key->name);
     sg_base64_append(out, blob.data, blob.len);
     sg_buffer_text(out, "\n");
-    sg_buffer_free(&message);
     sg_buffer_free(&blob);
+    return SG_OK;
 }
 
 static bool text_valid(const char *note, size_t n)
@@ -54,12 +57,12 @@ static bool check_line(const char *text, size_t text_len, const char *name, size
             memcmp(key->key_id, blob, sizeof key->key_id) != 0)
             continue;
         size_t header = key->type == SG_KEY_COSIGNATURE ? 8 : 0;
-        if (blob_len != 4 + header + SG_SIGNATURE_BYTES)
+        if (blob_len < 4 + header)
             return false;
         uint64_t time_s = header ? sg_load_u64be(blob + 4) : 0;
         struct sg_buffer message = {0};
         signed_bytes(key->type, text, text_len, time_s, &message);
-        bool good = sg_key_verify(key->public_key, message.data, message.len, blob + 4 + header);
+        bool good = sg_key_verify(key, message.data, message.len, blob + 4 + header, blob_len - 4 - header);
         sg_buffer_free(&message);
         if (!good)
             return false;

@@ -124,7 +124,7 @@ static enum sg_status fill_new(struct sg_ledger *ledger)
 enum sg_status sg_ledger_init(const char *path, const char *origin, const struct sg_signer *signer)
 {
     struct sg_ledger *ledger = new_ledger(path, signer);
-    enum sg_status status = sg_vkey_make(origin, SG_KEY_ED25519, sg_signer_vkey(signer)->public_key, &ledger->note_key);
+    enum sg_status status = sg_vkey_rename(sg_signer_vkey(signer), origin, &ledger->note_key);
     if (status == SG_OK)
         snprintf(ledger->origin, sizeof ledger->origin, "%s", origin);
     char *side = sg_format("%s.side.db", path);

@@ -131,8 +131,8 @@ static enum sg_status check_note(const struct parts *parts, const struct sg_trus
     SG_TRY(sg_note_verify(parts->note, parts->note_len, NULL, 0, &check));
     SG_TRY(sg_checkpoint_parse(parts->note, check.text_len, &out->checkpoint));
     for (size_t i = 0; i < n_logs; i++)
-        SG_TRY(sg_vkey_make(trust->is_policy ? trust->logs[i].name : out->checkpoint.origin, SG_KEY_ED25519,
-                            trust->logs[i].public_key, &keys[i]));
+        SG_TRY(
+            sg_vkey_rename(&trust->logs[i], trust->is_policy ? trust->logs[i].name : out->checkpoint.origin, &keys[i]));
     SG_TRY(sg_note_verify(parts->note, parts->note_len, keys, n_logs, &check));
     for (size_t i = 0; i < n_logs; i++)
         out->is_trusted |= check.verified >> i & 1 && strcmp(keys[i].name, out->checkpoint.origin) == 0;

@@ -130,8 +130,7 @@ enum sg_status sg_store_check_signer(struct sg_ledger *ledger)
     sqlite3_stmt *row = NULL;
     if (!ledger->signer)
         return SG_OK;
-    const uint8_t *public_key = sg_signer_vkey(ledger->signer)->public_key;
-    sg_key_label(public_key, label);
+    sg_key_label(sg_signer_vkey(ledger->signer), label);
     SG_TRY(sg_db_prepare(ledger->db, "SELECT 1 FROM signing_key WHERE key_id = ? AND ended_leaf IS NULL", &row));
     sg_db_bind(row, "t", label);
     bool in_force = sqlite3_step(row) == SQLITE_ROW;
@@ -140,7 +139,7 @@ enum sg_status sg_store_check_signer(struct sg_ledger *ledger)
         return sg_fail(SG_USAGE,
                        "%s: the key %s may not write to this ledger: use the key it was made with, or one added later",
                        ledger->path, sg_signer_vkey(ledger->signer)->name);
-    return sg_vkey_make(ledger->origin, SG_KEY_ED25519, public_key, &ledger->note_key);
+    return sg_vkey_rename(sg_signer_vkey(ledger->signer), ledger->origin, &ledger->note_key);
 }
 
 /* ---- Transactions. */
@@ -291,10 +290,11 @@ static enum sg_status insert_checkpoint(struct sg_ledger *ledger)
     size_t text_len = note.len;
     sg_buffer_text(&note, "\n");
     char *text = sg_strdup(note.data); /* signing appends to the same buffer */
-    sg_note_sign(ledger->signer, &ledger->note_key, text, text_len, 0, &note);
+    enum sg_status status = sg_note_sign(ledger->signer, &ledger->note_key, text, text_len, 0, &note);
     free(text);
     sqlite3_stmt *insert = NULL;
-    enum sg_status status = sg_db_prepare(ledger->db, "INSERT INTO checkpoint VALUES(?,?,?)", &insert);
+    if (status == SG_OK)
+        status = sg_db_prepare(ledger->db, "INSERT INTO checkpoint VALUES(?,?,?)", &insert);
     if (status == SG_OK) {
         sg_db_bind(insert, "ibt", checkpoint.size, ledger->root, note.data);
         status = sg_db_done(ledger->db, insert, "appending");
@@ -309,11 +309,10 @@ static enum sg_status insert_all(struct sg_ledger *ledger, struct sg_event *even
     struct sg_buffer payload = {0}, leaf = {0};
     uint8_t hash[SG_DIGEST_BYTES];
     sg_event_print(event, getuid(), subjects, &payload);
-    sg_leaf_sign(ledger->signer, payload.data, payload.len, &leaf);
+    enum sg_status status = sg_leaf_sign(ledger->signer, payload.data, payload.len, &leaf);
     sg_merkle_leaf(leaf.data, leaf.len, hash);
-    enum sg_status status = SG_OK;
     struct sg_event written = {0};
-    if (leaf.len > SG_LEAF_BYTES_MAX)
+    if (status == SG_OK && leaf.len > SG_LEAF_BYTES_MAX)
         status = sg_fail(SG_USAGE, "%s: the record would take %zu bytes, %d is the most: shorten the configuration",
                          event->type, leaf.len, SG_LEAF_BYTES_MAX);
     if (status == SG_OK)

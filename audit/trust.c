@@ -67,7 +67,7 @@ static bool add_log(struct sg_trust *trust, const struct line *line)
 {
     return line->n >= 2 && line->n <= 3 && trust->n_logs < SG_TRUST_LOGS_MAX &&
            sg_vkey_parse(line->word[1], line->len[1], SG_USAGE, &trust->logs[trust->n_logs]) == SG_OK &&
-           trust->logs[trust->n_logs++].type == SG_KEY_ED25519;
+           trust->logs[trust->n_logs++].type != SG_KEY_COSIGNATURE;
 }
 
 static bool add_witness(struct sg_trust *trust, const struct line *line)
@@ -77,7 +77,7 @@ static bool add_witness(struct sg_trust *trust, const struct line *line)
         find_witness(trust, line, 1) >= 0 || !take_name(line, 1, trust->witness_names[trust->n_witnesses]) ||
         sg_vkey_parse(line->word[2], line->len[2], SG_USAGE, &key) != SG_OK)
         return false;
-    return sg_vkey_make(key.name, SG_KEY_COSIGNATURE, key.public_key, &trust->witnesses[trust->n_witnesses++]) == SG_OK;
+    return sg_vkey_cosigner(&key, &trust->witnesses[trust->n_witnesses++]) == SG_OK;
 }
 
 static bool add_group(struct sg_trust *trust, const struct line *line)
@@ -164,7 +164,7 @@ enum sg_status sg_trust_parse(const char *path, const char *text, size_t n, stru
     if (len && !memchr(text, '\n', len) && !memchr(text, ' ', len)) {
         enum sg_status status = sg_vkey_parse(text, len, SG_USAGE, &out->logs[0]);
         out->n_logs = 1;
-        return status == SG_OK && out->logs[0].type == SG_KEY_ED25519
+        return status == SG_OK && out->logs[0].type != SG_KEY_COSIGNATURE
                    ? SG_OK
                    : sg_fail(SG_USAGE, "%s: expected a public key (a .pub file that keygen made) or a policy", path);
     }
@@ -180,11 +180,10 @@ enum sg_status sg_trust_read(const char *path, struct sg_trust *out)
     return status;
 }
 
-bool sg_trust_has_log(const struct sg_trust *trust, const char *origin, const uint8_t public_key[SG_PUBLIC_KEY_BYTES])
+bool sg_trust_has_log(const struct sg_trust *trust, const char *origin, const struct sg_vkey *key)
 {
     for (size_t i = 0; i < trust->n_logs; i++)
-        if (memcmp(trust->logs[i].public_key, public_key, SG_PUBLIC_KEY_BYTES) == 0 &&
-            (!trust->is_policy || strcmp(trust->logs[i].name, origin) == 0))
+        if (sg_vkey_same(&trust->logs[i], key) && (!trust->is_policy || strcmp(trust->logs[i].name, origin) == 0))
             return true;
     return false;
 }

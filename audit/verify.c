@@ -165,7 +165,7 @@ static void check_trust(struct sg_check *check)
     struct sg_verdict *v = check->verdict;
     if (!check->options->trust || check->n_keys == 0)
         return;
-    v->is_trusted = sg_trust_has_log(check->options->trust, v->origin, check->keys[0].key.public_key);
+    v->is_trusted = sg_trust_has_log(check->options->trust, v->origin, &check->keys[0].key);
     if (!v->is_trusted)
         sg_check_problem(check, SG_BROKEN, "leaf 0", "the ledger was made with another key than the one you trust");
 }

@@ -178,8 +178,7 @@ static enum sg_status check_request(const char *text, size_t n, const struct sg_
     SG_TRY(sg_note_verify(out->note, out->note_len, NULL, 0, &check));
     SG_TRY(sg_checkpoint_parse(out->note, check.text_len, &out->checkpoint));
     for (size_t i = 0; i < log->n_logs; i++) /* a .pub file bears the key's own name: what signs is the origin's */
-        SG_TRY(sg_vkey_make(log->is_policy ? log->logs[i].name : out->checkpoint.origin, SG_KEY_ED25519,
-                            log->logs[i].public_key, &keys[i]));
+        SG_TRY(sg_vkey_rename(&log->logs[i], log->is_policy ? log->logs[i].name : out->checkpoint.origin, &keys[i]));
     SG_TRY(sg_note_verify(out->note, out->note_len, keys, log->n_logs, &check));
     bool known = false;
     for (size_t i = 0; i < log->n_logs; i++)
@@ -235,13 +234,13 @@ static enum sg_status cosign_locked(const char *folder, const struct sg_signer *
                        "the witness has seen %lld events of this ledger, the request starts from %lld: make it anew",
                        (long long)memory.size, (long long)request->old_size);
     SG_TRY(check_continues(request, &memory));
-    SG_TRY(sg_vkey_make(sg_signer_vkey(witness)->name, SG_KEY_COSIGNATURE, sg_signer_vkey(witness)->public_key, &key));
+    SG_TRY(sg_vkey_cosigner(sg_signer_vkey(witness), &key));
     char *path = memory_path(folder, request->checkpoint.origin);
     enum sg_status status =
         sg_file_write(path, request->note, request->note_len, 0644); /* before the signature leaves */
     free(path);
     if (status == SG_OK)
-        sg_note_sign(witness, &key, request->note, request->text_len, (uint64_t)time_s, line);
+        status = sg_note_sign(witness, &key, request->note, request->text_len, (uint64_t)time_s, line);
     return status;
 }
 

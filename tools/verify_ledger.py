@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""A second verifier of sealgrad ledgers, written from docs/ledger.md alone: Python's standard library, and openssl for Ed25519.
+"""A second verifier of sealgrad ledgers, written from docs/ledger.md alone: Python's standard library, and openssl for signatures.
 
 It shares no code with the first one. It checks leaves, signatures, the tree, checkpoints, cosignatures, pairing of runs and the
 derived tables. It does not recompute epsilon, for which it would need an accountant of its own; it says so.
@@ -49,16 +49,17 @@ def load(data):
     return json.loads(data.decode("utf-8"), object_pairs_hook=unique)
 
 
-# ---- Ed25519 by openssl; small-order keys and unreduced S are refused first, as the format asks.
+# ---- Signatures by openssl. A public key of 32 bytes is Ed25519, one of 91 the DER of ECDSA P-256. Small-order keys and unreduced S are refused first, as the format asks.
 ORDER = 2**252 + 27742317777372353535851937790883648493
 PRIME = 2**255 - 19
+P256_DER = bytes.fromhex("3059301306072a8648ce3d020106082a8648ce3d03010703420004")
 SMALL_Y = {0, 1, PRIME - 1} | {
     int.from_bytes(bytes.fromhex(h), "little")
     for h in ("26e8958fc2b227b045c3f489f2ef98f0d5dfac05d3c63339b13802886d53fc05",
               "c7176a703d4dd84fba3c0b760d10670f2a2053fa2c39ccc64ec7fd7792ac037a")}
 
 
-class Ed25519:
+class Signatures:
     def __init__(self):
         self.folder = tempfile.TemporaryDirectory()
         self.known = {}
@@ -70,6 +71,21 @@ class Ed25519:
         return path
 
     def verify(self, public, message, signature):
+        key = (public, message, signature)
+        if key not in self.known:
+            self.known[key] = self.ecdsa(*key) if len(public) == 91 else self.ed25519(*key)
+        return self.known[key]
+
+    def openssl(self, der, message, signature, *more):
+        return subprocess.run(
+            ["openssl", "pkeyutl", "-verify", "-pubin", "-keyform", "DER", "-inkey", self.path("key", der), "-rawin", *more, "-in",
+             self.path("message", message), "-sigfile", self.path("signature", signature)],
+            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL).returncode == 0
+
+    def ecdsa(self, public, message, signature):
+        return public[:27] == P256_DER and self.openssl(public, message, signature, "-digest", "sha256")
+
+    def ed25519(self, public, message, signature):
         if len(public) != 32 or len(signature) != 64:
             return False
         if int.from_bytes(signature[32:], "little") >= ORDER:
@@ -77,30 +93,27 @@ class Ed25519:
         y = int.from_bytes(public, "little") & (2**255 - 1)
         if y >= PRIME or y in SMALL_Y:
             return False
-        key = (public, message, signature)
-        if key not in self.known:
-            der = bytes.fromhex("302a300506032b6570032100") + public
-            result = subprocess.run(
-                ["openssl", "pkeyutl", "-verify", "-pubin", "-keyform", "DER", "-inkey", self.path("key", der), "-rawin", "-in",
-                 self.path("message", message), "-sigfile", self.path("signature", signature)],
-                stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-            self.known[key] = result.returncode == 0
-        return self.known[key]
+        return self.openssl(bytes.fromhex("302a300506032b6570032100") + public, message, signature)
 
 
-ED = Ed25519()
+ED = Signatures()
 
 
 # ---- Keys, notes, trust.
 def parse_vkey(text):
-    name, key_id, data = text.split("+", 2)
+    name, _, data = text.split("+", 2)
     data = unbase64(data)
-    if len(data) != 33 or data[0] not in (1, 4) or hashlib.sha256(name.encode() + b"\n" + data).hexdigest()[:8] != key_id:
+    kind, public = data[0], data[1:]
+    good = kind in (1, 4) and len(public) == 32 or kind == 2 and len(public) == 91 and public[:27] == P256_DER
+    if not good or key_id(name, kind, public).hex() != text.split("+")[1]:
         raise Fault("malformed public key")
-    return name, data[0], data[1:]
+    return name, kind, public
 
 
 def key_id(name, kind, public):
+    """`kind` 1 stands for a ledger's key of either algorithm."""
+    if len(public) == 91:
+        return hashlib.sha256(public).digest()[:4]
     return hashlib.sha256(name.encode() + b"\n" + bytes([kind]) + public).digest()[:4]
 
 
@@ -129,7 +142,9 @@ class Trust:
             if words[0] == "log":
                 self.logs.append(parse_vkey(words[1]))
             elif words[0] == "witness":
-                name, _, public = parse_vkey(words[2])
+                name, kind, public = parse_vkey(words[2])
+                if kind == 2:
+                    raise Fault("a witness signs with Ed25519")
                 self.witnesses[words[1]] = (name, public)
             elif words[0] == "group":
                 members = words[3:]
@@ -376,7 +391,7 @@ class Verifier:
 
     def genesis(self, said, p):
         name, kind, public = parse_vkey(p["facts"]["key"])
-        if said != "ledger.genesis" or name != p["origin"] or kind != 1 or p["facts"]["schema_version"] != 1:
+        if said != "ledger.genesis" or name != p["origin"] or kind == 4 or p["facts"]["schema_version"] != 1:
             raise Fault("not a genesis event")
         self.origin, self.root_label, self.root_public = name, label(public), public
         self.signers[self.root_label] = public

@@ -394,7 +394,8 @@ static bool prepare(const struct sg_composition *given, double target, bool by_d
     copy->events = malloc((given->n_events + 1) * sizeof *copy->events);
     if (!copy->events)
         return false;
-    memcpy(copy->events, given->events, given->n_events * sizeof *copy->events);
+    if (given->n_events)
+        memcpy(copy->events, given->events, given->n_events * sizeof *copy->events);
     *left_out = 0;
     bool rising = given->n_events && given->events[0].branch[0].p.n > 1;
     *saddle = sg_saddle_find(copy, target, by_delta, 5, &nodes);
@@ -439,7 +440,7 @@ bool sg_pld_epsilon(const struct sg_composition *given, double delta, double eps
     return any;
 }
 
-bool sg_pld_delta(const struct sg_composition *given, double epsilon, double *upper)
+bool sg_pld_delta(const struct sg_composition *given, double epsilon, double enough, double *upper)
 {
     struct sg_composition thinned;
     struct sg_saddle saddle;
@@ -457,7 +458,7 @@ bool sg_pld_delta(const struct sg_composition *given, double epsilon, double *up
             }
         }
         grid_close(&pair[0]);
-        if (any && !(delta < before * 0.998))
+        if (any && (delta <= enough || !(delta < before * 0.998)))
             break;
     }
     *upper = delta;

@@ -54,9 +54,10 @@ static enum sg_status from_file(const char *path, char out[1024])
     return *out ? SG_OK : sg_fail(SG_USAGE, "%s: the first line must hold the passphrase", path);
 }
 
-static enum sg_status print_result(const char *folder, const char *name, bool json)
+/* `key`: where the secret is. */
+static enum sg_status print_result(const char *folder, const char *name, const char *key, bool json)
 {
-    char *key = sg_format("%s/%s.key", folder, name), *pub = sg_format("%s/%s.pub", folder, name);
+    char *pub = sg_format("%s/%s.pub", folder, name);
     struct sg_buffer vkey = {0};
     enum sg_status status = sg_file_read(pub, "public key", 4096, &vkey);
     if (status == SG_OK)
@@ -70,14 +71,34 @@ static enum sg_status print_result(const char *folder, const char *name, bool js
                pub, vkey.data);
     }
     sg_buffer_free(&vkey);
-    free(key);
     free(pub);
     return status;
 }
 
+/* Only the public half of a key that exists already, mostly in an HSM. */
+static enum sg_status export_public(const char *from, const char *folder, const char *unlock, bool json)
+{
+    struct sg_signer *signer = NULL;
+    SG_TRY(sg_signer_open(from, unlock, &signer));
+    enum sg_status status = sg_key_export(folder, signer);
+    if (status == SG_OK)
+        status = print_result(folder, sg_signer_vkey(signer)->name, from, json);
+    sg_signer_close(&signer);
+    return status;
+}
+
+static enum sg_status parse_algorithm(const char *text, enum sg_algorithm *out)
+{
+    *out = strcmp(text, "p256") == 0 ? SG_ALGORITHM_P256 : SG_ALGORITHM_ED25519;
+    return *out == SG_ALGORITHM_P256 || strcmp(text, "ed25519") == 0
+               ? SG_OK
+               : sg_fail(SG_USAGE, "keygen: --algorithm takes ed25519 or p256");
+}
+
 enum sg_status sg_cmd_keygen(int argc, char **argv)
 {
-    const char *folder = NULL, *name = "signing", *unlock = NULL;
+    const char *folder = NULL, *name = "signing", *unlock = NULL, *algorithm_name = "ed25519", *from = NULL;
+    enum sg_algorithm algorithm;
     bool no_passphrase = false, json = false;
     const struct sg_option options[] = {
         {.name = "out",
@@ -91,6 +112,16 @@ enum sg_status sg_cmd_keygen(int argc, char **argv)
          .value = &name,
          .argument = "NAME",
          .help = "file and key name (signing)"},
+        {.name = "algorithm",
+         .type = SG_OPTION_TEXT,
+         .value = &algorithm_name,
+         .argument = "ALGORITHM",
+         .help = "ed25519 (the default) or p256"},
+        {.name = "from",
+         .type = SG_OPTION_TEXT,
+         .value = &from,
+         .argument = "KEY",
+         .help = "make nothing: write the .pub of this key, e.g. pkcs11:..."},
         {.name = "unlock-file",
          .type = SG_OPTION_TEXT,
          .value = &unlock,
@@ -104,7 +135,7 @@ enum sg_status sg_cmd_keygen(int argc, char **argv)
     };
     const struct sg_command_line line = {
         .name = "keygen",
-        .summary = "make a signing key pair (Ed25519)",
+        .summary = "make a signing key pair",
         .options = options,
         .n_options = sizeof options / sizeof *options,
         .details = "The secret key is sealed by the passphrase (Argon2id). A key for a batch job may stay unsealed, or "
@@ -115,11 +146,18 @@ enum sg_status sg_cmd_keygen(int argc, char **argv)
     SG_TRY(sg_options_parse(&line, argc, argv, NULL, NULL));
     if (unlock && no_passphrase)
         return sg_fail(SG_USAGE, "keygen: --unlock-file and --no-passphrase exclude each other");
+    SG_TRY(parse_algorithm(algorithm_name, &algorithm));
+    if (from)
+        return export_public(from, folder, unlock, json);
     enum sg_status status = SG_OK;
     if (!no_passphrase)
         status = unlock ? from_file(unlock, passphrase) : ask(passphrase);
     if (status == SG_OK)
-        status = sg_key_generate(folder, name, no_passphrase ? NULL : passphrase);
+        status = sg_key_generate(folder, name, algorithm, no_passphrase ? NULL : passphrase);
     sg_wipe(passphrase, sizeof passphrase);
-    return status == SG_OK ? print_result(folder, name, json) : status;
+    SG_TRY(status);
+    char *key = sg_format("%s/%s.key", folder, name);
+    status = print_result(folder, name, key, json);
+    free(key);
+    return status;
 }

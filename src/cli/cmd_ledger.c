@@ -53,7 +53,7 @@ static enum sg_status verb_init(int argc, char **argv)
     SG_TRY(sg_signer_open(key, unlock, &signer));
     enum sg_status status = sg_ledger_init(path, origin, signer);
     if (status == SG_OK)
-        status = sg_vkey_make(origin, SG_KEY_ED25519, sg_signer_vkey(signer)->public_key, &vkey);
+        status = sg_vkey_rename(sg_signer_vkey(signer), origin, &vkey);
     sg_signer_close(&signer);
     SG_TRY(status);
     sg_vkey_print(&vkey, &text);
@@ -274,10 +274,11 @@ static const struct sg_command verbs[] = {
     {"runs", verb_runs, "the runs, with filters"},
     {"show", verb_show, "everything recorded about one run or leaf"},
     {"query", verb_query, "answers to an officer's questions"},
-    {"report", sg_ledger_verb_report, "one page for people about the ledger, a run, a model or a dataset"},
+    {"report", sg_ledger_verb_report_or_pack,
+     "one page about the ledger, a run, a model or a dataset; packs annex-iv, mrm, dora"},
+    {"export", sg_ledger_verb_export, "in other programs' formats, or one run's evidence without the others"},
     {"diff", sg_ledger_verb_diff, "what was appended since a checkpoint you kept"},
     {"prove", sg_ledger_verb_prove, "a proof file for one run, checkable without the ledger"},
-    {"export", sg_ledger_verb_export, "one run's evidence without the others, or everything as JSON lines"},
     {"checkpoint", sg_ledger_verb_checkpoint, "the signed checkpoint, to keep"},
     {"approve", sg_ledger_verb_decide, "record that a model was approved"},
     {"deploy", sg_ledger_verb_decide, "record that a model went into use"},

@@ -251,9 +251,8 @@ static enum sg_status write_policy(const struct witness_flags *flags, const char
 {
     struct sg_buffer text = {0};
     struct sg_vkey log, key;
-    SG_TRY(
-        sg_vkey_make(trust->is_policy ? trust->logs[0].name : origin, SG_KEY_ED25519, trust->logs[0].public_key, &log));
-    SG_TRY(sg_vkey_make(sg_signer_vkey(witness)->name, SG_KEY_COSIGNATURE, sg_signer_vkey(witness)->public_key, &key));
+    SG_TRY(sg_vkey_rename(&trust->logs[0], trust->is_policy ? trust->logs[0].name : origin, &log));
+    SG_TRY(sg_vkey_cosigner(sg_signer_vkey(witness), &key));
     sg_buffer_text(&text, "log ");
     sg_vkey_print(&log, &text);
     sg_buffer_printf(&text, "\nwitness %s ", key.name);

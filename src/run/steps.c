@@ -114,7 +114,7 @@ static enum sg_status one_step(struct loop *l, int64_t step)
     int64_t flags[3] = {overflow, *l->options->stopped, sampled != SG_OK};
     comm->sum(flags, 3);
     if (flags[2])
-        return sampled != SG_OK ? sampled : sg_fail(SG_FAILED, "another rank failed; its message stands above");
+        return sg_comm_agree_all(comm, sampled);
     if (flags[1])
         return sg_fail(SG_FAILED, "interrupted in step %lld; the run keeps its whole reservation", (long long)step);
     comm->sum(l->sum, l->prepared->plan.n_weights);

@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "audit/evidence.h"
+#include "signer.h"
 
 static void must(enum sg_status status)
 {
@@ -48,6 +49,15 @@ struct sg_signer *fixture_signer(uint8_t seed_byte)
     struct sg_signer *signer = NULL;
     memset(seed, seed_byte, sizeof seed);
     must(sg_signer_from_seed("tester", seed, &signer));
+    return signer;
+}
+
+struct sg_signer *fixture_signer_p256(uint8_t scalar_byte)
+{
+    uint8_t scalar[SG_KEY_BYTES];
+    struct sg_signer *signer = NULL;
+    memset(scalar, scalar_byte, sizeof scalar);
+    must(sg_signer_from_secret("tester", SG_KEY_P256, scalar, &signer));
     return signer;
 }
 
@@ -181,8 +191,8 @@ void fixture_witness(const char *folder, const char *path, const struct sg_signe
     int64_t size;
     memset(seed, 77, sizeof seed);
     must(sg_signer_from_seed("compliance", seed, &witness));
-    must(sg_vkey_make("bank.example/credit", SG_KEY_ED25519, sg_signer_vkey(signer)->public_key, &log));
-    must(sg_vkey_make("compliance", SG_KEY_COSIGNATURE, sg_signer_vkey(witness)->public_key, &key));
+    must(sg_vkey_rename(sg_signer_vkey(signer), "bank.example/credit", &log));
+    must(sg_vkey_cosigner(sg_signer_vkey(witness), &key));
     sg_buffer_text(&text, "log ");
     sg_vkey_print(&log, &text);
     sg_buffer_text(&text, "\nwitness officer ");

@@ -11,6 +11,7 @@
 char *fixture_folder(void);
 void fixture_remove(char *folder);
 struct sg_signer *fixture_signer(uint8_t seed_byte);
+struct sg_signer *fixture_signer_p256(uint8_t scalar_byte);
 /* A private plan of the given epsilon and delta over 10,000 people; epsilon 0: without privacy. Resolved once per
  * value. */
 struct sg_plan fixture_plan(double epsilon, double delta);

@@ -1,4 +1,4 @@
-/* make_fixture FOLDER: a witnessed ledger of 20 events and its policy, for tests in other languages. */
+/* make_fixture FOLDER [p256]: a witnessed ledger of 20 events and its policy, for tests in other languages. */
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -7,9 +7,9 @@
 
 int main(int argc, char **argv)
 {
-    if (argc != 2)
+    if (argc < 2 || argc > 3)
         return 2;
-    struct sg_signer *signer = fixture_signer(1);
+    struct sg_signer *signer = argc == 3 ? fixture_signer_p256(1) : fixture_signer(1);
     struct sg_trust policy;
     struct sg_buffer text = {0};
     char *path = fixture_twenty(argv[1], signer), *out = sg_format("%s/policy", argv[1]);

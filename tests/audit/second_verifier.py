@@ -130,5 +130,14 @@ with tempfile.TemporaryDirectory(dir="/dev/shm" if os.access("/dev/shm", os.W_OK
     for n in range(0, len(data), len(data) // 9):  # cut anywhere
         open(copy, "wb").write(data[:n])
         compare(copy, trust, f"cut to {n} bytes", 3)
-    print(f"{len(ATTACKS)} attacks and 13 more files: {bad} disagreements")
+    other = os.path.join(folder, "p256")
+    os.mkdir(other)
+    subprocess.run([make_fixture, other, "p256"], check=True)
+    ledger, policy = os.path.join(other, "ledger.db"), os.path.join(other, "policy")
+    compare(ledger, ["--trust", policy], "P-256", 0)
+    for sql in ATTACKS[:3] + ["UPDATE checkpoint SET note = substr(note, 1, length(note) - 8) || 'AAAAAA=' || char(10) WHERE size = 10"]:
+        shutil.copy(ledger, copy)
+        attack(copy, sql)
+        compare(copy, ["--trust", policy], "P-256: " + sql, 3)
+    print(f"{len(ATTACKS) + 4} attacks and 14 more files: {bad} disagreements")
 sys.exit(1 if bad else 0)

@@ -88,7 +88,7 @@ static void one_envelope(const char *p, size_t n)
     struct sg_envelope envelope;
     struct sg_buffer payload = {0};
     if (sg_envelope_parse(p, n, &envelope) == SG_OK) {
-        (void)sg_envelope_verify(&envelope, key.public_key);
+        (void)sg_envelope_verify(&envelope, &key);
         sg_envelope_free(&envelope);
     }
     (void)!sg_leaf_payload(p, n, &payload);
@@ -154,7 +154,7 @@ static int group_setup(void **state)
     assert_int_equal(sg_evidence_checkpoint(ledger, 0, &corpus[2]), SG_OK);
     assert_int_equal(sg_evidence_check_proof(corpus[5].data, corpus[5].len, &policy, &facts), SG_OK);
     sg_buffer_append(&corpus[1], facts.payload.data, facts.payload.len);
-    sg_leaf_sign(signer, facts.payload.data, facts.payload.len, &corpus[0]);
+    assert_int_equal(sg_leaf_sign(signer, facts.payload.data, facts.payload.len, &corpus[0]), SG_OK);
     assert_int_equal(sg_envelope_parse(corpus[0].data, corpus[0].len, &envelope), SG_OK);
     sg_envelope_free(&envelope);
     sg_buffer_free(&facts.payload);

@@ -212,10 +212,10 @@ static void test_key_files(void **state)
     struct sg_signer *signer = NULL;
     char *key = sg_format("%s/plain.key", stage->folder), *sealed = sg_format("%s/sealed.key", stage->folder);
     char *unlock = sg_format("%s/unlock", stage->folder);
-    assert_ok(sg_key_generate(stage->folder, "plain", NULL));
-    assert_int_equal(sg_key_generate(stage->folder, "plain", NULL), SG_USAGE);
-    assert_int_equal(sg_key_generate(stage->folder, "../x", NULL), SG_USAGE);
-    assert_int_equal(sg_key_generate(stage->folder, "empty", ""), SG_USAGE);
+    assert_ok(sg_key_generate(stage->folder, "plain", SG_ALGORITHM_ED25519, NULL));
+    assert_int_equal(sg_key_generate(stage->folder, "plain", SG_ALGORITHM_ED25519, NULL), SG_USAGE);
+    assert_int_equal(sg_key_generate(stage->folder, "../x", SG_ALGORITHM_ED25519, NULL), SG_USAGE);
+    assert_int_equal(sg_key_generate(stage->folder, "empty", SG_ALGORITHM_ED25519, ""), SG_USAGE);
     struct stat info;
     assert_int_equal(stat(key, &info), 0);
     assert_int_equal(info.st_mode & 0777, 0600);
@@ -223,7 +223,7 @@ static void test_key_files(void **state)
     sg_signer_close(&signer);
     assert_int_equal(chmod(key, 0644), 0);
     assert_int_equal(sg_signer_open(key, NULL, &signer), SG_USAGE);
-    assert_ok(sg_key_generate(stage->folder, "sealed", "correct horse"));
+    assert_ok(sg_key_generate(stage->folder, "sealed", SG_ALGORITHM_ED25519, "correct horse"));
     assert_int_equal(sg_signer_open(sealed, NULL, &signer), SG_USAGE);
     FILE *file = fopen(unlock, "w");
     assert_non_null(file);

@@ -23,7 +23,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
         struct sg_vkey again;
         sg_vkey_print(&key, &text);
         if (sg_vkey_parse(text.data, text.len, SG_USAGE, &again) != SG_OK || strcmp(again.name, key.name) != 0 ||
-            memcmp(again.public_key, key.public_key, SG_PUBLIC_KEY_BYTES) != 0)
+            !sg_vkey_same(&again, &key))
             abort();
         sg_buffer_free(&text);
     }

@@ -15,13 +15,15 @@ enum { SG_LEAF_BYTES_MAX = 65535 }; /* the limit of a tlog-tiles entry */
 
 /* DSSE v1 pre-authentication encoding. */
 void sg_dsse_pae(const char *type, const void *body, size_t n, struct sg_buffer *out);
-/* Appends the envelope's bytes. */
-void sg_leaf_sign(const struct sg_signer *signer, const void *payload, size_t n, struct sg_buffer *out);
+/* Appends the envelope's bytes. SG_FAILED when the signer does not sign. */
+SG_MUST_USE enum sg_status sg_leaf_sign(const struct sg_signer *signer, const void *payload, size_t n,
+                                        struct sg_buffer *out);
 
 struct sg_envelope {
     struct sg_buffer payload;
     char key_label[65]; /* the hint, not authenticated */
-    uint8_t signature[SG_SIGNATURE_BYTES];
+    uint8_t signature[SG_SIGNATURE_MAX];
+    size_t signature_len;
 };
 /* Strict: exactly the members we write, one signature. SG_BROKEN otherwise. Free with sg_envelope_free. */
 SG_MUST_USE enum sg_status sg_envelope_parse(const char *bytes, size_t n, struct sg_envelope *out);
@@ -29,7 +31,7 @@ SG_MUST_USE enum sg_status sg_envelope_parse(const char *bytes, size_t n, struct
  * For bytes that are authenticated by the tree. `out` is emptied first. */
 SG_MUST_USE enum sg_status sg_leaf_payload(const char *bytes, size_t n, struct sg_buffer *out);
 void sg_envelope_free(struct sg_envelope *envelope);
-bool sg_envelope_verify(const struct sg_envelope *envelope, const uint8_t public_key[SG_PUBLIC_KEY_BYTES]);
+bool sg_envelope_verify(const struct sg_envelope *envelope, const struct sg_vkey *key);
 
 /* What a statement says about itself; strings are borrowed from `statement`. */
 struct sg_event {

@@ -11,14 +11,17 @@
 #include "base/json.h"
 #include "base/status.h"
 
-/* ---- Keys. Ed25519; the secret key file is sealed under a passphrase (Argon2id, libsodium) or stored as a key file
- * 0600. */
+/* ---- Keys. Ed25519 or ECDSA P-256; the secret key file is sealed under a passphrase (Argon2id, libsodium) or stored
+ * as a key file 0600. */
 struct sg_signer;
+enum sg_algorithm { SG_ALGORITHM_ED25519, SG_ALGORITHM_P256 };
 /* Writes NAME.key (0600) and NAME.pub (a C2SP vkey line) into `folder`. passphrase NULL: no passphrase. Refuses to
  * overwrite. */
-SG_MUST_USE enum sg_status sg_key_generate(const char *folder, const char *name, const char *passphrase);
-/* `unlock_file` holds the passphrase (first line); NULL when the key has none. Locked into memory, wiped on close. */
-SG_MUST_USE enum sg_status sg_signer_open(const char *key_path, const char *unlock_file, struct sg_signer **out);
+SG_MUST_USE enum sg_status sg_key_generate(const char *folder, const char *name, enum sg_algorithm algorithm,
+                                           const char *passphrase);
+/* `key` is a key file, or a PKCS#11 URI: pkcs11:module=/PATH;token=NAME;object=LABEL;pin-file=FILE. `unlock_file` holds
+ * the passphrase or PIN (first line); NULL when the key has none. Locked into memory, wiped on close. */
+SG_MUST_USE enum sg_status sg_signer_open(const char *key, const char *unlock_file, struct sg_signer **out);
 void sg_signer_close(struct sg_signer **signer);
 
 /* ---- The file. */

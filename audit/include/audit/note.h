@@ -11,9 +11,9 @@
 enum { SG_NOTE_SIGNATURES_MAX = 64, SG_NOTE_BYTES_MAX = 1 << 16 };
 
 /* Appends the signature line of `signer` under the name and type of `key` (its public key must be the signer's).
- * `time_s` counts for type 0x04 only. `text` ends with a line feed. */
-void sg_note_sign(const struct sg_signer *signer, const struct sg_vkey *key, const char *text, size_t text_len,
-                  uint64_t time_s, struct sg_buffer *out);
+ * `time_s` counts for type 0x04 only. `text` ends with a line feed. SG_FAILED when the signer does not sign. */
+SG_MUST_USE enum sg_status sg_note_sign(const struct sg_signer *signer, const struct sg_vkey *key, const char *text,
+                                        size_t text_len, uint64_t time_s, struct sg_buffer *out);
 
 struct sg_note_check {
     size_t text_len;     /* of the signed text, with its last line feed */

@@ -30,7 +30,7 @@ struct sg_trust {
 /* SG_USAGE with the line at fault. */
 SG_MUST_USE enum sg_status sg_trust_read(const char *path, struct sg_trust *out);
 SG_MUST_USE enum sg_status sg_trust_parse(const char *path, const char *text, size_t n, struct sg_trust *out);
-bool sg_trust_has_log(const struct sg_trust *trust, const char *origin, const uint8_t public_key[SG_PUBLIC_KEY_BYTES]);
+bool sg_trust_has_log(const struct sg_trust *trust, const char *origin, const struct sg_vkey *key);
 /* Whether a set of witnesses, by bit, meets the quorum. Without a quorum nothing does. */
 bool sg_trust_quorum(const struct sg_trust *trust, uint64_t witnesses);
 
