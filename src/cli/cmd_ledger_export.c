@@ -4,7 +4,6 @@
 #include <string.h>
 
 #include "audit/export.h"
-#include "audit/verify.h"
 #include "cmd_ledger.h"
 #include "options.h"
 #include "print_rows.h"
@@ -14,8 +13,8 @@ struct flags {
     bool evidence, json;
 };
 
-/* Tables are exported as they are, so they are checked first: nothing leaves a ledger that is broken. */
-static enum sg_status check_file(const char *path, const char *trust_path)
+enum sg_status sg_ledger_verify_first(const char *path, const char *trust_path, const char *what,
+                                      struct sg_verdict *verdict)
 {
     struct sg_trust trust;
     struct sg_verify_options how = {.allow_unwitnessed = true, .allow_self_trust = true};
@@ -23,17 +22,13 @@ static enum sg_status check_file(const char *path, const char *trust_path)
         SG_TRY(sg_trust_read(trust_path, &trust));
         how.trust = &trust;
     }
-    struct sg_verdict *verdict = sg_alloc(1, sizeof *verdict);
-    enum sg_status status = sg_verify_file(path, &how, verdict);
-    if (status == SG_OK && verdict->status == SG_BROKEN)
-        status = sg_fail(SG_BROKEN,
-                         "%s: nothing is exported from a broken ledger; sealgrad ledger verify lists what is "
-                         "wrong with it",
-                         path);
-    if (status == SG_OK)
-        sg_error_clear();
-    free(verdict);
-    return status;
+    SG_TRY(sg_verify_file(path, &how, verdict));
+    if (verdict->status == SG_BROKEN)
+        return sg_fail(SG_BROKEN, "%s: %s from a broken ledger (%s: %s); sealgrad ledger verify lists everything", path,
+                       what, verdict->n_listed ? verdict->problems[0].place : "file",
+                       verdict->n_listed ? verdict->problems[0].text : "it does not verify");
+    sg_error_clear();
+    return SG_OK;
 }
 
 /* Datasette serves a file under its name without the last extension. */
@@ -120,6 +115,9 @@ enum sg_status sg_ledger_verb_export(int argc, char **argv)
     SG_TRY(status);
     if (!f.evidence == !f.format)
         return sg_fail(SG_USAGE, "ledger export: give either --format FORMAT or --evidence --run RUN");
-    SG_TRY(check_file(path, f.trust));
+    struct sg_verdict *verdict = sg_alloc(1, sizeof *verdict);
+    status = sg_ledger_verify_first(path, f.trust, "nothing is exported", verdict);
+    free(verdict);
+    SG_TRY(status);
     return export(&f, path);
 }
