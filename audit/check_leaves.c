@@ -165,6 +165,13 @@ static void check_checkpoint(struct sg_check *check, sqlite3_stmt *row, int64_t 
     sg_buffer_free(&text);
 }
 
+/* A quick check reads the first event and those that change keys, for the newest checkpoint's signature. */
+static bool is_about_keys(sqlite3_stmt *row)
+{
+    const char *type = (const char *)sqlite3_column_text(row, 3);
+    return type && strncmp(type, "key.", 4) == 0;
+}
+
 static void check_leaf(struct sg_check *check, sqlite3_stmt *row, sqlite3_stmt *node)
 {
     char place[64];
@@ -179,7 +186,9 @@ static void check_leaf(struct sg_check *check, sqlite3_stmt *row, sqlite3_stmt *
                          "its bytes do not have the stored hash: they were changed after signing");
     if (!is_blob(row, 6, check->previous))
         sg_check_problem(check, SG_BROKEN, place, "prev_hash is not the hash of the event before it");
-    if (!body || sg_envelope_parse(body, n, &envelope) != SG_OK) {
+    if (check->options->quick && check->tree.size > 0 && !is_about_keys(row)) {
+        check->verdict->last_ms = sqlite3_column_int64(row, 2); /* as the column says: nothing rests on it */
+    } else if (!body || sg_envelope_parse(body, n, &envelope) != SG_OK) {
         if (body)
             sg_check_error(check, place);
         else

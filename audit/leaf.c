@@ -83,6 +83,25 @@ enum sg_status sg_envelope_parse(const char *bytes, size_t n, struct sg_envelope
     return sg_fail(SG_BROKEN, "leaf: not a DSSE envelope of one in-toto statement and one Ed25519 signature");
 }
 
+enum sg_status sg_leaf_payload(const char *bytes, size_t n, struct sg_buffer *out)
+{
+    static const char begin[] = "{\"payloadType\":\"" SG_LEAF_PAYLOAD_TYPE "\",\"payload\":\"";
+    size_t skip = sizeof begin - 1, len = 0;
+    uint8_t *payload = NULL;
+    const char *quote = n > skip && memcmp(bytes, begin, skip) == 0 ? memchr(bytes + skip, '"', n - skip) : NULL;
+    out->len = 0;
+    if (quote && sg_base64_decode(bytes + skip, (size_t)(quote - bytes) - skip, &payload, &len)) {
+        sg_buffer_append(out, payload, len);
+        free(payload);
+        return SG_OK;
+    }
+    struct sg_envelope envelope;
+    SG_TRY(sg_envelope_parse(bytes, n, &envelope));
+    sg_buffer_append(out, envelope.payload.data ? envelope.payload.data : "", envelope.payload.len);
+    sg_envelope_free(&envelope);
+    return SG_OK;
+}
+
 void sg_envelope_free(struct sg_envelope *envelope)
 {
     sg_buffer_free(&envelope->payload);

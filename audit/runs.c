@@ -189,9 +189,7 @@ enum sg_status sg_ledger_find_dataset(struct sg_ledger *ledger, const char *name
     if (code != SQLITE_ROW)
         return sg_db_fail(ledger->db, "reading");
     snprintf(out->name, sizeof out->name, "%s", name);
-    if (!ledger->side)
-        return sg_fail(SG_FAILED, "dataset %s: its key is not read from a ledger opened for reading", name);
-    return sg_side_get_key(ledger->side, name, out->dataset_key);
+    return ledger->side ? sg_side_get_key(ledger->side, name, out->dataset_key) : SG_OK;
 }
 
 /* ---- Runs. */
@@ -238,9 +236,8 @@ static enum sg_status reserve(struct sg_ledger *ledger, const struct sg_dataset_
     struct sg_spend spend;
     struct sg_charge charge;
     *budget = NULL;
-    SG_TRY(sg_spend_read(ledger, dataset->name, &spend));
+    SG_TRY(sg_spend_read(ledger, dataset->name, dataset->population, &spend));
     if (!spend.is_found || spend.is_public != dataset->is_public || spend.population_size != dataset->population_size ||
-        strcmp(spend.population, dataset->population) != 0 ||
         memcmp(spend.commitment, dataset->commitment, SG_DIGEST_BYTES) != 0)
         return sg_fail(
             SG_BROKEN,

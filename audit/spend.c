@@ -6,8 +6,7 @@
 
 #include "schema.h"
 
-/* The base64 of a statement begins at a fixed place in the envelope, and its type stands in plain text once decoded:
- * only the two types that matter here are parsed. */
+/* Only two types of event matter here; the others are hashed and not parsed. */
 static bool is_of_interest(const char *payload)
 {
     return strstr(payload, "urn:sealgrad:event:run.start:") || strstr(payload, "urn:sealgrad:event:dataset.register:");
@@ -29,7 +28,6 @@ static void take_dataset(const json_t *facts, const char *dataset, struct sg_spe
         !sg_hex_decode(commitment, strlen(commitment), out->commitment, SG_DIGEST_BYTES))
         return;
     out->is_found = true;
-    strcpy(out->population, population);
     out->is_public = json_is_true(json_object_get(facts, "public"));
     out->population_size = json_integer_value(json_object_get(facts, "population_size"));
     out->filter.is_limited = json_is_number(limit); /* every dataset repeats its population's limits */
@@ -55,31 +53,27 @@ static void take_run(const json_t *facts, struct sg_spend *out)
     sg_filter_add(&out->filter, &charge);
 }
 
-/* Two passes over the same leaves: the first finds the dataset and authenticates all bytes, the second adds its
- * people's runs. */
-static enum sg_status take_leaf(const char *body, size_t n, const char *dataset, struct sg_spend *out)
+static enum sg_status take_leaf(const struct sg_buffer *payload, const char *dataset, struct sg_spend *out)
 {
-    struct sg_envelope envelope;
     json_t *statement = NULL;
-    SG_TRY(sg_envelope_parse(body, n, &envelope));
-    enum sg_status status = SG_OK;
-    if (envelope.payload.data && is_of_interest(envelope.payload.data)) {
-        status = sg_json_parse(envelope.payload.data, envelope.payload.len, "statement", SG_BROKEN, &statement);
-        const char *type = json_string_value(json_object_get(statement, "predicateType"));
-        const json_t *facts = json_object_get(json_object_get(statement, "predicate"), "facts");
-        if (dataset && type && strcmp(type, "urn:sealgrad:event:dataset.register:1") == 0)
-            take_dataset(facts, dataset, out);
-        if (!dataset && type && strcmp(type, "urn:sealgrad:event:run.start:1") == 0)
-            take_run(facts, out);
-    }
+    if (!payload->data || !is_of_interest(payload->data))
+        return SG_OK;
+    SG_TRY(sg_json_parse(payload->data, payload->len, "statement", SG_BROKEN, &statement));
+    const char *type = json_string_value(json_object_get(statement, "predicateType"));
+    const json_t *facts = json_object_get(json_object_get(statement, "predicate"), "facts");
+    if (type && strcmp(type, "urn:sealgrad:event:dataset.register:1") == 0)
+        take_dataset(facts, dataset, out);
+    if (type && strcmp(type, "urn:sealgrad:event:run.start:1") == 0)
+        take_run(facts, out);
     json_decref(statement);
-    sg_envelope_free(&envelope);
-    return status;
+    return SG_OK;
 }
 
+/* One pass authenticates all bytes and adds up the runs of out->population. */
 static enum sg_status pass(struct sg_ledger *ledger, const char *dataset, struct sg_spend *out)
 {
     struct sg_merkle tree = {0};
+    struct sg_buffer payload = {0};
     sqlite3_stmt *rows = NULL;
     uint8_t hash[SG_DIGEST_BYTES], root[SG_DIGEST_BYTES];
     SG_TRY(sg_db_prepare(ledger->db, "SELECT body FROM leaf ORDER BY seq", &rows));
@@ -90,11 +84,14 @@ static enum sg_status pass(struct sg_ledger *ledger, const char *dataset, struct
         size_t n = (size_t)sqlite3_column_bytes(rows, 0);
         sg_merkle_leaf(body ? body : "", n, hash);
         sg_merkle_append(&tree, hash);
-        status = take_leaf(body ? body : "", n, dataset, out);
+        status = sg_leaf_payload(body ? body : "", n, &payload);
+        if (status == SG_OK)
+            status = take_leaf(&payload, dataset, out);
     }
     if (status == SG_OK && code != SQLITE_DONE)
         status = sg_db_fail(ledger->db, "reading its leaves");
     sqlite3_finalize(rows);
+    sg_buffer_free(&payload);
     sg_merkle_root(&tree, root);
     if (status == SG_OK && (tree.size != ledger->tree.size || memcmp(root, ledger->root, sizeof root) != 0))
         status = sg_fail(SG_BROKEN,
@@ -102,9 +99,11 @@ static enum sg_status pass(struct sg_ledger *ledger, const char *dataset, struct
     return status;
 }
 
-enum sg_status sg_spend_read(struct sg_ledger *ledger, const char *dataset, struct sg_spend *out)
+enum sg_status sg_spend_read(struct sg_ledger *ledger, const char *dataset, const char *population,
+                             struct sg_spend *out)
 {
     *out = (struct sg_spend){0};
-    SG_TRY(pass(ledger, dataset, out));
-    return out->is_found ? pass(ledger, NULL, out) : SG_OK;
+    if (snprintf(out->population, sizeof out->population, "%s", population) >= (int)sizeof out->population)
+        return sg_fail(SG_BROKEN, "ledger: a population's name is too long");
+    return pass(ledger, dataset, out);
 }

@@ -6,7 +6,7 @@
 #include "store.h"
 
 struct sg_spend {
-    bool is_found; /* the dataset is registered */
+    bool is_found; /* the dataset is registered under the population */
     char population[128];
     bool is_public;
     int64_t population_size;
@@ -15,6 +15,7 @@ struct sg_spend {
 };
 /* Inside a transaction. Hashes every leaf: SG_BROKEN when they are not those whose root the last checkpoint signs. So
  * nobody gains budget by editing the derived tables, which need no key. */
-SG_MUST_USE enum sg_status sg_spend_read(struct sg_ledger *ledger, const char *dataset, struct sg_spend *out);
+SG_MUST_USE enum sg_status sg_spend_read(struct sg_ledger *ledger, const char *dataset, const char *population,
+                                         struct sg_spend *out);
 
 #endif

@@ -154,7 +154,7 @@ static void decide(struct sg_check *check)
             sg_buffer_printf(&text, "; %lld event%s signed by a key while it was compromised", (long long)v->n_suspect,
                              v->n_suspect == 1 ? " was" : "s were");
         if (v->quick)
-            sg_buffer_text(&text, "; quick: signatures before the newest and derived tables were not checked");
+            sg_buffer_text(&text, "; quick: only hashes, roots and the newest signature were checked");
     }
     snprintf(v->sentence, sizeof v->sentence, "%s", text.data);
     sg_buffer_free(&text);

@@ -28,7 +28,7 @@ import tempfile
 HERE = os.path.dirname(os.path.abspath(__file__))
 ROOT = os.path.dirname(HERE)
 SHARED = os.environ.get('SEALGRAD_SHARED', os.path.join(ROOT, '..', 'shared'))
-PEER_CPU_LIMIT_S = 240
+PROCESS_LIMIT_S = 600
 KINDS = ('private', 'plain')
 
 
@@ -106,17 +106,18 @@ def last_json(command, limit):
 
 def our_round(args, pin, workload, tensors):
     def run(*more):
-        r = last_json(pin + [args.sealgrad, 'bench', workload, '--tensors', tensors, '--json', *more], PEER_CPU_LIMIT_S)
+        r = last_json(pin + [args.sealgrad, 'bench', workload, '--tensors', tensors, '--json', *more], PROCESS_LIMIT_S)
         if 'error' in r:
             sys.exit(f'sealgrad bench {workload}: {r["error"]}')
         return r
 
-    both = run('--steps', str(args.steps))
+    steps = args.steps or (41 if workload == 'W1' else 9)  # a second of work at least
+    both = run('--steps', str(steps))
     out = dict(ratio=both['private_over_plain'], noise_ms=both['private']['noise_ms'])
     short = {kind: run('--mode', kind, '--steps', '1') for kind in KINDS}
     for kind in KINDS:
-        long = run('--mode', kind, '--steps', str(args.steps + 1))
-        out[kind + '_cpu_ms'] = (long['process_cpu_ms'] - short[kind]['process_cpu_ms']) / args.steps
+        long = run('--mode', kind, '--steps', str(steps + 1))
+        out[kind + '_cpu_ms'] = (long['process_cpu_ms'] - short[kind]['process_cpu_ms']) / steps
         out[kind + '_mib'] = short[kind]['peak_rss_kib'] / 1024
         out[kind + '_ms'] = both[kind]['median_ms']
         out[kind + '_fastest_ms'] = min(both[kind]['fastest_ms'], long[kind]['fastest_ms'])
@@ -172,7 +173,7 @@ def main():
     p.add_argument('--systems', default='torch', help='torch, hooks, ghost, jaxp:16, ... (name[:micro-batch])')
     p.add_argument('--systems-once', default='', help='slow peers, measured in the first round only')
     p.add_argument('--rounds', type=int, default=3)
-    p.add_argument('--steps', type=int, default=15, help='timed steps of each of our kinds in a round')
+    p.add_argument('--steps', type=int, help='timed steps of each of our kinds in a round (default: W1 41, others 9)')
     p.add_argument('--core', default='0')
     p.add_argument('--out', help='append every round as one JSON line')
     args = p.parse_args()
@@ -187,7 +188,7 @@ def main():
                 r = {'ours': our_round(args, pin, workload, tensors)}
                 for system in every + (once if i == 0 else []):
                     r[system] = last_json(pin + [sys.executable, os.path.abspath(__file__), 'peer', workload] + system.split(':'),
-                                          PEER_CPU_LIMIT_S)
+                                          PROCESS_LIMIT_S)
                 rounds.append(r)
                 if args.out:
                     with open(args.out, 'a') as f:

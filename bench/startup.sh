@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# How soon the program answers: milliseconds of wall time, least and median of 21 starts each.
+# How soon the program answers: wall time (least and median) and processor time (median) of 21 starts each, to the millisecond.
 #
 # usage: [SEALGRAD=build/src/cli/sealgrad] bench/startup.sh
 # The first training step is timed as a whole `sealgrad train --no-ledger` of one step on the credit-card default book: start of
@@ -12,26 +12,31 @@ folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
 
 measure() { # label limit_ms repetitions command...
-    local label=$1 limit=$2 n=$3 i start
+    local label=$1 limit=$2 n=$3 i
+    local TIMEFORMAT='%3R %3U %3S'
     shift 3
     "$@" >"$folder/output" 2>&1 || { echo "$*: exit status $?: $(tail -n 1 "$folder/output")" >&2; return 1; }
     for ((i = 0; i < n; i++)); do
-        start=$(date +%s%N)
-        "$@" >/dev/null 2>&1
-        echo $(($(date +%s%N) - start))
-    done | sort -n | awk -v label="$label" -v limit="$limit" '
-        { ms[NR] = $1 / 1e6 }
-        END { printf "| %s | %.1f | %.1f | %s |\n", label, ms[1], ms[int((NR + 1) / 2)], limit }'
+        { time "$@" >/dev/null 2>&1; } 2>&1
+    done | awk '{ print $1 * 1e3, ($2 + $3) * 1e3 }' | sort -n | awk -v label="$label" -v limit="$limit" '
+        { wall[NR] = $1; cpu[NR] = $2 }
+        END { n = asort_cpu(cpu, NR); printf "| %s | %d | %d | %d | %s |\n", label, wall[1], wall[n], cpu[n], limit }
+        function asort_cpu(a, n,    i, j, x) { # insertion sort; gives the place of the median
+            for (i = 2; i <= n; i++) { x = a[i]; for (j = i - 1; j >= 1 && a[j] > x; j--) a[j + 1] = a[j]; a[j + 1] = x }
+            return int((n + 1) / 2)
+        }'
 }
 
-echo "| what | least ms | median ms | asked below |"
-echo "|---|---|---|---|"
+echo "| what | least wall ms | median wall ms | median CPU ms | asked below |"
+echo "|---|---|---|---|---|"
 measure "start of an empty program (\`true\`)" "" 21 /bin/true
 measure "sealgrad --help" 10 21 "$sealgrad" --help
 measure "sealgrad epsilon, 300 steps at q .17" 25 21 \
     "$sealgrad" epsilon --sample-rate 0.170667 --noise-multiplier 4.5 --steps 300 --delta 1e-5
 measure "sealgrad epsilon, 3,516 steps at q .0043" 25 21 \
     "$sealgrad" epsilon --sample-rate 0.0042666667 --noise-multiplier 1.3 --steps 3516 --delta 1e-5
+measure "sealgrad epsilon, 120 steps at q .01, little noise" 25 21 \
+    "$sealgrad" epsilon --sample-rate 0.01 --noise-multiplier 0.35 --steps 120 --delta 1e-5
 measure "sealgrad epsilon, 1,000,000 steps at q 1e-5" 25 21 \
     "$sealgrad" epsilon --sample-rate 1e-5 --noise-multiplier 0.5 --steps 1000000 --delta 1e-8
 

@@ -126,7 +126,8 @@ static void plain_gaussian(const struct sg_composition *composition, double delt
 
 /* Is the other direction's delta at the first one's epsilon within delta as well? It always was in practice; where it
  * cannot be shown the other direction is solved too. */
-static bool other_direction_fits(const struct sg_composition *composition, bool use_contour, double epsilon, double delta)
+static bool other_direction_fits(const struct sg_composition *composition, bool use_contour, double epsilon,
+                                 double delta)
 {
     double lower, upper;
     if (costs_nothing(composition, delta))
@@ -176,6 +177,13 @@ static enum sg_status reconcile(struct sg_epsilon *out)
     return SG_OK;
 }
 
+/* What is accounted is then a bound of the mechanism, not its own dominating pair. */
+static bool has_only_upper_bounds(const struct sg_history *history)
+{
+    return history->sampler == SG_SAMPLER_SHUFFLE || history->sampler == SG_SAMPLER_TRUNCATED_POISSON ||
+           history->sampler == SG_SAMPLER_FIXED_SIZE;
+}
+
 enum sg_status sg_account_epsilon(const struct sg_history *history, double delta, struct sg_epsilon *out)
 {
     SG_TRY(sg_delta_check(delta));
@@ -186,6 +194,8 @@ enum sg_status sg_account_epsilon(const struct sg_history *history, double delta
         status = both_directions(&composition, delta, out);
         if (status == SG_OK)
             status = reconcile(out);
+        if (status == SG_OK && has_only_upper_bounds(history))
+            out->epsilon_lower = 0;
     }
     sg_composition_close(&composition);
     return status;
@@ -231,6 +241,8 @@ enum sg_status sg_account_delta(const struct sg_history *history, double epsilon
             direction_delta(&composition, epsilon, &low, &high);
             *lower = fmax(*lower, low), *upper = fmax(*upper, high);
         }
+        if (has_only_upper_bounds(history))
+            *lower = 0;
     }
     sg_composition_close(&composition);
     return status;

@@ -91,12 +91,23 @@ void sg_gaussian_epsilon(double mu, double delta, double *lower, double *upper)
     *lower = a > 0 ? nextafter((double)a, 0) : 0;
 }
 
+/* Weight 0 is what the others leave of 1, to more digits than the rounded 1 - q has. */
+static long double weight(const struct sg_mixture *m, int j)
+{
+    if (j > 0)
+        return m->weight[j];
+    long double rest = 1;
+    for (int k = 1; k < m->n; k++)
+        rest -= m->weight[k];
+    return rest > 0 ? rest : 0;
+}
+
 static long double mixture_tail(const struct sg_mixture *m, long double sigma, long double x, bool above)
 {
     long double sum = 0;
     for (int j = 0; j < m->n; j++) {
         long double y = (x - m->shift[j]) / (sigma * sqrtl(2));
-        sum += m->weight[j] * 0.5L * erfcl(above ? y : -y);
+        sum += weight(m, j) * 0.5L * erfcl(above ? y : -y);
     }
     return sum;
 }
@@ -112,7 +123,7 @@ static long double loss(const struct sg_pair *pair, long double x)
                 most = fmaxl(most, m->shift[j] * (2 * x - m->shift[j]));
         for (int j = 0; j < m->n; j++)
             sum +=
-                m->weight[j] * expl((m->shift[j] * (2 * x - m->shift[j]) - most) / (2.0L * pair->sigma * pair->sigma));
+                weight(m, j) * expl((m->shift[j] * (2 * x - m->shift[j]) - most) / (2.0L * pair->sigma * pair->sigma));
         value[side] = most / (2.0L * pair->sigma * pair->sigma) + logl(sum);
     }
     return value[0] - value[1];

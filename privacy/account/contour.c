@@ -1,6 +1,5 @@
 #include "contour.h"
 
-
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -171,8 +170,9 @@ static bool open_wheels(struct builder *b, double t_max)
     return true;
 }
 
-/* Bounds of sum_{t_k > t} |g_k| on a ladder of t, 15 % a rung, summed from its far end; then the lowest rung whose bound is
- * small against delta. No oscillating integrand is evaluated for it, so that what cannot work fails at once. */
+/* Bounds of sum_{t_k > t} |g_k| on a ladder of t, 15 % a rung, summed from its far end; then the lowest rung whose
+ * bound is small against delta. No oscillating integrand is evaluated for it, so that what cannot work fails at once.
+ */
 static bool plan_tail(struct builder *b, double variance)
 {
     enum { RUNGS = 220 };
@@ -459,8 +459,8 @@ static bool is_unfit(const struct sg_saddle *saddle, double delta)
     return !saddle->ok || fabs(saddle->log_delta - log(delta)) > 0.5 || saddle->cancellation > 4;
 }
 
-/* One law, thinned or not: tables from the saddle until the bounds meet. The saddle-point approximation is good for sums of many
- * small losses; where it was not, the next table starts from the figure of the last. */
+/* One law, thinned or not: tables from the saddle until the bounds meet. The saddle-point approximation is good for
+ * sums of many small losses; where it was not, the next table starts from the figure of the last. */
 static bool approach(const struct sg_composition *composition, struct sg_saddle saddle, double delta, double left_out,
                      double *lower, double *upper)
 {
@@ -491,7 +491,8 @@ bool sg_contour_epsilon(struct sg_composition *composition, bool may_thin, doubl
     *lower = 0, *upper = INFINITY;
     struct sg_saddle saddle = sg_saddle_find(composition, log(delta), true, 5, &nodes);
     bool done = (!may_thin || !is_unfit(&saddle, delta)) && approach(composition, saddle, delta, 0, lower, upper);
-    /* Rare large losses make the moments explode before the saddle: leave out what happens with probability 1e-8 delta. */
+    /* Rare large losses make the moments explode before the saddle: leave out what happens with probability 1e-8 delta.
+     */
     for (double sharpness = 8; may_thin && !done && sharpness < 200; sharpness *= 4) {
         double left_out = sg_composition_thin(composition, alias_share * delta, sharpness);
         saddle = sg_saddle_find(composition, log(delta), true, saddle.ok ? saddle.c : 5, &nodes);

@@ -178,8 +178,9 @@ static double shift_at_zero(const struct sg_mixture *m, double sigma)
     return mean / total;
 }
 
-/* The slope of the log density is (drift(x) - x) / sigma^2, drift = (1+c) E_P[shift | x] - c E_Q[shift | x], and E[shift | x] rises
- * in x. So left of 0 the drift is at least its value with Q's mean taken at 0; right of a cut the thinning adds its own pull. */
+/* The slope of the log density is (drift(x) - x) / sigma^2, drift = (1+c) E_P[shift | x] - c E_Q[shift | x], and
+ * E[shift | x] rises in x. So left of 0 the drift is at least its value with Q's mean taken at 0; right of a cut the
+ * thinning adds its own pull. */
 void sg_pair_range(const struct sg_pair *pair, double c, double *low, double *high)
 {
     struct range p = shifts(&pair->p), q = shifts(&pair->q);

@@ -65,7 +65,8 @@ double sg_pair_log_thinning(const struct sg_pair *pair, double x, double *error)
 /* The step of the trapezoid rule that sg_nodes_tilt takes for this branch. */
 double sg_pair_step(const struct sg_pair *pair, double c, double t_max, double digits);
 
-/* Outside [*low, *high] the tilted density falls at least as fast as a Gaussian of width sigma centred on the nearer end. */
+/* Outside [*low, *high] the tilted density falls at least as fast as a Gaussian of width sigma centred on the nearer
+ * end. */
 void sg_pair_range(const struct sg_pair *pair, double c, double *low, double *high);
 
 /* The event with the roles of P and Q exchanged (the other direction of the neighbouring relation). */

@@ -9,15 +9,18 @@
 #include "saddle.h"
 
 enum { GRID = 1 << 16, CELLS_MAX = 1 << 17 };
+static const double steep = 1.5;
 
 /* The composed, tilted distribution on the window [start, start + GRID) of multiples of h. */
 struct grid {
     double h, theta, log_scale; /* p_l = mass[l] e^{log_scale - theta (start + l) h} */
     double start;
-    double infinite; /* probability put at an infinite loss */
-    double lost;     /* bound of the mass right of the window */
-    double error;    /* 2-norm of the rounding error of `mass` */
-    double drift;    /* relative error of the whole by rounding of weights and of the cells' ends */
+    double infinite;        /* probability put at an infinite loss */
+    double lost;            /* bound of the mass right of the window, */
+    double wrapped;         /* and of what it adds inside by wrapping round */
+    double log_scale_steep; /* ln of the moment at steep * theta, for that */
+    double error;           /* 2-norm of the rounding error of `mass` */
+    double drift;           /* relative error of the whole by rounding of weights and of the cells' ends */
     double *mass, *sum_r, *sum_i;
 };
 
@@ -49,7 +52,8 @@ static double mixture_mass(const struct sg_mixture *m, double sigma, double a, d
     return sum;
 }
 
-/* Between a point and a two-component mixture the inverse is closed: r = 1 - q + q e^y with y = m (2x - m) / (2 s^2). */
+/* Between a point and a two-component mixture the inverse is closed: r = 1 - q + q e^y with y = m (2x - m) / (2 s^2).
+ */
 static bool is_simple(const struct sg_pair *pair)
 {
     return pair->p.n + pair->q.n == 3 && pair->p.shift[0] == 0 && pair->q.shift[0] == 0;
@@ -185,14 +189,14 @@ static void loss_range(const struct sg_event *event, double rest, double *low, d
 }
 
 /* Multiplies the running spectrum by the tilted cells' spectrum to the power count. */
-static bool multiply(struct grid *g, const struct sg_fft *fft, const struct cells *cells, const double *mass, double count)
+static bool multiply(struct grid *g, const struct sg_fft *fft, const struct cells *cells, const double *mass,
+                     double count)
 {
     double *re = calloc(2 * GRID, sizeof *re), *im = re + GRID, total = 0, weight_error = 0, most = -INFINITY;
     if (!re)
         return false;
     for (size_t i = 0; i < cells->n; i++)
-        most = fmax(most, mass[i] > 0 ? log(mass[i]) + g->theta * (cells->first + (double)i) * g->h
-                                             : -INFINITY);
+        most = fmax(most, mass[i] > 0 ? log(mass[i]) + g->theta * (cells->first + (double)i) * g->h : -INFINITY);
     /* position 0 of the transform is grid index 0; the window is unrolled when read */
     for (size_t i = 0; i < cells->n; i++) {
         if (!(mass[i] > 0))
@@ -202,10 +206,15 @@ static bool multiply(struct grid *g, const struct sg_fft *fft, const struct cell
         re[at < 0 ? at + GRID : at] += w;
         total += w;
         /* the weight's own rounding, and the loss of the cell's end: both move ln M */
-        weight_error +=
-            w * 8 * SG_UNIT * (4 + fabs(most) + fabs(log(mass[i])) + 60 * g->theta * fabs(index) * g->h);
+        weight_error += w * 8 * SG_UNIT * (4 + fabs(most) + fabs(log(mass[i])) + 60 * g->theta * fabs(index) * g->h);
     }
     weight_error /= total;
+    double sum_steep = 0, bend = (steep - 1) * g->theta * g->h;
+    for (size_t i = 0; i < cells->n; i++)
+        if (mass[i] > 0)
+            sum_steep += exp(log(mass[i]) + g->theta * (cells->first + (double)i) * g->h - most +
+                             bend * ((double)i + 1 - (double)cells->n));
+    g->log_scale_steep += count * (most + log(sum_steep) + bend * (cells->first + (double)cells->n - 1) + 1e-12);
     for (size_t i = 0; i < GRID; i++)
         re[i] /= total;
     sg_fft_run(fft, false, re, im);
@@ -297,17 +306,20 @@ static void grid_finish(struct grid *g, const struct sg_fft *fft)
         norm += g->mass[i] * g->mass[i];
     }
     g->error += log2(GRID) * SG_FFT_ETA * sqrt(norm) + 4 * SG_UNIT;
-    g->lost = exp(g->log_scale + g->drift - g->theta * (g->start + GRID - 1) * g->h) * (1 + 1e-9);
+    double end = (g->start + GRID - 1) * g->h;
+    g->wrapped =
+        exp(fmin(g->log_scale_steep + g->drift - (steep - 1) * g->theta * end - g->theta * g->start * g->h, 700));
+    g->lost = exp(g->log_scale + g->drift - g->theta * end) * (1 + 1e-9);
 }
 
-/* Composes on the window that starts at `start` (a loss) with period P = GRID h, tilted by theta: the dominating law into
- * pair[0], the dominated one into pair[1] where that is wanted. Close both also after failure. */
+/* Composes on the window that starts at `start` (a loss) with period P = GRID h, tilted by theta: the dominating law
+ * into pair[0], the dominated one into pair[1] where that is wanted. Close both also after failure. */
 static bool grid_open(const struct sg_composition *composition, double start, double period, double theta, double delta,
                       bool wants_lower, struct grid pair[2])
 {
     struct sg_fft fft = {0};
-    bool ok = grid_make(start, period, theta, &pair[0]) && (!wants_lower || grid_make(start, period, theta, &pair[1])) &&
-              sg_fft_open(GRID, &fft);
+    bool ok = grid_make(start, period, theta, &pair[0]) &&
+              (!wants_lower || grid_make(start, period, theta, &pair[1])) && sg_fft_open(GRID, &fft);
     size_t n = composition->n_events + composition->n_laplaces + (composition->gaussian_mu2 > 0);
     double rest = delta * 1e-10 / sg_composition_count(composition);
     for (size_t i = 0; ok && i < n; i++)
@@ -324,7 +336,7 @@ static double read_epsilon(const struct grid *g, double delta, bool is_upper)
 {
     double step = exp(-g->theta * g->h), near = exp(-g->h), above = 0, below = 0;
     double kernel = g->error / sqrt(-expm1(-2 * g->theta * g->h));
-    double extra = is_upper ? g->infinite + g->lost : -1e-8 * delta;
+    double extra = is_upper ? g->infinite + g->lost : -1e-8 * delta - g->wrapped;
     for (size_t k = GRID - 1;; k--) {
         /* above, below: the sums over l > k of p_l and p_l e^{-(l - l_k)}, in units of e^{log_scale - theta l_k} */
         double unit = exp(fmin(g->log_scale - g->theta * (g->start + (double)k) * g->h, 700));
@@ -333,8 +345,8 @@ static double read_epsilon(const struct grid *g, double delta, bool is_upper)
                                 : (above - below - kernel) * unit * (1 - relative) + extra;
         if (value > delta || k == 0) {
             double loss = (g->start + (double)k) * g->h;
-            if (k == 0 && value <= delta)
-                return loss; /* even here: the caller's window starts at or below 0 in that case */
+            if (k == 0 && value <= delta) /* below the window: nothing is known there */
+                return is_upper ? loss : -INFINITY;
             if (!is_upper)
                 return loss;
             /* within the cell delta(eps) = A - e^{eps - l_k} B, exactly */
@@ -360,17 +372,16 @@ static double read_delta(const struct grid *g, size_t point)
     return (above - below + kernel) * unit * (1 + expm1(g->drift)) + g->infinite + g->lost;
 }
 
-/* The window for delta near the saddle's epsilon: a period that keeps the left wrap below 1e-9 delta, and a right end
+/* The window for delta: a period that keeps the left wrap below 1e-9 delta, and a right end
  * beyond which Chernoff at the same tilt leaves as little. */
 static bool plan_window(const struct sg_composition *composition, double delta, const struct sg_saddle *saddle,
-                        double *start, double *period)
+                        double start, double *period)
 {
     struct sg_nodes nodes = {0};
     double need = -log(1e-9 * delta), c = saddle->c;
     struct sg_tilt tilt = sg_composition_tilt(composition, c, &nodes);
     sg_nodes_close(&nodes);
-    *start = saddle->epsilon > 0 ? saddle->epsilon * 0.25 : saddle->epsilon * 1.25;
-    *period = fmax((tilt.log_mgf + need + 0.5) / c - *start, (need + 0.1) / c);
+    *period = fmax((tilt.log_mgf + need + 0.5) / c - start, (need + 0.1) / c);
     return isfinite(*period) && *period > 0;
 }
 
@@ -388,7 +399,8 @@ static bool prepare(const struct sg_composition *given, double target, bool by_d
     bool rising = given->n_events && given->events[0].branch[0].p.n > 1;
     *saddle = sg_saddle_find(copy, target, by_delta, 5, &nodes);
     for (double sharpness = 16; rising && sharpness < 300; sharpness *= 8) {
-        if (saddle->ok && saddle->cancellation < 5 && fabs((by_delta ? saddle->log_delta : saddle->epsilon) - target) < 0.5)
+        if (saddle->ok && saddle->cancellation < 5 &&
+            fabs((by_delta ? saddle->log_delta : saddle->epsilon) - target) < 0.5)
             break;
         *left_out = sg_composition_thin(copy, 1e-9 * delta, sharpness);
         *saddle = sg_saddle_find(copy, target, by_delta, saddle->ok ? saddle->c : 5, &nodes);
@@ -397,42 +409,58 @@ static bool prepare(const struct sg_composition *given, double target, bool by_d
     return saddle->ok;
 }
 
+enum { TILTS = 4 };
+
+/* The saddle-point approximation may tilt too far where few steps make the law ragged. Any tilt is valid: reduce it
+ * while that helps, and keep the best of what was proven. */
 bool sg_pld_epsilon(const struct sg_composition *given, double delta, double epsilon_max, double *lower, double *upper)
 {
-    struct sg_composition composition;
+    struct sg_composition thinned;
     struct sg_saddle saddle;
-    double start, period, left_out;
-    bool ok = prepare(given, log(delta), true, delta, &composition, &saddle, &left_out) &&
-              plan_window(&composition, delta, &saddle, &start, &period);
-    struct grid pair[2] = {{.h = 0}, {.h = 0}};
+    double left_out, period;
     *lower = 0, *upper = epsilon_max;
-    ok = ok && grid_open(given, start, period, saddle.c, delta, true, pair);
-    if (ok) {
-        *upper = fmin(fmax(read_epsilon(&pair[0], delta, true), 0), epsilon_max);
-        *lower = fmin(fmax(read_epsilon(&pair[1], delta, false), 0), *upper);
+    bool ok = prepare(given, log(delta), true, delta, &thinned, &saddle, &left_out), any = false;
+    for (int k = 0; ok && k < TILTS; k++, saddle.c /= 3) {
+        struct grid pair[2] = {{.h = 0}, {.h = 0}};
+        double start = fmin(saddle.epsilon, 0) * 1.01, before = *upper;
+        if (plan_window(&thinned, delta, &saddle, start, &period) &&
+            grid_open(given, start, period, saddle.c, delta, true, pair)) {
+            double up = fmax(read_epsilon(&pair[0], delta, true), 0),
+                   low = fmax(read_epsilon(&pair[1], delta, false), 0);
+            *upper = fmin(*upper, up), *lower = fmax(*lower, low);
+            any = true;
+        }
+        grid_close(&pair[0]);
+        grid_close(&pair[1]);
+        if (any && !(*upper < before * 0.998))
+            break;
     }
-    grid_close(&pair[0]);
-    grid_close(&pair[1]);
-    free(composition.events);
-    return ok;
+    free(thinned.events);
+    return any;
 }
 
 bool sg_pld_delta(const struct sg_composition *given, double epsilon, double *upper)
 {
-    struct sg_composition composition;
+    struct sg_composition thinned;
     struct sg_saddle saddle;
-    struct grid pair[2] = {{.h = 0}, {.h = 0}}, *g = &pair[0];
-    double start, period, left_out;
-    bool ok = prepare(given, epsilon, false, 1e-12, &composition, &saddle, &left_out);
-    double delta = ok ? exp(fmax(saddle.log_delta, -600)) : 1;
-    ok = ok && plan_window(&composition, delta, &saddle, &start, &period) &&
-         grid_open(given, start, period, saddle.c, delta, false, pair);
-    if (ok) {
-        double point = floor(epsilon / g->h * (1 - 1e-15)) - g->start;
-        ok = point >= 0 && point < GRID;
-        *upper = ok ? fmin(read_delta(g, (size_t)point), 1) : 1;
+    double left_out, period, delta = 1;
+    bool ok = prepare(given, epsilon, false, 1e-12, &thinned, &saddle, &left_out), any = false;
+    for (int k = 0; ok && k < TILTS; k++, saddle.c /= 3) {
+        struct grid pair[2] = {{.h = 0}, {.h = 0}};
+        double hint = fmin(delta, exp(fmax(saddle.log_delta, -600))), before = delta;
+        if (plan_window(&thinned, hint, &saddle, 0, &period) &&
+            grid_open(given, 0, period, saddle.c, hint, false, pair)) {
+            double point = floor(epsilon / pair[0].h * (1 - 1e-15)) - pair[0].start;
+            if (point >= 0 && point < GRID) {
+                delta = fmin(delta, read_delta(&pair[0], (size_t)point));
+                any = true;
+            }
+        }
+        grid_close(&pair[0]);
+        if (any && !(delta < before * 0.998))
+            break;
     }
-    grid_close(g);
-    free(composition.events);
-    return ok;
+    *upper = delta;
+    free(thinned.events);
+    return any;
 }

@@ -7,6 +7,7 @@
 #include "commands.h"
 #include "data/schema.h"
 #include "options.h"
+#include "print_rows.h"
 #include "run/config.h"
 #include "run/step_bench.h"
 
@@ -71,10 +72,7 @@ static void print_json(const char *name, const struct sg_step_bench *bench, cons
                                bench->is_private ? figures(&r->private_step) : json_null(), "plain",
                                bench->is_plain ? figures(&r->plain_step) : json_null(), "private_over_plain",
                                sg_json_real(r->ratio_median), "peak_rss_kib", (json_int_t)r->peak_rss_kib);
-    struct sg_buffer text = {0};
-    sg_json_dump(object, &text);
-    puts(text.data);
-    sg_buffer_free(&text);
+    sg_print_json(object);
     json_decref(object);
 }
 

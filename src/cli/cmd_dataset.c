@@ -8,6 +8,7 @@
 #include "commands.h"
 #include "data/dataset.h"
 #include "options.h"
+#include "print_rows.h"
 #include "report.h"
 
 struct flags {
@@ -56,10 +57,7 @@ static void print_result(const struct flags *flags, const struct sg_dataset *dat
                                    "delta_limit", flags->is_public ? json_null() : json_real(flags->delta_limit), "commitment",
                                    commitment, "plain_sha256", plain, "values_out_of_bounds", sg_report_bucket(data->n_clipped),
                                    "ledger_size", (json_int_t)size);
-        struct sg_buffer text = {0};
-        sg_json_dump(object, &text);
-        puts(text.data);
-        sg_buffer_free(&text);
+        sg_print_json(object);
         json_decref(object);
         return;
     }

@@ -67,8 +67,9 @@ static void print_verdict(const struct sg_verdict *v)
         sg_query_time(v->last_ms, last);
         printf("  origin    %s\n  key       %s\n  root      %s\n  events    %lld, from %s to %s\n", v->origin, v->key,
                root, (long long)v->size, first, last);
-        printf("  content   %lld datasets, %lld runs; %lld different plans recomputed\n", (long long)v->n_datasets,
-               (long long)v->n_runs, (long long)v->n_plans_recomputed);
+        if (!v->quick)
+            printf("  content   %lld datasets, %lld runs; %lld different plans recomputed\n", (long long)v->n_datasets,
+                   (long long)v->n_runs, (long long)v->n_plans_recomputed);
     }
     for (size_t i = 0; i < v->n_listed; i++)
         printf("%s %s: %s\n", v->problems[i].status == SG_BROKEN ? "BROKEN    " : "INCOMPLETE", v->problems[i].place,

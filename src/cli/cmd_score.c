@@ -10,6 +10,7 @@
 #include "data/dataset.h"
 #include "metrics/metrics.h"
 #include "options.h"
+#include "print_rows.h"
 #include "report.h"
 #include "run/evaluate.h"
 #include "run/model_folder.h"
@@ -71,16 +72,6 @@ static void close_scoring(struct scoring *s)
     free(s->probability);
 }
 
-/* Prints one line and lets the object go. */
-static void print_json(json_t *object)
-{
-    struct sg_buffer text = {0};
-    sg_json_dump(object, &text);
-    puts(text.data);
-    sg_buffer_free(&text);
-    json_decref(object);
-}
-
 /* An id as a CSV field: quoted where it must be. */
 static void write_id(FILE *stream, const char *id)
 {
@@ -112,6 +103,13 @@ static enum sg_status write_scores(const char *path, const struct scoring *s)
     return sg_file_writer_commit(&writer);
 }
 
+static void print_scored(const struct flags *flags, const struct scoring *s)
+{
+    json_t *object = json_pack("{s:I, s:s, s:s}", "scored", (json_int_t)s->n, "out", flags->out, "model_sha256", s->model.digest);
+    sg_print_json(object);
+    json_decref(object);
+}
+
 enum sg_status sg_cmd_score(int argc, char **argv)
 {
     struct flags flags = {0};
@@ -133,7 +131,7 @@ enum sg_status sg_cmd_score(int argc, char **argv)
     if (status == SG_OK)
         status = write_scores(flags.out, &s);
     if (status == SG_OK && flags.json)
-        print_json(json_pack("{s:I, s:s, s:s}", "scored", (json_int_t)s.n, "out", flags.out, "model_sha256", s.model.digest));
+        print_scored(&flags, &s);
     else if (status == SG_OK)
         printf("%lld scores in %s\n", (long long)s.n, flags.out);
     close_scoring(&s);
@@ -168,7 +166,7 @@ enum sg_status sg_cmd_evaluate(int argc, char **argv)
         json_t *all = json_pack("{s:o}", flags.split ? flags.split : "test", json_incref(figures));
         if (flags.json) {
             json_object_set_new(figures, "model_sha256", json_string(s.model.digest));
-            print_json(json_incref(figures));
+            sg_print_json(figures);
         } else {
             sg_report_metrics(all);
         }

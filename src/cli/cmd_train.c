@@ -3,11 +3,13 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "audit/ledger.h"
 #include "backend.h"
 #include "base/bytes.h"
 #include "code_digest.h"
 #include "commands.h"
 #include "options.h"
+#include "print_rows.h"
 #include "report.h"
 #include "run/comm.h"
 #include "run/trainer.h"
@@ -54,11 +56,31 @@ static void print_memory(const struct sg_prepared *prepared, const struct sg_tra
            (double)prepared->memory_bytes / 1048576, options->n_workers, options->n_workers == 1 ? "" : "s");
 }
 
-/* The resolved plan; nothing is opened but configuration, schema and base model. */
+/* The population that the run would have: 0 when the configuration names no ledger. */
+static enum sg_status registered_population(const struct sg_train_options *options, int64_t *out)
+{
+    const struct sg_config *config = options->config;
+    struct sg_ledger *ledger = NULL;
+    struct sg_dataset_entry entry;
+    *out = 0;
+    if (options->no_ledger || !config->ledger_file || !config->dataset)
+        return SG_OK;
+    SG_TRY(sg_ledger_open_read(config->ledger_file, &ledger));
+    enum sg_status status = sg_ledger_find_dataset(ledger, config->dataset, &entry);
+    sg_ledger_close(&ledger);
+    *out = entry.population_size;
+    return status;
+}
+
+/* The resolved plan; nothing is opened but configuration, schema, base model and, for reading, the ledger. */
 static enum sg_status dry_run(const struct sg_train_options *options, bool json)
 {
-    struct sg_prepared prepared;
-    enum sg_status status = sg_comm_agree_all(options->comm, sg_train_prepare(options, 0, &prepared));
+    struct sg_prepared prepared = {0};
+    int64_t population;
+    enum sg_status status = registered_population(options, &population);
+    if (status == SG_OK)
+        status = sg_train_prepare(options, population, &prepared);
+    status = sg_comm_agree_all(options->comm, status);
     if (status != SG_OK || options->comm->rank != 0) {
         sg_prepared_free(&prepared);
         return status;
@@ -66,15 +88,12 @@ static enum sg_status dry_run(const struct sg_train_options *options, bool json)
     if (json) {
         json_t *object = sg_plan_to_json(&prepared.plan);
         json_object_set_new(object, "memory_bytes", json_integer((json_int_t)prepared.memory_bytes));
-        struct sg_buffer text = {0};
-        sg_json_dump(object, &text);
-        puts(text.data);
-        sg_buffer_free(&text);
+        sg_print_json(object);
         json_decref(object);
     } else {
         sg_report_plan(&prepared.plan);
         print_memory(&prepared, options);
-        printf("nothing was read but the configuration and the schema, and nothing was spent\n");
+        printf("no data was opened, and nothing was spent\n");
     }
     sg_prepared_free(&prepared);
     return SG_OK;
@@ -84,19 +103,17 @@ static void print_json(const struct sg_train_result *r, const char *model)
 {
     char root[2 * SG_DIGEST_BYTES + 1];
     sg_hex_encode(r->ledger_root, SG_DIGEST_BYTES, root);
-    json_t *ledger = r->run_id[0] ? json_pack("{s:I, s:s}", "size", (json_int_t)r->ledger_size, "root", root) : json_null();
+    json_t *ledger =
+        r->run_id[0] ? json_pack("{s:I, s:s}", "size", (json_int_t)r->ledger_size, "root", root) : json_null();
     json_t *object = json_pack("{s:o, s:s, s:b, s:o, s:o, s:I, s:O, s:s, s:s, s:o, s:o}", "run_id",
                                r->run_id[0] ? json_string(r->run_id) : json_null(), "status", "complete", "privacy",
                                r->plan.is_private, "epsilon", sg_json_real(r->plan.epsilon), "delta",
-                               r->plan.is_private ? sg_json_real(r->plan.delta) : json_null(), "steps", (json_int_t)r->steps_done,
-                               "metrics", r->metrics, "model", model, "model_sha256", r->model_digest, "ledger", ledger, "plan",
-                               sg_plan_to_json(&r->plan));
+                               r->plan.is_private ? sg_json_real(r->plan.delta) : json_null(), "steps",
+                               (json_int_t)r->steps_done, "metrics", r->metrics, "model", model, "model_sha256",
+                               r->model_digest, "ledger", ledger, "plan", sg_plan_to_json(&r->plan));
     if (r->internal)
         json_object_set(object, "internal", r->internal);
-    struct sg_buffer text = {0};
-    sg_json_dump(object, &text);
-    puts(text.data);
-    sg_buffer_free(&text);
+    sg_print_json(object);
     json_decref(object);
 }
 
@@ -156,40 +173,47 @@ static enum sg_status with_config(const char *path, const struct flags *flags, s
     return status;
 }
 
-enum sg_status sg_cmd_train(int argc, char **argv)
+static enum sg_status train(int argc, char **argv)
 {
     struct flags flags = {.seed = -1};
     const struct sg_option options[] = {
         {"ledger", SG_OPTION_TEXT, &flags.ledger, "FILE", "the ledger that records the run", 0, 0, false},
         {"key", SG_OPTION_TEXT, &flags.key, "FILE", "signing key", 0, 0, false},
-        {"unlock-file", SG_OPTION_TEXT, &flags.unlock_file, "FILE", "file whose first line is the key's passphrase", 0, 0, false},
+        {"unlock-file", SG_OPTION_TEXT, &flags.unlock_file, "FILE", "file whose first line is the key's passphrase", 0,
+         0, false},
         {"out", SG_OPTION_TEXT, &flags.out, "FOLDER", "where the model goes", 0, 0, false},
-        {"workers", SG_OPTION_INT, &flags.workers, "N", "worker threads (default: one a core); changes no bit", 1, 1024, false},
+        {"workers", SG_OPTION_INT, &flags.workers, "N", "worker threads (default: one a core); changes no bit", 1, 1024,
+         false},
         {"backend", SG_OPTION_TEXT, &flags.backend, "NAME", "cpu (default), cuda or reference", 0, 0, false},
         {"noise-source", SG_OPTION_TEXT, &flags.noise_source, "NAME", "chacha20 (default) or curand", 0, 0, false},
         {"seed", SG_OPTION_INT, &flags.seed, "N", "public seed of initial weights and dropout", 0, 1e15, false},
-        {"secret", SG_OPTION_TEXT, &flags.secret, "FILE", "run secret, 64 hex digits: for tests; voids the claim for its holder", 0, 0, false},
+        {"secret", SG_OPTION_TEXT, &flags.secret, "FILE",
+         "run secret, 64 hex digits: for tests; voids the claim for its holder", 0, 0, false},
         {"dry-run", SG_OPTION_FLAG, &flags.dry_run, NULL, "print the resolved plan, spend nothing", 0, 0, false},
         {"no-ledger", SG_OPTION_FLAG, &flags.no_ledger, NULL, "record nothing; the model says so", 0, 0, false},
-        {"show-internal", SG_OPTION_FLAG, &flags.show_internal, NULL, "show unreleased figures of private data to the operator", 0, 0, false},
+        {"show-internal", SG_OPTION_FLAG, &flags.show_internal, NULL,
+         "show unreleased figures of private data to the operator", 0, 0, false},
         {"quiet", SG_OPTION_FLAG, &flags.quiet, NULL, "no progress", 0, 0, false},
         {"json", SG_OPTION_FLAG, &flags.json, NULL, "print one JSON object", 0, 0, false},
     };
-    const struct sg_command_line line = {"train", "train a model from a configuration", options, sizeof options / sizeof *options,
-                                         "CONFIG", 1, 1, NULL};
+    const struct sg_command_line line = {
+        "train", "train a model from a configuration", options, sizeof options / sizeof *options, "CONFIG", 1, 1, NULL};
     const char *path;
-    enum sg_status status = sg_options_parse(&line, argc, argv, &path, NULL);
-    if (status != SG_OK) {
-        if (!sg_comm_is_first())
-            sg_error_clear(); /* every rank has the same arguments */
-        return status;
-    }
+    SG_TRY(sg_options_parse(&line, argc, argv, &path, NULL));
     struct sigaction action = {.sa_handler = on_signal, .sa_flags = SA_RESTART};
     sigaction(SIGINT, &action, NULL);
     sigaction(SIGTERM, &action, NULL);
     struct sg_comm comm;
     SG_TRY(sg_comm_open(&comm));
-    status = with_config(path, &flags, &comm);
+    enum sg_status status = with_config(path, &flags, &comm);
     sg_comm_close(&comm);
     return status;
+}
+
+/* Rank 0 answers for the job. The others end with success whatever happened: a launcher that sees one of them fail
+ * kills rank 0 in the middle of its message. */
+enum sg_status sg_cmd_train(int argc, char **argv)
+{
+    enum sg_status status = train(argc, argv);
+    return sg_comm_is_first() ? status : SG_OK;
 }

@@ -1,6 +1,7 @@
 #include "run/comm.h"
 
 #include <dlfcn.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -48,10 +49,12 @@ enum sg_status sg_comm_open(struct sg_comm *out)
         return SG_OK;
     void *module = load_module();
     if (!module)
-        return sg_fail(SG_FAILED, "started by mpirun, but sealgrad-mpi.so is not installed here; build with -Dmpi=enabled");
+        return sg_fail(SG_FAILED,
+                       "started by mpirun, but sealgrad-mpi.so is not installed here; build with -Dmpi=enabled");
     enum sg_status (*open)(struct sg_comm *);
     *(void **)&open = dlsym(module, "sg_comm_mpi_open");
-    return open ? open(out) : sg_fail(SG_FAILED, "sealgrad-mpi.so is not this version's; install both programs together");
+    return open ? open(out)
+                : sg_fail(SG_FAILED, "sealgrad-mpi.so is not this version's; install both programs together");
 }
 
 void sg_comm_close(struct sg_comm *comm)
@@ -65,9 +68,23 @@ enum sg_status sg_comm_agree(struct sg_comm *comm, enum sg_status status)
 {
     int shared = (int)status;
     comm->broadcast(&shared, sizeof shared);
-    if (comm->rank != 0 && shared != SG_OK)
-        sg_error_clear();
     return comm->rank == 0 ? status : (enum sg_status)shared;
+}
+
+/* The text of one rank's fault for everybody: the others add zeros to it. */
+static void share_text(struct sg_comm *comm, int speaker)
+{
+    union {
+        char text[1024];
+        int64_t words[128];
+    } shared = {{0}};
+    if (comm->rank == speaker)
+        snprintf(shared.text, sizeof shared.text, "%s", sg_error_text());
+    comm->sum(shared.words, 128);
+    if (speaker == 0)
+        (void)!sg_fail(SG_FAILED, "%s", shared.text);
+    else
+        (void)!sg_fail(SG_FAILED, "rank %d: %s", speaker, shared.text);
 }
 
 enum sg_status sg_comm_agree_all(struct sg_comm *comm, enum sg_status status)
@@ -78,10 +95,10 @@ enum sg_status sg_comm_agree_all(struct sg_comm *comm, enum sg_status status)
     int first = 0;
     while (first < comm->size - 1 && every[first] == SG_OK)
         first++;
-    if (every[first] != SG_OK && first != comm->rank)
-        sg_error_clear();
     status = (enum sg_status)every[first];
     free(every);
+    if (status != SG_OK)
+        share_text(comm, first);
     return status;
 }
 

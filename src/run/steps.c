@@ -103,13 +103,18 @@ static void show_progress(struct loop *l, int64_t step)
 static enum sg_status one_step(struct loop *l, int64_t step)
 {
     struct sg_comm *comm = l->options->comm;
-    bool overflow;
-    struct sg_clip_counts counts;
+    bool overflow = false;
+    struct sg_clip_counts counts = {0};
     sg_model_pack(l->prepared->model, l->prepared->weights, true, l->packed);
-    SG_TRY(sg_mechanism_sample(l->mechanism, step, (const uint8_t(*)[16])l->digest, l->n_train, &l->sample));
-    sg_team_step(l->team, l->mechanism, &l->sample, l->train_unit, l->packed, step, comm, l->sum, &overflow, &counts);
-    int64_t flags[2] = {overflow, *l->options->stopped};
-    comm->sum(flags, 2);
+    enum sg_status sampled =
+        sg_mechanism_sample(l->mechanism, step, (const uint8_t(*)[16])l->digest, l->n_train, &l->sample);
+    if (sampled == SG_OK)
+        sg_team_step(l->team, l->mechanism, &l->sample, l->train_unit, l->packed, step, comm, l->sum, &overflow, &counts);
+    /* A rank that failed says so here, so that nobody waits for its sums. */
+    int64_t flags[3] = {overflow, *l->options->stopped, sampled != SG_OK};
+    comm->sum(flags, 3);
+    if (flags[2])
+        return sampled != SG_OK ? sampled : sg_fail(SG_FAILED, "another rank failed; its message stands above");
     if (flags[1])
         return sg_fail(SG_FAILED, "interrupted in step %lld; the run keeps its whole reservation", (long long)step);
     comm->sum(l->sum, l->prepared->plan.n_weights);

@@ -399,7 +399,7 @@ static void a_missing_source_is_an_error(void **state)
     (void)state;
     const char *before = getenv("SEALGRAD_CURAND");
     char *kept = before ? sg_strdup(before) : NULL;
-    fails_naming("/nonexistent/libcurand.so.10", "cannot load SEALGRAD_CURAND=/nonexistent/libcurand.so.10");
+    fails_naming("/nonexistent/libcurand.so.10", "cannot load SEALGRAD_CURAND: /nonexistent/libcurand.so.10");
     fails_naming("libm.so.6", "lacks");
     if (kept)
         setenv("SEALGRAD_CURAND", kept, 1);

@@ -24,7 +24,7 @@ static const char schema_text[] = "layout: wide\nunit: id\ncolumns:\n"
 static const char config_text[] =
     "data: {file: data.csv, schema: schema.yaml}\n"
     "model: {kind: bilstm_attention, hidden: 3, attention: 3, mlp: 4, dropout: 0.2}\n"
-    "privacy: {target_epsilon: 3, target_delta: 1e-5, max_grad_norm: 1}\n"
+    "privacy: {noise_multiplier: 1, target_delta: 1e-5, max_grad_norm: 1}\n"
     "training: {expected_batch_size: 30, population_size: 300, steps: 6, learning_rate: 0.1}\n";
 
 static char *write_inputs(const char *schema, int n_rows)
@@ -76,7 +76,7 @@ static enum sg_status train(const char *folder, const char *out, int n_workers, 
     enum sg_status status = sg_train(&options, &result);
     if (status == SG_OK) {
         assert_int_equal(result.steps_done, 6);
-        assert_true(result.plan.epsilon <= 3 && result.plan.epsilon > 2.9);
+        assert_true(result.plan.epsilon > 1 && result.plan.epsilon < 4);
     }
     sg_train_result_free(&result);
     sg_config_close(&options.config);
@@ -310,7 +310,8 @@ static void test_statement_words(void **unused)
     struct sg_plan example = plan_of(true, 1, "chacha20"), microbatch = plan_of(true, 4, "chacha20"),
                    curand = plan_of(true, 1, "curand"), none = plan_of(false, 1, "chacha20");
     char *epsilon =
-        sg_format("(epsilon, delta) = (%.6g, 1e-05) differentially private for each customer_id", example.epsilon);
+        sg_format("(epsilon, delta) = (%.6g, 1e-05) differentially private for each unit (all rows of one customer_id)",
+                  example.epsilon);
     check_words(&example, false, false,
                 WORDS(epsilon, "adding or removing one", "ChaCha20, a cryptographic generator",
                       "as long as the run secret stays", "validation and test splits are not covered",

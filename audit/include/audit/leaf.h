@@ -25,6 +25,9 @@ struct sg_envelope {
 };
 /* Strict: exactly the members we write, one signature. SG_BROKEN otherwise. Free with sg_envelope_free. */
 SG_MUST_USE enum sg_status sg_envelope_parse(const char *bytes, size_t n, struct sg_envelope *out);
+/* The statement's bytes without reading the envelope as JSON, when it begins as we write it; else by sg_envelope_parse.
+ * For bytes that are authenticated by the tree. `out` is emptied first. */
+SG_MUST_USE enum sg_status sg_leaf_payload(const char *bytes, size_t n, struct sg_buffer *out);
 void sg_envelope_free(struct sg_envelope *envelope);
 bool sg_envelope_verify(const struct sg_envelope *envelope, const uint8_t public_key[SG_PUBLIC_KEY_BYTES]);
 

@@ -57,7 +57,8 @@ struct sg_dataset_entry {
     double epsilon_limit, delta_limit;
     uint8_t commitment[SG_DIGEST_BYTES], schema_digest[SG_DIGEST_BYTES], dataset_key[SG_KEY_BYTES];
 };
-/* SG_USAGE when no dataset of that name is registered. */
+/* SG_USAGE when no dataset of that name is registered. In a ledger opened for reading dataset_key stays zero: side storage is
+ * the writer's. */
 SG_MUST_USE enum sg_status sg_ledger_find_dataset(struct sg_ledger *ledger, const char *name,
                                                   struct sg_dataset_entry *out);
 
@@ -106,14 +107,14 @@ SG_MUST_USE enum sg_status sg_ledger_has_model(struct sg_ledger *ledger, const c
 
 /* ---- Decisions about models, and erasure. */
 struct sg_decision {
-    const char *kind;   /* "model.approve", "model.deploy", "model.retire" */
-    const char *model;  /* SHA-256 of the model file, or a run by id or number: its first file */
+    const char *kind;  /* "model.approve", "model.deploy", "model.retire" */
+    const char *model; /* SHA-256 of the model file, or a run by id or number: its first file */
     const char *role, *reason;
     int64_t expires_ms; /* 0: does not expire */
 };
 SG_MUST_USE enum sg_status sg_ledger_decide(struct sg_ledger *ledger, const struct sg_decision *decision);
-/* Appends dataset.erase, then destroys the dataset's key in side storage: its commitment can no longer be tried against guesses,
- * and every proof still verifies. May be repeated. */
+/* Appends dataset.erase, then destroys the dataset's key in side storage: its commitment can no longer be tried against
+ * guesses, and every proof still verifies. May be repeated. */
 SG_MUST_USE enum sg_status sg_ledger_erase_dataset(struct sg_ledger *ledger, const char *dataset, const char *basis);
 
 /* ---- Budget of a population, as `sealgrad budget` prints it. */

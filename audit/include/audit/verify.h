@@ -22,7 +22,8 @@ struct sg_verify_options {
     const struct sg_trust *trust; /* NULL: none */
     const char *since;            /* a checkpoint note that the verifier kept; NULL: none */
     bool allow_unwitnessed, allow_self_trust;
-    bool quick;                /* leaves out the signatures of all but the newest checkpoint, and the derived tables */
+    bool quick; /* every hash, node and root, and the newest checkpoint's signature; no other signature, no event's
+                   meaning, no derived table */
     struct sg_plan_memo *memo; /* NULL: a new one for this call */
 };
 

@@ -1,10 +1,11 @@
 /* The weighted gradient sum of a panel: chains of SG_CHAIN_ROWS rows in registers, chains added in double, rounded once
  * to the grid and added as integers while the tile is still in cache.
  *
- * Loops, outermost first: blocks of ABSORB_COLS inputs, blocks of ABSORB_OUTS outputs, blocks of ABSORB_ROWS rows (a
- * few chains), tiles of TILE_ROWS outputs, strips of inputs, chains. a is copied into strips like a packed weight, g is
- * weighted into one narrow (rows, TILE_ROWS) piece per tile, which stays in the first-level cache for all strips. Up to
- * three last columns that would waste a vector of their own (a bias is one) are taken with lanes over outputs instead.
+ * Loops, outermost first: blocks of ABSORB_COLS inputs, spans of ABSORB_SPAN outputs, blocks of ABSORB_ROWS rows (a
+ * few chains), blocks of ABSORB_OUTS outputs, tiles of TILE_ROWS outputs, strips of inputs, chains. a is copied into
+ * strips like a packed weight, g is weighted into one narrow (rows, TILE_ROWS) piece per tile, which stays in the
+ * first-level cache for all strips. Up to three last columns that would waste a vector of their own (a bias is one) are
+ * taken with lanes over outputs instead.
  */
 #ifndef SG_OPS_CPU_ABSORB_H
 #define SG_OPS_CPU_ABSORB_H
@@ -13,17 +14,18 @@
 
 #define ABSORB_COLS 192
 #define ABSORB_OUTS 96
+#define ABSORB_SPAN (6 * ABSORB_OUTS) /* outputs whose sums wait for the next block of rows */
 #define ABSORB_TILES (ABSORB_OUTS / TILE_ROWS)
 #define ABSORB_G_TILE (ABSORB_ROWS * ABSORB_G + 32) /* pieces of tiles must not all begin in the same cache set */
-#define ABSORB_G_ROWS 16                            /* rows weighted for one tile before the next */
+#define ABSORB_G_ROWS 8                             /* rows weighted for one tile before the next */
 
 struct absorb_scratch {
     float g[ABSORB_TILES][ABSORB_G_TILE];          /* for each tile (rows, ABSORB_G), weighted */
     float w[ABSORB_ROWS];                          /* weights as floats, where they all are floats */
     float a[ABSORB_ROWS * ABSORB_COLS];            /* strips, then the tail as (rows, n_tail) */
     float tile[ABSORB_CHAINS * TILE_ROWS * STRIP]; /* the chains of one tile */
-    double chains[ABSORB_OUTS * ABSORB_COLS];      /* sums over the chains of earlier blocks, by tile and strip */
-    double tail[ABSORB_TILES][ABSORB_TAIL][SG_LANES];
+    double chains[ABSORB_SPAN * ABSORB_COLS];      /* sums over the chains of earlier blocks, by tile and strip */
+    double tail[ABSORB_SPAN / ABSORB_OUTS][ABSORB_TILES][ABSORB_TAIL][SG_LANES];
 };
 
 /* Are all weights floats? Then products need no double: clip_weight makes only such. */
@@ -69,9 +71,9 @@ static void absorb_strips(int64_t n_rows, int64_t width, int64_t n_tail, const f
             *to++ = a[r * lda + width + i];
 }
 
-/* One block; t->sum points at its first output. */
-static void absorb_block(int64_t n_out, int64_t width, int64_t n_tail, const float *g, int64_t ldg, const double *w,
-                         struct absorb_scratch *s, struct absorb_tile *t)
+/* One block; t->sum points at its first output, part is its place in the span. */
+static void absorb_block(int64_t part, int64_t n_out, int64_t width, int64_t n_tail, const float *g, int64_t ldg,
+                         const double *w, struct absorb_scratch *s, struct absorb_tile *t)
 {
     int64_t *sum = t->sum, first[ABSORB_TILES + 1] = {0};
     int n_tiles = 0;
@@ -80,7 +82,7 @@ static void absorb_block(int64_t n_out, int64_t width, int64_t n_tail, const flo
         first[n_tiles + 1] = first[n_tiles] + tile_height(n_out - first[n_tiles]);
     const float *short_w = absorb_short_weights(t->n_rows, w, s->w) ? s->w : NULL;
     absorb_weigh(t->n_rows, n_tiles, first, g, ldg, w, short_w, s->g);
-    t->chains = s->chains;
+    t->chains = s->chains + part * ABSORB_OUTS * ABSORB_COLS;
     t->tile = s->tile;
     for (int tile = 0; tile < n_tiles; tile++) {
         int height = (int)(first[tile + 1] - first[tile]);
@@ -97,7 +99,7 @@ static void absorb_block(int64_t n_out, int64_t width, int64_t n_tail, const flo
         }
         t->sum = sum + first[tile] * t->ld_sum + width;
         if (n_tail)
-            absorb_tail(height, n_tail, t->a, s->tail[tile], t);
+            absorb_tail(height, n_tail, t->a, s->tail[part][tile], t);
     }
 }
 
@@ -108,16 +110,19 @@ static void absorb_outputs(int64_t n_rows, int64_t n_out, int64_t width, int64_t
     bool only = n_rows <= ABSORB_ROWS;
     if (only)
         absorb_strips(n_rows, width, n_tail, a, lda, s->a);
-    for (int64_t o = 0; o < n_out; o += ABSORB_OUTS)
+    for (int64_t o = 0; o < n_out; o += ABSORB_SPAN)
         for (int64_t r = 0; r < n_rows; r += ABSORB_ROWS) {
+            int64_t end = o + ABSORB_SPAN < n_out ? o + ABSORB_SPAN : n_out;
             t->n_rows = n_rows - r < ABSORB_ROWS ? n_rows - r : ABSORB_ROWS;
             t->first = r == 0;
             t->last = r + t->n_rows == n_rows;
-            t->sum = sum + o * t->ld_sum;
             if (!only)
                 absorb_strips(t->n_rows, width, n_tail, a + r * lda, lda, s->a);
-            absorb_block(n_out - o < ABSORB_OUTS ? n_out - o : ABSORB_OUTS, width, n_tail, g + r * ldg + o, ldg, w + r,
-                         s, t);
+            for (int64_t p = o; p < end; p += ABSORB_OUTS) {
+                t->sum = sum + p * t->ld_sum;
+                absorb_block((p - o) / ABSORB_OUTS, end - p < ABSORB_OUTS ? end - p : ABSORB_OUTS, width, n_tail,
+                             g + r * ldg + p, ldg, w + r, s, t);
+            }
         }
 }
 

@@ -100,6 +100,8 @@ SG_INLINE void absorb_tile_do(int rows, int vectors, struct absorb_tile *t)
     for (int i = 0; t->last && i < rows; i++)
         for (int j = 0; j <= width; j += 8)
             __builtin_prefetch(t->sum + i * t->ld_sum + j, 1);
+    for (int j = 0; !t->first && j < rows * STRIP; j += 8)
+        __builtin_prefetch(t->chains + j, 1);
     for (int64_t r = 0; r < t->n_rows; r += SG_CHAIN_ROWS, n_chains++) {
         int64_t n = t->n_rows - r < SG_CHAIN_ROWS ? t->n_rows - r : SG_CHAIN_ROWS;
         vf acc[TILE_ROWS][2];

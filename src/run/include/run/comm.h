@@ -19,11 +19,12 @@ struct sg_comm {
 /* MPI when the environment is Open MPI's launcher's, else a communicator of one. SG_FAILED when the module is missing. */
 SG_MUST_USE enum sg_status sg_comm_open(struct sg_comm *out);
 void sg_comm_close(struct sg_comm *comm);
-/* Everybody gets rank 0's status; a rank other than 0 keeps no text for a fault of rank 0. */
+/* Everybody gets rank 0's status; the text is rank 0's alone. */
 enum sg_status sg_comm_agree(struct sg_comm *comm, enum sg_status status);
-/* Everybody gets the status of the lowest rank that failed, and that rank alone keeps its text: one message a job. */
+/* Everybody gets the status and the text of the lowest rank that failed. */
 enum sg_status sg_comm_agree_all(struct sg_comm *comm, enum sg_status status);
-/* Whether this process speaks for its job: rank 0, or alone. Known from the launcher before anything is opened. */
+/* Whether this process answers for its job, to the user and by its exit status: rank 0, or alone. Known from the launcher
+ * before anything is opened. */
 bool sg_comm_is_first(void);
 
 #endif
