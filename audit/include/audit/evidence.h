@@ -39,6 +39,9 @@ SG_MUST_USE enum sg_status sg_evidence_add_cosignature(struct sg_ledger *ledger,
  * blank line, checkpoint. Anyone can check it without the ledger. */
 SG_MUST_USE enum sg_status sg_evidence_proof(struct sg_ledger *ledger, int64_t seq, struct sg_buffer *out);
 
+/* The same for a run's last event, written to `path`: what the trainer puts beside the model as run.proof after the run's end. */
+SG_MUST_USE enum sg_status sg_evidence_run_proof(struct sg_ledger *ledger, const struct sg_run *run, const char *path);
+
 struct sg_proof_facts {
     struct sg_checkpoint checkpoint;
     int64_t seq;
