@@ -124,5 +124,5 @@ enum sg_status sg_ledger_verb_export(int argc, char **argv)
     status = sg_ledger_verify_first(path, f.trust, "nothing is exported", verdict);
     free(verdict);
     SG_TRY(status);
-    return export(&f, path);
+    return export_ledger(&f, path);
 }
