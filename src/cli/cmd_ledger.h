@@ -2,7 +2,13 @@
 #ifndef SG_CLI_CMD_LEDGER_H
 #define SG_CLI_CMD_LEDGER_H
 
+#include "audit/verify.h"
 #include "base/status.h"
+
+/* Before anything is made of the derived tables: SG_BROKEN, with the first problem, when the ledger does not verify. A ledger
+ * without witness or trust passes. `what` begins the text: "nothing is exported". */
+enum sg_status sg_ledger_verify_first(const char *path, const char *trust_path, const char *what,
+                                      struct sg_verdict *verdict);
 
 enum sg_status sg_ledger_verb_verify(int argc, char **argv);
 enum sg_status sg_ledger_verb_checkpoint(int argc, char **argv);

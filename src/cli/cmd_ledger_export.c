@@ -4,7 +4,6 @@
 #include <string.h>
 
 #include "audit/export.h"
-#include "audit/verify.h"
 #include "cmd_ledger.h"
 #include "options.h"
 #include "print_rows.h"
@@ -14,8 +13,8 @@ struct flags {
     bool evidence, json;
 };
 
-/* Tables are exported as they are, so they are checked first: nothing leaves a ledger that is broken. */
-static enum sg_status check_file(const char *path, const char *trust_path)
+enum sg_status sg_ledger_verify_first(const char *path, const char *trust_path, const char *what,
+                                      struct sg_verdict *verdict)
 {
     struct sg_trust trust;
     struct sg_verify_options how = {.allow_unwitnessed = true, .allow_self_trust = true};
@@ -23,17 +22,13 @@ static enum sg_status check_file(const char *path, const char *trust_path)
         SG_TRY(sg_trust_read(trust_path, &trust));
         how.trust = &trust;
     }
-    struct sg_verdict *verdict = sg_alloc(1, sizeof *verdict);
-    enum sg_status status = sg_verify_file(path, &how, verdict);
-    if (status == SG_OK && verdict->status == SG_BROKEN)
-        status = sg_fail(SG_BROKEN,
-                         "%s: nothing is exported from a broken ledger; sealgrad ledger verify lists what is "
-                         "wrong with it",
-                         path);
-    if (status == SG_OK)
-        sg_error_clear();
-    free(verdict);
-    return status;
+    SG_TRY(sg_verify_file(path, &how, verdict));
+    if (verdict->status == SG_BROKEN)
+        return sg_fail(SG_BROKEN, "%s: %s from a broken ledger (%s: %s); sealgrad ledger verify lists everything", path,
+                       what, verdict->n_listed ? verdict->problems[0].place : "file",
+                       verdict->n_listed ? verdict->problems[0].text : "it does not verify");
+    sg_error_clear();
+    return SG_OK;
 }
 
 /* Datasette serves a file under its name without the last extension. */
@@ -46,21 +41,26 @@ static char *database_name(const char *path)
     return name;
 }
 
-static enum sg_status export(const struct flags *flags, const char *path) {
-    struct sg_ledger *ledger = NULL; struct sg_export_result result = {0};
-    const char *format = flags->evidence ? "evidence" : flags->format; SG_TRY(sg_ledger_open_read(path, &ledger));
-    char *database = database_name(path);
-    enum sg_status status = sg_export_write(ledger, format, flags->run, database, flags->out, &result); free(database);
-    sg_ledger_close(&ledger);
-    if (status == SG_OK && flags->json){json_t *object = json_pack("{s:s, s:s, s:I}", "format", format, "out",
-                                                                   flags->out, "files", (json_int_t)result.n_files);
-                                        sg_print_json(object); json_decref(object);}
-else if (status == SG_OK)
+static enum sg_status export_ledger(const struct flags *flags, const char *path)
 {
-    printf("exported     %s, %lld file%s in %s\n", format, (long long)result.n_files, result.n_files == 1 ? "" : "s",
-           flags->out);
-}
-return status;
+    struct sg_ledger *ledger = NULL;
+    struct sg_export_result result = {0};
+    const char *format = flags->evidence ? "evidence" : flags->format;
+    SG_TRY(sg_ledger_open_read(path, &ledger));
+    char *database = database_name(path);
+    enum sg_status status = sg_export_write(ledger, format, flags->run, database, flags->out, &result);
+    free(database);
+    sg_ledger_close(&ledger);
+    if (status == SG_OK && flags->json) {
+        json_t *object =
+            json_pack("{s:s, s:s, s:I}", "format", format, "out", flags->out, "files", (json_int_t)result.n_files);
+        sg_print_json(object);
+        json_decref(object);
+    } else if (status == SG_OK) {
+        printf("exported     %s, %lld file%s in %s\n", format, (long long)result.n_files,
+               result.n_files == 1 ? "" : "s", flags->out);
+    }
+    return status;
 }
 
 static void list_formats(struct sg_buffer *out)
@@ -120,6 +120,9 @@ enum sg_status sg_ledger_verb_export(int argc, char **argv)
     SG_TRY(status);
     if (!f.evidence == !f.format)
         return sg_fail(SG_USAGE, "ledger export: give either --format FORMAT or --evidence --run RUN");
-    SG_TRY(check_file(path, f.trust));
-    return export(&f, path);
+    struct sg_verdict *verdict = sg_alloc(1, sizeof *verdict);
+    status = sg_ledger_verify_first(path, f.trust, "nothing is exported", verdict);
+    free(verdict);
+    SG_TRY(status);
+    return export_ledger(&f, path);
 }

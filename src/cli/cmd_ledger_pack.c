@@ -37,7 +37,6 @@ static enum sg_status verb_pack(int argc, char **argv)
 {
     const char *positional[3] = {NULL, NULL, NULL};
     struct flags f = {0};
-    struct sg_verify_options how = {.allow_unwitnessed = true, .allow_self_trust = true};
     const struct sg_option options[] = {
         {.name = "trust",
          .type = SG_OPTION_TEXT,
@@ -62,22 +61,13 @@ static enum sg_status verb_pack(int argc, char **argv)
         .positional_max = 3,
         .details = "MODEL: the SHA-256 of its file, or its run; by default the one model in use. Not legal advice.\n",
     };
-    struct sg_trust trust;
     struct sg_ledger *ledger = NULL;
     json_t *pack = NULL;
     SG_TRY(sg_options_parse(&line, argc, argv, positional, NULL));
     if (f.html && f.json)
         return sg_fail(SG_USAGE, "ledger report: --html and --json exclude each other");
-    if (f.trust) {
-        SG_TRY(sg_trust_read(f.trust, &trust));
-        how.trust = &trust;
-    }
     struct sg_verdict *verdict = sg_alloc(1, sizeof *verdict);
-    enum sg_status status = sg_verify_file(positional[0], &how, verdict);
-    if (status == SG_OK && verdict->status == SG_BROKEN) /* what does not verify is evidence of nothing */
-        status =
-            sg_fail(SG_BROKEN, "%s: no pack is made from a broken ledger; sealgrad ledger verify lists what is wrong",
-                    positional[0]);
+    enum sg_status status = sg_ledger_verify_first(positional[0], f.trust, "no pack is made", verdict);
     if (status == SG_OK)
         status = sg_ledger_open_read(positional[0], &ledger);
     if (status == SG_OK)

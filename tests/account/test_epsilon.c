@@ -105,6 +105,21 @@ static void random_settings(void **state)
     }
 }
 
+/* Losses of thousands a step, where e^loss is beyond double: half of a thousand steps at 5,000 each, and more for the
+ * deviation. */
+static void huge_losses(void **state)
+{
+    (void)state;
+    struct sg_epsilon e = poisson(0.5, 0.01, 1000, 1e-10);
+    assert_true(e.epsilon > 2.9e6 && e.epsilon < 3.1e6 && e.epsilon_lower <= e.epsilon);
+    e = poisson(0.5, 0.02, 1, 1e-3);
+    assert_true(e.epsilon > 1250 && e.epsilon < 1600);
+    e = poisson(0.25, 0.015, 3, 1e-4);
+    assert_true(e.epsilon > 3 * 2222 && isfinite(e.epsilon)); /* all three steps: probability 1/64 */
+    e = poisson(1e-3, 0.01, 40, 1e-6);
+    assert_true(e.epsilon > 3 * 5000 && e.epsilon < 6 * 5000);
+}
+
 static void phases_add_up(void **state)
 {
     (void)state;
@@ -187,8 +202,9 @@ static void same_bits(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(known_values),  cmocka_unit_test(reference_table), cmocka_unit_test(random_settings),
-        cmocka_unit_test(phases_add_up), cmocka_unit_test(refused),         cmocka_unit_test(same_bits),
+        cmocka_unit_test(known_values), cmocka_unit_test(reference_table), cmocka_unit_test(random_settings),
+        cmocka_unit_test(huge_losses),  cmocka_unit_test(phases_add_up),   cmocka_unit_test(refused),
+        cmocka_unit_test(same_bits),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -358,6 +358,16 @@ static void packs_answer(void **state)
     assert_int_equal(sg_pack_build(ledger, verdict, "annex-iv", NULL, &pack), SG_USAGE); /* none is in use */
     assert_int_equal(sg_pack_build(ledger, verdict, "annex-v", NULL, &pack), SG_USAGE);
     sg_ledger_close(&ledger);
+    const struct sg_decision deploy = {.kind = "model.deploy", .model = "1", .role = "operator", .reason = "release"};
+    assert_int_equal(sg_ledger_open(path, signer, &ledger), SG_OK);
+    assert_int_equal(sg_ledger_decide(ledger, &deploy), SG_OK);
+    sg_ledger_close(&ledger);
+    assert_int_equal(sg_ledger_open_read(path, &ledger), SG_OK);
+    assert_int_equal(sg_pack_build(ledger, verdict, "annex-iv", NULL, &pack), SG_OK); /* the one in use */
+    assert_string_equal(json_string_value(json_object_get(pack, "model")),
+                        "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa");
+    json_decref(pack);
+    sg_ledger_close(&ledger);
     sg_signer_close(&signer);
     free(verdict);
     free(path);
