@@ -279,7 +279,6 @@ static const struct sg_command verbs[] = {
     {"export", sg_ledger_verb_export, "in other programs' formats, or one run's evidence without the others"},
     {"diff", sg_ledger_verb_diff, "what was appended since a checkpoint you kept"},
     {"prove", sg_ledger_verb_prove, "a proof file for one run, checkable without the ledger"},
-    {"export", sg_ledger_verb_export, "one run's evidence without the others, or everything as JSON lines"},
     {"checkpoint", sg_ledger_verb_checkpoint, "the signed checkpoint, to keep"},
     {"approve", sg_ledger_verb_decide, "record that a model was approved"},
     {"deploy", sg_ledger_verb_decide, "record that a model went into use"},
