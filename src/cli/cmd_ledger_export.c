@@ -41,21 +41,26 @@ static char *database_name(const char *path)
     return name;
 }
 
-static enum sg_status export(const struct flags *flags, const char *path) {
-    struct sg_ledger *ledger = NULL; struct sg_export_result result = {0};
-    const char *format = flags->evidence ? "evidence" : flags->format; SG_TRY(sg_ledger_open_read(path, &ledger));
-    char *database = database_name(path);
-    enum sg_status status = sg_export_write(ledger, format, flags->run, database, flags->out, &result); free(database);
-    sg_ledger_close(&ledger);
-    if (status == SG_OK && flags->json){json_t *object = json_pack("{s:s, s:s, s:I}", "format", format, "out",
-                                                                   flags->out, "files", (json_int_t)result.n_files);
-                                        sg_print_json(object); json_decref(object);}
-else if (status == SG_OK)
+static enum sg_status export_ledger(const struct flags *flags, const char *path)
 {
-    printf("exported     %s, %lld file%s in %s\n", format, (long long)result.n_files, result.n_files == 1 ? "" : "s",
-           flags->out);
-}
-return status;
+    struct sg_ledger *ledger = NULL;
+    struct sg_export_result result = {0};
+    const char *format = flags->evidence ? "evidence" : flags->format;
+    SG_TRY(sg_ledger_open_read(path, &ledger));
+    char *database = database_name(path);
+    enum sg_status status = sg_export_write(ledger, format, flags->run, database, flags->out, &result);
+    free(database);
+    sg_ledger_close(&ledger);
+    if (status == SG_OK && flags->json) {
+        json_t *object =
+            json_pack("{s:s, s:s, s:I}", "format", format, "out", flags->out, "files", (json_int_t)result.n_files);
+        sg_print_json(object);
+        json_decref(object);
+    } else if (status == SG_OK) {
+        printf("exported     %s, %lld file%s in %s\n", format, (long long)result.n_files,
+               result.n_files == 1 ? "" : "s", flags->out);
+    }
+    return status;
 }
 
 /* A run without a format is asked for as evidence. */
@@ -133,5 +138,5 @@ enum sg_status sg_ledger_verb_export(int argc, char **argv)
     status = sg_ledger_verify_first(positional[0], f.trust, "nothing is exported", verdict);
     free(verdict);
     SG_TRY(status);
-    return export(&f, positional[0]);
+    return export_ledger(&f, positional[0]);
 }

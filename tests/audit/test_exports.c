@@ -1,5 +1,5 @@
-/* Would catch: tiles that another program's client cannot find or that hash to another root; names chosen by whoever wrote the
- * ledger that leave the folder; a folder that is there in part; an export over something that was there. */
+/* Would catch: tiles that another program's client cannot find or that hash to another root; names chosen by whoever
+ * wrote the ledger that leave the folder; a folder that is there in part; an export over something that was there. */
 #include <dirent.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -67,13 +67,13 @@ static void make_tree(struct tree *tree, int64_t size, const char *const *entrie
 
 static enum sg_status write_tree(struct tree *tree, const char *out)
 {
-    struct sg_export export;
+    struct sg_export into;
     const struct sg_tile_source source = {tree->size, tree_node, tree_entry, tree};
-    SG_TRY(sg_export_begin(NULL, out, &export));
-    enum sg_status status = sg_export_write_tiles(&export, &source);
+    SG_TRY(sg_export_begin(NULL, out, &into));
+    enum sg_status status = sg_export_write_tiles(&into, &source);
     if (status == SG_OK)
-        status = sg_export_commit(&export);
-    sg_export_abandon(&export);
+        status = sg_export_commit(&into);
+    sg_export_abandon(&into);
     return status;
 }
 
@@ -104,8 +104,8 @@ static void remove_tree(const char *path)
 static void published_fifteen(void **state)
 {
     (void)state;
-    static const char *const entries[] = {"one",   "two", "three", "four",   "five",  "six",     "seven", "eit",
-                                          "nain",  "ten", "ileven", "twelf", "threeten", "fourten", "fivten"};
+    static const char *const entries[] = {"one",  "two", "three",  "four",  "five",     "six",     "seven", "eit",
+                                          "nain", "ten", "ileven", "twelf", "threeten", "fourten", "fivten"};
     struct tree tree;
     struct sg_buffer tile = {0}, bundle = {0}, root64 = {0}, expected = {0};
     struct sg_merkle rebuilt = {0};
@@ -258,7 +258,8 @@ static void names_stay_inside(void **state)
     free(name);
 }
 
-/* A writer of the ledger chooses keys, values and names of files; none of them leaves the folder or runs in a spreadsheet. */
+/* A writer of the ledger chooses keys, values and names of files; none of them leaves the folder or runs in a
+ * spreadsheet. */
 static void hostile_facts(void **state)
 {
     (void)state;
@@ -274,8 +275,8 @@ static void hostile_facts(void **state)
     memset(digest, 'a', 64), digest[64] = 0;
     assert_int_equal(sg_ledger_open(path, signer, &ledger), SG_OK);
     assert_int_equal(fixture_register(ledger, "=book", "../people", 20, 1e-4), SG_OK);
-    json_t *configuration = json_pack("{s:s,s:s,s:s,s:{s:i}}", "../../../escaped", "x", "formula", "=1+1\n\"q\"", "negative",
-                                      "-1.5", "..", "a/b", 3);
+    json_t *configuration = json_pack("{s:s,s:s,s:s,s:{s:i}}", "../../../escaped", "x", "formula", "=1+1\n\"q\"",
+                                      "negative", "-1.5", "..", "a/b", 3);
     json_t *none = json_object();
     struct sg_run_facts facts = {.dataset = "=book",
                                  .plan = &plan,
@@ -288,8 +289,8 @@ static void hostile_facts(void **state)
                                  .libraries = none};
     assert_int_equal(sg_ledger_run_start(ledger, &facts, &run), SG_OK);
     json_t *metrics =
-        json_pack("[{s:s,s:f,s:s,s:s},{s:s,s:n,s:s,s:s}]", "name", "../../auc", "value", 0.5, "split", "../test", "released",
-                  "internal", "name", "nan", "value", "split", "test", "released", "internal");
+        json_pack("[{s:s,s:f,s:s,s:s},{s:s,s:n,s:s,s:s}]", "name", "../../auc", "value", 0.5, "split", "../test",
+                  "released", "internal", "name", "nan", "value", "split", "test", "released", "internal");
     json_t *artifacts = json_pack("[{s:s,s:s,s:i}]", "name", "../../model", "sha256", digest, "bytes", 1);
     struct sg_run_result end = {.end = SG_RUN_COMPLETE, .steps_done = 100, .metrics = metrics, .artifacts = artifacts};
     assert_int_equal(sg_ledger_run_end(ledger, &run, &end), SG_OK);
@@ -377,7 +378,7 @@ static void packs_answer(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(published_fifteen),  cmocka_unit_test(three_levels),  cmocka_unit_test(nothing_half_written),
+        cmocka_unit_test(published_fifteen), cmocka_unit_test(three_levels),  cmocka_unit_test(nothing_half_written),
         cmocka_unit_test(names_stay_inside), cmocka_unit_test(hostile_facts), cmocka_unit_test(packs_answer),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
