@@ -4,7 +4,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { CELLS_MAX = 20000, WINDOWS = 24 };
+enum { CELLS_MAX = 20000 };
+
+static size_t segment_start(const struct sg_bridge *b, size_t k)
+{
+    return k * b->n / SG_BRIDGE_SEGMENTS;
+}
 
 void sg_bridge_close(struct sg_bridge *bridge)
 {
@@ -71,29 +76,29 @@ static void fill(const struct sg_pair *pair, double c, double low, double h, dou
 {
     double sigma2 = pair->sigma * pair->sigma, sp = spread(&pair->p), sq = spread(&pair->q), s = sp + sq;
     /* convexity above and below the parabola: how far ln f may sag under, and ln(f / L') rise above, a chord */
-    double sag = h * h / 8 * ((1 + c) * sp * sp / (4 * sigma2 * sigma2)) + 1e-9;
     double thinning = pair->cut_width > 0 ? 1 / (pair->cut_width * pair->cut_width) : 0;
+    double sag = h * h / 8 * ((1 + c) * sp * sp / (4 * sigma2 * sigma2)) + 1e-9;
     double bump = expm1(
         h * h / 8 * (thinning + 1 / sigma2 + ((1 + c) * sp * sp + c * sq * sq + 5 * s * s) / (4 * sigma2 * sigma2)));
-    double sign = 1, previous = 0;
+    double previous = 0;
+    size_t segment = 0;
     for (size_t i = 0; i <= b->n; i++) {
         struct point p = evaluate(pair, c, low + (double)i * h);
         b->loss[i] = p.loss;
         b->density[i] = exp(p.log_f + log_scale + 1e-9) / p.slope;
         if (i > 0) {
+            while (segment + 1 < SG_BRIDGE_SEGMENTS && i - 1 >= segment_start(b, segment + 1))
+                segment++;
             b->mass[i - 1] = h * exp((p.log_f + previous) / 2 + log_scale - sag) * pair->probability;
             double most = fmax(b->density[i], b->density[i - 1]);
-            b->variation[i] = b->variation[i - 1] + fabs(b->density[i] - b->density[i - 1]) + 4 * most * bump;
-            b->mass_sum[i] = b->mass_sum[i - 1] + b->mass[i - 1];
-        } else {
-            b->variation[0] = b->mass_sum[0] = 0;
+            b->segment_variation[segment] += fabs(b->density[i] - b->density[i - 1]) + 4 * most * bump;
+            b->segment_mass[segment] += b->mass[i - 1];
         }
         previous = p.log_f;
     }
     if (b->loss[b->n] < b->loss[0])
-        sign = -1;
-    for (size_t i = 0; i <= b->n; i++)
-        b->loss[i] *= sign;
+        for (size_t i = 0; i <= b->n; i++)
+            b->loss[i] = -b->loss[i];
 }
 
 bool sg_bridge_open(const struct sg_event *event, double c, double log_mgf, struct sg_bridge *out)
@@ -110,10 +115,10 @@ bool sg_bridge_open(const struct sg_event *event, double c, double log_mgf, stru
     if (!((high - low) / h < CELLS_MAX))
         return false;
     size_t n = (size_t)((high - low) / h) + 1;
-    double *block = malloc(5 * (n + 1) * sizeof *block);
+    double *block = malloc(3 * (n + 1) * sizeof *block);
     if (!block)
         return false;
-    *out = (struct sg_bridge){n, block, block + n + 1, block + 2 * (n + 1), block + 3 * (n + 1), block + 4 * (n + 1)};
+    *out = (struct sg_bridge){.n = n, .loss = block, .mass = block + n + 1, .density = block + 2 * (n + 1)};
     fill(pair, c, low, h, -log_mgf - log(pair->sigma * sqrt(2 * M_PI)), out);
     return true;
 }
@@ -142,13 +147,12 @@ double sg_bridge_decay(const struct sg_bridge *b, double t, double t_next)
     }
     double decay = -0.5 * log1p(-fmin(best, 1 - 1e-12));
     double most = 0; /* of p - V / t */
-    for (size_t i = 0; i < WINDOWS; i++) {
-        size_t a = i * b->n / WINDOWS;
-        for (size_t j = i + 1; j <= WINDOWS; j++) {
-            size_t e = j * b->n / WINDOWS;
-            double mass = b->mass_sum[e] - b->mass_sum[a];
-            double variation = b->density[a] + b->density[e] + b->variation[e] - b->variation[a];
-            most = fmax(most, mass * (1 - 1e-9) - variation / t);
+    for (size_t i = 0; i < SG_BRIDGE_SEGMENTS; i++) {
+        double mass = 0, variation = b->density[segment_start(b, i)];
+        for (size_t j = i; j < SG_BRIDGE_SEGMENTS; j++) {
+            mass += b->segment_mass[j], variation += b->segment_variation[j];
+            double gain = mass * (1 - 1e-9) - (variation + b->density[segment_start(b, j + 1)]) * (1 + 1e-9) / t;
+            most = gain > most ? gain : most; /* false for NaN: an infinite density proves nothing */
         }
     }
     return fmax(decay, -log1p(-fmin(most, 1 - 1e-12)));

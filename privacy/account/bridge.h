@@ -8,13 +8,15 @@
 
 #include "pair.h"
 
+enum { SG_BRIDGE_SEGMENTS = 24 };
 struct sg_bridge {
-    size_t n;          /* cells; the arrays have n + 1 points */
-    double *loss;      /* ascending */
-    double *mass;      /* of cell i, a lower bound, in units of the whole tilted law */
-    double *mass_sum;  /* prefix sums */
-    double *density;   /* of the loss, upper bound at point i */
-    double *variation; /* prefix sums of its total variation, upper bound */
+    size_t n;        /* cells; the arrays have n + 1 points */
+    double *loss;    /* ascending */
+    double *mass;    /* of cell i, a lower bound, in units of the whole tilted law */
+    double *density; /* of the loss, upper bound at point i */
+    /* Cells and total variation of the density of each of 24 equal stretches, summed on their own: differences of
+     * prefix sums would lose all of a thin stretch beside a dense one. */
+    double segment_mass[SG_BRIDGE_SEGMENTS], segment_variation[SG_BRIDGE_SEGMENTS];
 };
 
 /* Cells of the event's first branch tilted by c; log_mgf is an upper bound of ln M(c). False when out of reach. */

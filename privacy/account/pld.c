@@ -118,11 +118,22 @@ static void split(struct cells *out, size_t i, double h, double p, double error_
     out->upper[i + 1] += right;
 }
 
+/* By the means of the shifts: the loss itself may be flat to the last bit where it is looked at. */
+static bool is_rising(const struct sg_pair *pair)
+{
+    double difference = 0;
+    for (int j = 0; j < pair->p.n; j++)
+        difference += pair->p.weight[j] * pair->p.shift[j];
+    for (int j = 0; j < pair->q.n; j++)
+        difference -= pair->q.weight[j] * pair->q.shift[j];
+    return difference >= 0;
+}
+
 /* One branch into the cells. Losses below the first cell go up to its end (lower law: nowhere), those above to infinity
  * (lower law: to the last point). */
 static void add_branch(const struct sg_pair *pair, struct cells *out, double h)
 {
-    bool rising = sg_pair_loss(pair, pair->sigma) >= sg_pair_loss(pair, -pair->sigma);
+    bool rising = is_rising(pair);
     double before = rising ? -INFINITY : INFINITY, error, error_q, share = pair->probability;
     for (size_t i = 0; i + 1 < out->n; i++) {
         double x = inverse_loss(pair, (out->first + (double)i + 1) * h, rising, isfinite(before) ? before : 0);
@@ -332,6 +343,8 @@ static bool grid_open(const struct sg_composition *composition, double start, do
     for (int k = 0; ok && k <= wants_lower; k++)
         grid_finish(&pair[k], &fft);
     sg_fft_close(&fft);
+    for (int k = 0; ok && k <= wants_lower; k++)
+        ok = isfinite(pair[k].log_scale) && isfinite(pair[k].error) && isfinite(pair[k].drift);
     return ok;
 }
 
@@ -348,7 +361,7 @@ static double read_epsilon(const struct grid *g, double delta, bool is_upper)
         double relative = expm1(g->drift);
         double value = is_upper ? (above - below + kernel) * unit * (1 + relative) + extra
                                 : (above - below - kernel) * unit * (1 - relative) + extra;
-        if (value > delta || k == 0) {
+        if (!(value <= delta) || k == 0) {
             double loss = (g->start + (double)k) * g->h;
             if (k == 0 && value <= delta) /* below the window: nothing is known there */
                 return is_upper ? loss : -INFINITY;

@@ -59,6 +59,32 @@ static void contour_and_pld(void **state)
     }
 }
 
+/* Noise so small that the loss is flat to the last bit over most of the law and its density spans seventy orders of
+ * magnitude: the intervals must still meet, and five steps at a rate of 1.2e-5 cost nothing at delta 0.0056. */
+static void small_noise(void **state)
+{
+    (void)state;
+    static const struct setting cases[] = {
+        {0.0915, 0.14, 1.3e-9, 8194}, {1e-4, 0.074, 4.5e-8, 18719}, {1.2e-5, 0.073, 5.6e-3, 5}};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct sg_phase phase = {cases[i].rate, cases[i].noise, cases[i].steps};
+        struct sg_history history = {.sensitivity = 1, .phases = &phase, .n_phases = 1};
+        struct sg_composition composition;
+        assert_int_equal(sg_composition_make(&history, &composition), SG_OK);
+        for (int direction = 0; direction < 2; direction++) {
+            double low, high, grid_low = 0, grid_high = INFINITY;
+            bool both = sg_contour_epsilon(&composition, direction == 0, cases[i].delta, &low, &high) &&
+                        sg_pld_epsilon(&composition, cases[i].delta, INFINITY, &grid_low, &grid_high);
+            if (both && (!(low <= high) || !(grid_high >= low) || !(grid_low <= high)))
+                fail_msg("case %zu direction %d: contour %.12g to %.12g, grid %.12g to %.12g", i, direction, low, high,
+                         grid_low, grid_high);
+            sg_composition_swap(&composition);
+        }
+        sg_composition_close(&composition);
+    }
+    assert_true(poisson(1.2e-5, 0.073, 5, 5.6e-3).epsilon == 0);
+}
+
 /* Few steps, by brute force: the two-step loss is integrated on a plane. */
 static double two_steps(double q, double sigma, double epsilon)
 {
@@ -170,8 +196,9 @@ static void curve(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(transform),          cmocka_unit_test(contour_and_pld),
-                                       cmocka_unit_test(two_steps_by_force), cmocka_unit_test(laplace),
-                                       cmocka_unit_test(tail_bound),         cmocka_unit_test(curve)};
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(transform),   cmocka_unit_test(contour_and_pld), cmocka_unit_test(two_steps_by_force),
+        cmocka_unit_test(small_noise), cmocka_unit_test(laplace),         cmocka_unit_test(tail_bound),
+        cmocka_unit_test(curve)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
