@@ -8,6 +8,7 @@ enum sg_status sg_ledger_verb_verify(int argc, char **argv);
 enum sg_status sg_ledger_verb_checkpoint(int argc, char **argv);
 enum sg_status sg_ledger_verb_prove(int argc, char **argv);
 enum sg_status sg_ledger_verb_witness(int argc, char **argv);
+enum sg_status sg_ledger_verb_timestamp(int argc, char **argv);
 enum sg_status sg_ledger_verb_diff(int argc, char **argv);
 enum sg_status sg_ledger_verb_backup(int argc, char **argv);
 enum sg_status sg_ledger_verb_report(int argc, char **argv);
