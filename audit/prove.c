@@ -12,6 +12,7 @@
 
 #include "audit/evidence.h"
 #include "audit/leaf.h"
+#include "base/file.h"
 #include "base/number.h"
 #include "schema.h"
 #include "store.h"
@@ -57,6 +58,21 @@ enum sg_status sg_evidence_proof(struct sg_ledger *ledger, int64_t seq, struct s
     }
     sg_buffer_text(out, "\n");
     return sg_evidence_checkpoint(ledger, size, out);
+}
+
+enum sg_status sg_evidence_run_proof(struct sg_ledger *ledger, const struct sg_run *run, const char *path)
+{
+    struct sg_buffer text = {0};
+    sqlite3_stmt *row = NULL;
+    SG_TRY(sg_db_prepare(ledger->db, "SELECT coalesce(end_leaf, start_leaf) FROM run WHERE run_id = ?", &row));
+    sg_db_bind(row, "t", run->run_id);
+    int64_t seq = sqlite3_step(row) == SQLITE_ROW ? sqlite3_column_int64(row, 0) : -1;
+    sqlite3_finalize(row);
+    enum sg_status status = sg_evidence_proof(ledger, seq, &text);
+    if (status == SG_OK)
+        status = sg_file_write(path, text.data, text.len, 0644);
+    sg_buffer_free(&text);
+    return status;
 }
 
 struct parts {

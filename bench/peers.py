@@ -120,7 +120,6 @@ def our_round(args, pin, workload, tensors):
         out[kind + '_cpu_ms'] = (long['process_cpu_ms'] - short[kind]['process_cpu_ms']) / steps
         out[kind + '_mib'] = short[kind]['peak_rss_kib'] / 1024
         out[kind + '_ms'] = both[kind]['median_ms']
-        out[kind + '_fastest_ms'] = min(both[kind]['fastest_ms'], long[kind]['fastest_ms'])
         out[kind + '_g1'] = both[kind]['g1']
     return out
 
@@ -137,20 +136,20 @@ def spread(values, form):
 def table(workload, rounds, systems, batch):
     ours = [r['ours'] for r in rounds]
     print(f'\n**{workload}**, batch {batch}; median (least to most) over {len(rounds)} rounds\n')
-    print('| step | CPU ms | wall ms | fastest ms | examples per CPU second | peak MiB | g1 |\n|---|---|---|---|---|---|---|')
+    print('| step | CPU ms | wall ms | examples per CPU second | peak MiB | g1 |\n|---|---|---|---|---|---|')
     for kind in KINDS:
         cpu = median(ours, lambda r: r[kind + '_cpu_ms'])
         print(f'| ours, {"private" if kind == "private" else "no privacy"} | {spread(cpu, "{:.1f}")} | '
-              f'{median(ours, lambda r: r[kind + "_ms"])[0]:.1f} | {min(r[kind + "_fastest_ms"] for r in ours):.1f} | '
+              f'{median(ours, lambda r: r[kind + "_ms"])[0]:.1f} | '
               f'{batch / cpu[0] * 1e3:.0f} | {median(ours, lambda r: r[kind + "_mib"])[0]:.1f} | {ours[0][kind + "_g1"]:.5f} |')
     for system in systems:
         done = [r[system] for r in rounds if system in r and 'error' not in r[system]]
         if not done:
-            print(f'| {system} | {next((r[system]["error"] for r in rounds if system in r), "not run")} | | | | | |')
+            print(f'| {system} | {next((r[system]["error"] for r in rounds if system in r), "not run")} | | | | |')
             continue
         cpu = median(done, lambda r: r['cpu_ms'])
         print(f'| {system} | {spread(cpu, "{:.1f}")} | {median(done, lambda r: r["wall_ms"])[0]:.1f} | '
-              f'{min(r["min_ms"] for r in done):.1f} | {batch / cpu[0] * 1e3:.0f} | '
+              f'{batch / cpu[0] * 1e3:.0f} | '
               f'{median(done, lambda r: r["rss_mb"])[0]:.0f} | {done[0]["g1"]:.5f} |')
     print(f'\n- private / plain: {spread(median(ours, lambda r: r["ratio"]), "{:.3f}")} by interleaved steps, '
           f'{spread(median(ours, lambda r: r["private_cpu_ms"] / r["plain_cpu_ms"]), "{:.3f}")} by processor time, '
@@ -160,8 +159,7 @@ def table(workload, rounds, systems, batch):
         done = [r for r in rounds if system in r and 'error' not in r[system]]
         if done:
             print(f'- our private step / {system}: '
-                  f'{spread(median(done, lambda r: r["ours"]["private_cpu_ms"] / r[system]["cpu_ms"]), "{:.3f}")} by processor time, '
-                  f'{min(r["ours"]["private_fastest_ms"] for r in done) / min(r[system]["min_ms"] for r in done):.3f} by the fastest steps')
+                  f'{spread(median(done, lambda r: r["ours"]["private_cpu_ms"] / r[system]["cpu_ms"]), "{:.3f}")} by processor time')
 
 
 def main():

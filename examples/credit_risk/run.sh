@@ -96,9 +96,16 @@ rm -rf model && mv model.new model && mv train.json.new train.json
 say "scoring the test customers"
 sealgrad score model --data book.csv --split test --out scores.csv
 
+say "a witness (for real: another account, another machine) signs that the ledger only grew"
+[ -f witness/witness.key ] || sealgrad keygen --out witness --name witness --no-passphrase >/dev/null
+sealgrad ledger witness ledger.db --witness-key witness/witness.key --state witness/state --trust keys/signing.pub \
+    --write-policy policy.new
+mv policy.new policy
+
 say "verifying the ledger, as an auditor would"
-sealgrad ledger verify ledger.db --trust keys/signing.pub --allow-unwitnessed
-sealgrad ledger verify ledger.db --trust keys/signing.pub --allow-unwitnessed --json >verify.json
+sealgrad ledger verify ledger.db --trust policy --allow-unwitnessed
+sealgrad ledger verify ledger.db --trust policy --allow-unwitnessed --json >verify.json
+sealgrad ledger report ledger.db --trust policy --html --out report.html.new && mv report.html.new report.html
 sealgrad budget customers --ledger ledger.db --json >budget.json
 sealgrad bench credit.yaml --steps 9 --json >bench.json
 python3 "$here/summary.py" train.json bench.json budget.json verify.json model/statement.json "$synthetic" | tee report.txt

@@ -23,7 +23,7 @@ row('budget of the population', 'epsilon %.4g spent of %.4g, %.4g left, by %d ru
     budget['epsilon_spent'], budget['epsilon_limit'], budget['epsilon_left'], budget['runs'],
     '' if budget['runs'] == 1 else 's'))
 row('ledger', verify['sentence'])
-row('files', 'out/model, out/scores.csv, out/ledger.db, out/keys, out/report.txt')
+row('files', 'out/model, out/scores.csv, out/ledger.db, out/keys, out/report.html, out/report.txt')
 print('\nWhat is claimed, and to whom:')
 for sentence in statement['claims'] + statement['assumptions'] + statement['not_covered']:
     print('  - ' + sentence)

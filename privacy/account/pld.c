@@ -62,10 +62,12 @@ static bool is_simple(const struct sg_pair *pair)
 static double simple_inverse(const struct sg_pair *pair, double target)
 {
     const struct sg_mixture *m = pair->p.n == 2 ? &pair->p : &pair->q;
-    double excess = expm1(pair->p.n == 2 ? target : -target) + m->weight[1], shift = m->shift[1];
+    double log_ratio = pair->p.n == 2 ? target : -target, q = m->weight[1], shift = m->shift[1];
+    double excess = expm1(fmin(log_ratio, 700)) + q;
     if (!(excess > 0))
         return -INFINITY; /* beyond the end of the losses: x at minus infinity on either side */
-    return (log(excess / m->weight[1]) * 2 * pair->sigma * pair->sigma + shift * shift) / (2 * shift);
+    double y = log_ratio < 700 ? log(excess / q) : log_ratio - log(q);
+    return (y * 2 * pair->sigma * pair->sigma + shift * shift) / (2 * shift);
 }
 
 /* x with loss(x) = target, for a loss monotone in x; INFINITY with the sign of the end beyond which it lies. */
@@ -107,7 +109,10 @@ static void split(struct cells *out, size_t i, double h, double p, double error_
 {
     out->lower[i] += fmax(p - error_p, 0);
     p += error_p;
-    double right = (p - fmax(q - error_q, 0) * exp((out->first + (double)i) * h)) / -expm1(-h);
+    double loss = (out->first + (double)i) * h, below = fmax(q - error_q, 0), rest = below * exp(fmin(loss, 600));
+    if (loss > 600 && below > 0)
+        rest = exp(fmin(log(below) + loss, 700)) * (1 - 1e-12);
+    double right = (p - rest) / -expm1(-h);
     right = fmin(fmax(right + 4 * DBL_EPSILON * p / h, 0), p);
     out->upper[i] += p - right;
     out->upper[i + 1] += right;
@@ -394,7 +399,8 @@ static bool prepare(const struct sg_composition *given, double target, bool by_d
     copy->events = malloc((given->n_events + 1) * sizeof *copy->events);
     if (!copy->events)
         return false;
-    memcpy(copy->events, given->events, given->n_events * sizeof *copy->events);
+    if (given->n_events)
+        memcpy(copy->events, given->events, given->n_events * sizeof *copy->events);
     *left_out = 0;
     bool rising = given->n_events && given->events[0].branch[0].p.n > 1;
     *saddle = sg_saddle_find(copy, target, by_delta, 5, &nodes);
@@ -439,7 +445,7 @@ bool sg_pld_epsilon(const struct sg_composition *given, double delta, double eps
     return any;
 }
 
-bool sg_pld_delta(const struct sg_composition *given, double epsilon, double *upper)
+bool sg_pld_delta(const struct sg_composition *given, double epsilon, double enough, double *upper)
 {
     struct sg_composition thinned;
     struct sg_saddle saddle;
@@ -457,7 +463,7 @@ bool sg_pld_delta(const struct sg_composition *given, double epsilon, double *up
             }
         }
         grid_close(&pair[0]);
-        if (any && !(delta < before * 0.998))
+        if (any && (delta <= enough || !(delta < before * 0.998)))
             break;
     }
     *upper = delta;

@@ -14,7 +14,7 @@
  * bound. The lower one rounds losses down and is coarse. False when out of reach. */
 bool sg_pld_epsilon(const struct sg_composition *composition, double delta, double epsilon_max, double *lower,
                     double *upper);
-/* Upper bound of delta at epsilon >= 0. */
-bool sg_pld_delta(const struct sg_composition *composition, double epsilon, double *upper);
+/* Upper bound of delta at epsilon >= 0; one at most `enough` ends the search for a better one. */
+bool sg_pld_delta(const struct sg_composition *composition, double epsilon, double enough, double *upper);
 
 #endif

@@ -41,7 +41,8 @@ static inline struct sg_epsilon account_once(enum sg_sampler sampler, enum sg_re
         .sampler = sampler, .relation = relation, .sensitivity = 1, .phases = &phase, .n_phases = 1};
     struct sg_epsilon out = {0};
     if (sg_account_epsilon(&history, s.delta, &out) != SG_OK)
-        fail_msg("q %.17g sigma %.17g T %lld delta %g: %s", s.rate, s.noise, (long long)s.steps, s.delta, sg_error_text());
+        fail_msg("q %.17g sigma %.17g T %lld delta %g: %s", s.rate, s.noise, (long long)s.steps, s.delta,
+                 sg_error_text());
     return out;
 }
 
@@ -50,11 +51,11 @@ static inline struct sg_epsilon poisson(double rate, double noise, int64_t steps
     return account_once(SG_SAMPLER_POISSON, SG_ADD_OR_REMOVE_ONE, (struct setting){rate, noise, delta, steps});
 }
 
-#define assert_close(value, expected, relative)                                                                             \
-    do {                                                                                                                    \
-        double v_ = (value), e_ = (expected);                                                                               \
-        if (!(fabs(v_ - e_) <= (relative) * fabs(e_)))                                                                      \
-            fail_msg("%s is %.15g, expected %.15g within %g", #value, v_, e_, (double)(relative));                          \
+#define assert_close(value, expected, relative)                                                                        \
+    do {                                                                                                               \
+        double v_ = (value), e_ = (expected);                                                                          \
+        if (!(fabs(v_ - e_) <= (relative)*fabs(e_)))                                                                   \
+            fail_msg("%s is %.15g, expected %.15g within %g", #value, v_, e_, (double)(relative));                     \
     } while (0)
 
 #endif

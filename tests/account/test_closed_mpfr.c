@@ -1,7 +1,7 @@
 /* Would catch: a closed form that rounds below the truth. The truth is the same formula in 300 bits.
  *
- * For each random setting the reported epsilon's true delta must not exceed the delta asked for, and the true delta at the lower
- * bound must not lie below it. */
+ * For each random setting the reported epsilon's true delta must not exceed the delta asked for, and the true delta at
+ * the lower bound must not lie below it. */
 #include "support.h"
 
 #include <mpfr.h>
@@ -21,8 +21,8 @@ static void tail(mpfr_t out, const mpfr_t x)
     mpfr_clear(half);
 }
 
-/* delta of one step of the Poisson-subsampled Gaussian with T steps at q = 1 folded into mu: q Phi(-(z - mu)) - (e^eps - 1 + q) Phi(-z),
- * z = the standard score of the point where the loss is eps: z = mu/2 + ln((e^eps - 1 + q)/q)/mu. */
+/* delta of one step of the Poisson-subsampled Gaussian with T steps at q = 1 folded into mu: q Phi(-(z - mu)) - (e^eps
+ * - 1 + q) Phi(-z), z = the standard score of the point where the loss is eps: z = mu/2 + ln((e^eps - 1 + q)/q)/mu. */
 static void delta_of(mpfr_t out, double rate, const mpfr_t mu, double epsilon)
 {
     mpfr_t a, z, b;
@@ -54,13 +54,13 @@ static void check(double rate, double noise, int64_t steps, double delta)
     mpfr_div_d(mu, mu, noise, MPFR_RNDN);
     delta_of(value, rate, mu, e.epsilon);
     if (mpfr_cmp_d(value, delta) > 0)
-        fail_msg("q %.17g sigma %.17g T %lld: delta at epsilon %.17g is %.17g, not %.17g", rate, noise, (long long)steps, e.epsilon,
-                 mpfr_get_d(value, MPFR_RNDU), delta);
+        fail_msg("q %.17g sigma %.17g T %lld: delta at epsilon %.17g is %.17g, not %.17g", rate, noise,
+                 (long long)steps, e.epsilon, mpfr_get_d(value, MPFR_RNDU), delta);
     if (e.epsilon_lower > 0) {
         delta_of(value, rate, mu, e.epsilon_lower);
         if (mpfr_cmp_d(value, delta) < 0)
-            fail_msg("q %.17g sigma %.17g T %lld: the lower bound %.17g is above the truth", rate, noise, (long long)steps,
-                     e.epsilon_lower);
+            fail_msg("q %.17g sigma %.17g T %lld: the lower bound %.17g is above the truth", rate, noise,
+                     (long long)steps, e.epsilon_lower);
         assert_true(e.epsilon <= e.epsilon_lower * (1 + 1e-7) + 1e-12);
     }
     mpfr_clears(mu, value, (mpfr_ptr)0);

@@ -1,6 +1,7 @@
-/* Would catch: a certificate that is wrong in floating point. The contour integral is summed again in 200 bits (60 digits), by
- * code that shares nothing with the accountant's, in both directions of the relation: at the reported epsilon the true delta must not
- * exceed the delta asked for, and at the lower bound the larger of the two must not lie below it. */
+/* Would catch: a certificate that is wrong in floating point. The contour integral is summed again in 200 bits (60
+ * digits), by code that shares nothing with the accountant's, in both directions of the relation: at the reported
+ * epsilon the true delta must not exceed the delta asked for, and at the lower bound the larger of the two must not lie
+ * below it. */
 #include "support.h"
 
 #include <stdbool.h>
@@ -13,8 +14,14 @@ struct cplx {
     mpfr_t re, im;
 };
 
-static void c_init(struct cplx *z) { mpfr_inits2(BITS, z->re, z->im, (mpfr_ptr)0); }
-static void c_clear(struct cplx *z) { mpfr_clears(z->re, z->im, (mpfr_ptr)0); }
+static void c_init(struct cplx *z)
+{
+    mpfr_inits2(BITS, z->re, z->im, (mpfr_ptr)0);
+}
+static void c_clear(struct cplx *z)
+{
+    mpfr_clears(z->re, z->im, (mpfr_ptr)0);
+}
 
 /* z *= w, with two temporaries */
 static void c_mul(struct cplx *z, const struct cplx *w, struct cplx *tmp)
@@ -87,7 +94,8 @@ static struct plan make_plan(double rate, double noise, double steps, bool remov
 }
 
 /* One node: weight e^{(1+c) l} or e^{-c l} times the Gaussian, and its turn per step of t. */
-static void make_node(double rate, double noise, bool removed, const struct plan *p, size_t i, struct cplx *now, struct cplx *turn)
+static void make_node(double rate, double noise, bool removed, const struct plan *p, size_t i, struct cplx *now,
+                      struct cplx *turn)
 {
     mpfr_t l, a, b;
     mpfr_inits2(BITS, l, a, b, (mpfr_ptr)0);
@@ -201,13 +209,13 @@ static bool check(double rate, double noise, int64_t steps, double delta)
     for (int k = 0; k < 2; k++) {
         double upper = true_delta(rate, noise, (double)steps, k == 0, e.epsilon, &plan[k]);
         if (upper > delta * (1 + 1e-14))
-            fail_msg("q %.17g sigma %.17g T %lld delta %g direction %d: at epsilon %.17g the truth is delta %.17g", rate, noise,
-                     (long long)steps, delta, k, e.epsilon, upper);
+            fail_msg("q %.17g sigma %.17g T %lld delta %g direction %d: at epsilon %.17g the truth is delta %.17g",
+                     rate, noise, (long long)steps, delta, k, e.epsilon, upper);
         at_lower = fmax(at_lower, true_delta(rate, noise, (double)steps, k == 0, e.epsilon_lower, &plan[k]));
     }
     if (at_lower < delta * (1 - 1e-14))
-        fail_msg("q %.17g sigma %.17g T %lld delta %g: lower bound %.17g is above the truth", rate, noise, (long long)steps, delta,
-                 e.epsilon_lower);
+        fail_msg("q %.17g sigma %.17g T %lld delta %g: lower bound %.17g is above the truth", rate, noise,
+                 (long long)steps, delta, e.epsilon_lower);
     return true;
 }
 

@@ -1,6 +1,7 @@
-/* Mistakes known from other accountants, one test each for the events we account: a count that is ignored, replace-one at sensitivity C,
- * an "upper bound" that round-off puts below the truth, an RDP series that undershoots, a coarse table of orders, microbatches and groups
- * at sensitivity C, a Poisson figure for shuffled batches. Numbers: long-double contour, mpmath, or the closed form named. */
+/* Mistakes known from other accountants, one test each for the events we account: a count that is ignored, replace-one
+ * at sensitivity C, an "upper bound" that round-off puts below the truth, an RDP series that undershoots, a coarse
+ * table of orders, microbatches and groups at sensitivity C, a Poisson figure for shuffled batches. Numbers:
+ * long-double contour, mpmath, or the closed form named. */
 #include "support.h"
 
 static double rdp(double rate, double noise, double alpha)
@@ -40,7 +41,8 @@ static void count_is_used(void **state)
     assert_close(x.epsilon, poisson(0.02, 1.1, 350, 1e-6).epsilon, 1e-12);
 }
 
-/* Gaussian at sigma 1, delta 1e-6: replace-one is mu = 2, 10.9972, not 4.89 nor RDP's 5.22. Poisson: its own dominating pair. */
+/* Gaussian at sigma 1, delta 1e-6: replace-one is mu = 2, 10.9972, not 4.89 nor RDP's 5.22. Poisson: its own dominating
+ * pair. */
 static void replace_one(void **state)
 {
     (void)state;
@@ -57,7 +59,8 @@ static void replace_one(void **state)
     assert_true(e.epsilon_lower == 0);
 }
 
-/* Claimed upper bounds that lie below the truth: 0.56034, 3.91295, 105.32285; an infinite one where the truth is 4.85454. */
+/* Claimed upper bounds that lie below the truth: 0.56034, 3.91295, 105.32285; an infinite one where the truth
+ * is 4.85454. */
 static void upper_bounds_are_upper(void **state)
 {
     (void)state;
@@ -71,7 +74,8 @@ static void upper_bounds_are_upper(void **state)
     assert_close(poisson(1e-5, 1, 1000000, 1e-10).epsilon, 0.07064449811768, 1e-5);
 }
 
-/* Fractional orders: exact by mpmath; the alternating series stops below, the one with absolute values up to 2.3 % above. */
+/* Fractional orders: exact by mpmath; the alternating series stops below, the one with absolute values up to 2.3 %
+ * above. */
 static void rdp_series(void **state)
 {
     (void)state;
@@ -135,28 +139,38 @@ static void microbatches_and_groups(void **state)
 static void shuffling(void **state)
 {
     (void)state;
-    assert_close(account_once(SG_SAMPLER_SHUFFLE, SG_ADD_OR_REMOVE_ONE, (struct setting){0.001, 0.35, 1e-5, 1000}).epsilon,
-                 15.658124049989668, 1e-12);
-    assert_close(account_once(SG_SAMPLER_SHUFFLE, SG_ADD_OR_REMOVE_ONE, (struct setting){0.001, 1, 1e-6, 10000}).epsilon,
-                 19.423656474031056, 1e-12);
-    assert_close(account_once(SG_SAMPLER_SHUFFLE, SG_ADD_OR_REMOVE_ONE, (struct setting){1.0 / 234, 1.3, 1e-5, 234 * 15}).epsilon,
-                 16.52618969305746, 1e-12);
+    assert_close(
+        account_once(SG_SAMPLER_SHUFFLE, SG_ADD_OR_REMOVE_ONE, (struct setting){0.001, 0.35, 1e-5, 1000}).epsilon,
+        15.658124049989668, 1e-12);
+    assert_close(
+        account_once(SG_SAMPLER_SHUFFLE, SG_ADD_OR_REMOVE_ONE, (struct setting){0.001, 1, 1e-6, 10000}).epsilon,
+        19.423656474031056, 1e-12);
+    assert_close(
+        account_once(SG_SAMPLER_SHUFFLE, SG_ADD_OR_REMOVE_ONE, (struct setting){1.0 / 234, 1.3, 1e-5, 234 * 15})
+            .epsilon,
+        16.52618969305746, 1e-12);
     /* one step into the eleventh epoch is an eleventh participation */
-    assert_close(account_once(SG_SAMPLER_SHUFFLE, SG_ADD_OR_REMOVE_ONE, (struct setting){0.001, 1, 1e-6, 10001}).epsilon,
-                 sg_gdp_epsilon(sqrt(11), 1e-6), 1e-12);
+    assert_close(
+        account_once(SG_SAMPLER_SHUFFLE, SG_ADD_OR_REMOVE_ONE, (struct setting){0.001, 1, 1e-6, 10001}).epsilon,
+        sg_gdp_epsilon(sqrt(11), 1e-6), 1e-12);
     assert_true(strlen(sg_sampler_caution(SG_SAMPLER_SHUFFLE)) > 40);
     assert_true(*sg_sampler_caution(SG_SAMPLER_POISSON) == 0);
 }
 
-/* A cap of the batch at its mean is dear, at six deviations it is free (2508.15089; n = 10^6, q = 1e-3, sigma 1, T 1000). */
+/* A cap of the batch at its mean is dear, at six deviations it is free (2508.15089; n = 10^6, q = 1e-3, sigma 1, T
+ * 1000). */
 static void truncated(void **state)
 {
     (void)state;
     static const double expected[][2] = {{1050, 2.897}, {1100, 1.0625}, {1150, 0.18632}, {1200, 0.18554}};
     for (size_t i = 0; i < 4; i++) {
         struct sg_phase phase = {0.001, 1, 1000};
-        struct sg_history history = {.sampler = SG_SAMPLER_TRUNCATED_POISSON, .sensitivity = 1, .phases = &phase, .n_phases = 1,
-                                     .population_size = 1000000, .batch_max = (int64_t)expected[i][0]};
+        struct sg_history history = {.sampler = SG_SAMPLER_TRUNCATED_POISSON,
+                                     .sensitivity = 1,
+                                     .phases = &phase,
+                                     .n_phases = 1,
+                                     .population_size = 1000000,
+                                     .batch_max = (int64_t)expected[i][0]};
         struct sg_epsilon e;
         assert_int_equal(sg_account_epsilon(&history, 1e-6, &e), SG_OK);
         assert_close(e.epsilon, expected[i][1], 1e-3);
@@ -174,9 +188,12 @@ static void tuning(void **state)
         enum sg_tuning_kind kind;
         double shape, trials, low, high;
     } cases[] = {
-        {SG_TUNING_NEGATIVE_BINOMIAL, 1, 10, 2.02, 2.06}, {SG_TUNING_NEGATIVE_BINOMIAL, 1, 100, 2.59, 2.64},
-        {SG_TUNING_NEGATIVE_BINOMIAL, 0, 10, 1.68, 1.72}, {SG_TUNING_NEGATIVE_BINOMIAL, 0.5, 10, 1.86, 1.90},
-        {SG_TUNING_POISSON, 0, 10, 1.4, 2.17},            {SG_TUNING_SWEEP, 0, 5, 2.0605, 2.0620},
+        {SG_TUNING_NEGATIVE_BINOMIAL, 1, 10, 2.02, 2.06},
+        {SG_TUNING_NEGATIVE_BINOMIAL, 1, 100, 2.59, 2.64},
+        {SG_TUNING_NEGATIVE_BINOMIAL, 0, 10, 1.68, 1.72},
+        {SG_TUNING_NEGATIVE_BINOMIAL, 0.5, 10, 1.86, 1.90},
+        {SG_TUNING_POISSON, 0, 10, 1.4, 2.17},
+        {SG_TUNING_SWEEP, 0, 5, 2.0605, 2.0620},
         {SG_TUNING_SWEEP, 0, 100, 11.73, 11.75},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
@@ -194,9 +211,15 @@ static void tuning(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(count_is_used),         cmocka_unit_test(replace_one),           cmocka_unit_test(upper_bounds_are_upper),
-        cmocka_unit_test(rdp_series),            cmocka_unit_test(orders_are_continuous), cmocka_unit_test(microbatches_and_groups),
-        cmocka_unit_test(shuffling),             cmocka_unit_test(truncated),             cmocka_unit_test(tuning),
+        cmocka_unit_test(count_is_used),
+        cmocka_unit_test(replace_one),
+        cmocka_unit_test(upper_bounds_are_upper),
+        cmocka_unit_test(rdp_series),
+        cmocka_unit_test(orders_are_continuous),
+        cmocka_unit_test(microbatches_and_groups),
+        cmocka_unit_test(shuffling),
+        cmocka_unit_test(truncated),
+        cmocka_unit_test(tuning),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

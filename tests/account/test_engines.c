@@ -1,5 +1,5 @@
-/* Would catch: two engines that disagree, a Fourier transform or a grid that loses mass downwards, a tail bound that is not one, a
- * curve that is not decreasing, a trade-off that promises too little. */
+/* Would catch: two engines that disagree, a Fourier transform or a grid that loses mass downwards, a tail bound that is
+ * not one, a curve that is not decreasing, a trade-off that promises too little. */
 #include "support.h"
 
 #include "bridge.h"
@@ -38,8 +38,8 @@ static void transform(void **state)
 static void contour_and_pld(void **state)
 {
     (void)state;
-    static const struct setting cases[] = {{0.01, 1, 1e-5, 1000},  {0.2, 2, 1e-6, 200},     {0.004, 0.8, 1e-9, 2000},
-                                           {1e-3, 0.7, 1e-7, 5000}, {0.5, 3, 1e-4, 60},     {0.03, 10, 1e-6, 5000},
+    static const struct setting cases[] = {{0.01, 1, 1e-5, 1000},   {0.2, 2, 1e-6, 200}, {0.004, 0.8, 1e-9, 2000},
+                                           {1e-3, 0.7, 1e-7, 5000}, {0.5, 3, 1e-4, 60},  {0.03, 10, 1e-6, 5000},
                                            {0.01, 1, 1e-14, 1000}};
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         struct sg_phase phase = {cases[i].rate, cases[i].noise, cases[i].steps};
@@ -51,8 +51,8 @@ static void contour_and_pld(void **state)
             assert_true(sg_contour_epsilon(&composition, direction == 0, cases[i].delta, &low, &high));
             assert_true(sg_pld_epsilon(&composition, cases[i].delta, INFINITY, &grid_low, &grid_high));
             if (!(grid_high >= low) || !(grid_low <= high) || !(grid_high <= high * 1.05))
-                fail_msg("case %zu direction %d: contour %.12g to %.12g, grid %.12g to %.12g", i, direction, low, high, grid_low,
-                         grid_high);
+                fail_msg("case %zu direction %d: contour %.12g to %.12g, grid %.12g to %.12g", i, direction, low, high,
+                         grid_low, grid_high);
             sg_composition_swap(&composition);
         }
         sg_composition_close(&composition);
@@ -84,7 +84,8 @@ static void two_steps_by_force(void **state)
     assert_close(two_steps(0.001, 1, e.epsilon), 1e-6, 0.01);
 }
 
-/* One Laplace release: delta = 1 - e^{(eps - 1/b)/2}; a hundred of them against pure composition and between the engines. */
+/* One Laplace release: delta = 1 - e^{(eps - 1/b)/2}; a hundred of them against pure composition and between the
+ * engines. */
 static void laplace(void **state)
 {
     (void)state;
@@ -146,7 +147,8 @@ static void curve(void **state)
     struct sg_curve out;
     assert_int_equal(sg_account_curve(&history, &out), SG_OK);
     for (int i = 1; i < SG_CURVE_POINTS; i++)
-        assert_true(out.privacy[i].delta < out.privacy[i - 1].delta && out.privacy[i].epsilon > out.privacy[i - 1].epsilon);
+        assert_true(out.privacy[i].delta < out.privacy[i - 1].delta &&
+                    out.privacy[i].epsilon > out.privacy[i - 1].epsilon);
     /* mu = 1: the best test has TPR Phi(Phi^-1(FPR) + 1); the bound over finitely many epsilons lies above, close by */
     for (int k = 0; k < SG_ATTACK_POINTS; k++) {
         double exact = sg_normal_tail(sg_normal_tail_inverse(out.attack[k].false_positive_rate) - 1);
@@ -168,8 +170,8 @@ static void curve(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {
-        cmocka_unit_test(transform), cmocka_unit_test(contour_and_pld), cmocka_unit_test(two_steps_by_force),
-        cmocka_unit_test(laplace),   cmocka_unit_test(tail_bound),      cmocka_unit_test(curve)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(transform),          cmocka_unit_test(contour_and_pld),
+                                       cmocka_unit_test(two_steps_by_force), cmocka_unit_test(laplace),
+                                       cmocka_unit_test(tail_bound),         cmocka_unit_test(curve)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

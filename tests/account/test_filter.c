@@ -1,5 +1,5 @@
-/* Would catch: a filter that admits more than its limit converts to, a charge that rounds down or ignores the number of runs, an
- * order that wastes the limit, a calibration that misses its target or leaves noise on the table. */
+/* Would catch: a filter that admits more than its limit converts to, a charge that rounds down or ignores the number of
+ * runs, an order that wastes the limit, a calibration that misses its target or leaves noise on the table. */
 #include "support.h"
 
 #include "account/filter.h"
@@ -65,7 +65,8 @@ static void order_is_near_the_best(void **state)
         assert_true(rho / order <= share * (1 + 1e-4));
     }
     for (int i = 0; i < 4; i++)
-        assert_true(several.rho_max[i] < 3 - log1p(-1 / several.order[i]) + (log(1e-5) + log(several.order[i])) / (several.order[i] - 1));
+        assert_true(several.rho_max[i] <
+                    3 - log1p(-1 / several.order[i]) + (log(1e-5) + log(several.order[i])) / (several.order[i] - 1));
 }
 
 static void bad_limits(void **state)

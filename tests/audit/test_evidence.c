@@ -214,6 +214,30 @@ static void test_proofs(void **state)
     sg_buffer_free(&text);
 }
 
+static void test_run_proof(void **state)
+{
+    struct stage *stage = *state;
+    struct sg_ledger *ledger = NULL;
+    struct sg_plan plan = fixture_plan(1, 1e-6);
+    struct sg_run run, never = {.run_id = "run-000099-00000000"};
+    struct sg_buffer text = {0};
+    struct sg_proof_facts facts;
+    char *path = sg_format("%s/run.proof", stage->folder);
+    assert_ok(sg_ledger_open(stage->path, stage->signer, &ledger));
+    assert_ok(fixture_start(ledger, "book", &plan, &run));
+    assert_ok(fixture_end(ledger, &run, SG_RUN_COMPLETE));
+    assert_ok(sg_evidence_run_proof(ledger, &run, path)); /* through the writer's own connection */
+    assert_int_equal(sg_evidence_run_proof(ledger, &never, path), SG_USAGE);
+    sg_ledger_close(&ledger);
+    assert_ok(sg_file_read(path, "proof", 1 << 20, &text));
+    assert_ok(sg_evidence_check_proof(text.data, text.len, &stage->policy, &facts));
+    assert_string_equal(facts.type, "run.complete");
+    assert_true(facts.is_trusted && facts.seq == 21 && facts.checkpoint.size == 22);
+    sg_buffer_free(&facts.payload);
+    sg_buffer_free(&text);
+    free(path);
+}
+
 static void test_since_and_backup(void **state)
 {
     struct stage *stage = *state;
@@ -362,8 +386,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(test_witnessed), TEST(test_rollback_and_fork), TEST(test_moved_cosignatures), TEST(test_requests),
-        TEST(test_proofs),    TEST(test_since_and_backup),  TEST(test_policies),           TEST(test_queries),
-        TEST(test_reports),
+        TEST(test_proofs),    TEST(test_run_proof),         TEST(test_since_and_backup),   TEST(test_policies),
+        TEST(test_queries),   TEST(test_reports),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -4,7 +4,7 @@ set -euo pipefail
 cd "$(dirname "$0")/../.."
 seconds=${2:-600}
 targets=${1:-json note leaf config schema csv safetensors}
-build=build-fuzz
+build="build-fuzz"
 if [ ! -f $build/build.ninja ]; then
     CC=clang meson setup $build -Dbuildtype=debugoptimized -Db_sanitize=address,undefined -Db_lundef=false \
         -Dc_args=-fsanitize=fuzzer-no-link -Dfuzzer=true

@@ -1,8 +1,8 @@
 /* Runs a fuzz target without a fuzzer: every file of a corpus folder as it is, then seeded mutations of them.
  * Would catch: a reader that crashes, hangs, reads outside its input (under the sanitizers) or refuses without a word.
  *
- * usage: target CORPUS [MUTATIONS [SEED]]. Before each input its number stands in fuzz-replay's error text only when it fails:
- * the same seed makes the same inputs. */
+ * usage: target CORPUS [MUTATIONS [SEED]]. A failure prints the input's number and bytes; the same seed makes the same
+ * inputs. */
 #include <dirent.h>
 #include <signal.h>
 #include <stdio.h>
@@ -34,10 +34,14 @@ static uint64_t draw(uint64_t below)
 }
 
 /* What parsers stumble over. */
-static const char *const tokens[] = {"\"", "'", ",", ";", "\n", "\r", "\r\n", "\t", "{", "}", "[", "]", ":", "- ", "#", "&a", "*a", "!!int ", "---\n", "...",
-                                     "\\", "\\u0000", "\\ud800", "null", "~", "true", "-", "-0", "1e999", "1e-999", "0x1", "010", "nan", "inf",
-                                     "9223372036854775807", "9223372036854775808", "-9223372036854775809", "4294967296", "\xff", "\xef\xbb\xbf",
-                                     "\xc0\x80", "\xed\xa0\x80", "\xf4\x90\x80\x80", "=", "\xe2\x80\x94 ", "names:", "<<:", "|", ">", "?"};
+/* clang-format off */
+static const char *const tokens[] = {
+    "\"", "'", ",", ";", "\n", "\r", "\r\n", "\t", "{", "}", "[", "]", ":", "- ", "#", "&a", "*a", "!!int ", "---\n", "...",
+    "\\", "\\u0000", "\\ud800", "null", "~", "true", "-", "-0", "1e999", "1e-999", "0x1", "010", "nan", "inf",
+    "9223372036854775807", "9223372036854775808", "-9223372036854775809", "4294967296", "\xff", "\xef\xbb\xbf",
+    "\xc0\x80", "\xed\xa0\x80", "\xf4\x90\x80\x80", "=", "\xe2\x80\x94 ", "names:", "<<:", "|", ">", "?",
+};
+/* clang-format on */
 
 static void splice(size_t at, size_t removed, const void *bytes, size_t n)
 {

@@ -1,0 +1,60 @@
+#!/usr/bin/env bash
+# Checks against other people's programs, in virtual environments of their own. Not part of CI: it downloads packages.
+#   tests/peers.sh [BUILD_FOLDER]     (PEERS_ENV: where the environments are kept; default a folder under /tmp)
+# Each check prints one line. Exit status 1 when one failed.
+set -uo pipefail
+cd "$(dirname "$0")/.."
+build=$(cd "${1:-build}" && pwd) || exit 2
+environments=${PEERS_ENV:-${TMPDIR:-/tmp}/sealgrad-peers}
+sealgrad=$build/src/cli/sealgrad
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+failed=0
+
+# environment NAME PACKAGE...: prints the Python of a virtual environment that has them.
+environment() {
+    local folder=$environments/$1
+    shift
+    [ -x "$folder/bin/python" ] || python3 -m venv "$folder" >&2 || return 1
+    "$folder/bin/python" -m pip install --quiet --disable-pip-version-check "$@" >&2 || return 1
+    echo "$folder/bin/python"
+}
+
+check() { # name, command...
+    local name=$1
+    shift
+    if "$@" >"$work/log" 2>&1; then
+        echo "ok      $name: $(tail -n 1 "$work/log")"
+    else
+        echo "FAILED  $name"
+        tail -n 30 "$work/log"
+        failed=1
+    fi
+}
+
+"$build/tests/audit/make_fixture" "$work" || exit 2
+for format in mlflow openlineage slsa datasette csv; do
+    "$sealgrad" ledger export "$work/ledger.db" --format $format --trust "$work/policy" --out "$work/$format" >/dev/null || exit 2
+done
+
+# MLflow's file store, read by MLflow itself and moved into its database.
+if python=$(environment mlflow mlflow); then
+    check "MLflow reads the exported runs" "$python" tests/peers_mlflow.py "$work/mlflow" "$work/ledger.db"
+else
+    failed=1
+fi
+
+# OpenLineage's own client parses run id and time strictly; its published schemas check the rest.
+if python=$(environment lineage openlineage-python jsonschema rfc3339-validator rfc3987); then
+    check "OpenLineage events" "$python" tests/peers_openlineage.py "$work/openlineage/events.jsonl"
+else
+    failed=1
+fi
+
+# Datasette serves the ledger file itself with the canned queries.
+if python=$(environment datasette datasette); then
+    check "Datasette answers the canned queries" "$python" tests/peers_datasette.py "$work/ledger.db" "$work/datasette/metadata.json"
+else
+    failed=1
+fi
+exit $failed
