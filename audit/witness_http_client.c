@@ -1,4 +1,5 @@
 #include <curl/curl.h>
+#include <dlfcn.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -8,6 +9,41 @@
 #include "store.h"
 
 enum { RESPONSE_MAX = 1 << 16, TIMEOUT_S = 30 };
+
+/* Loaded when it is needed: libcurl brings two dozen libraries, and nobody else shall wait for them at start. */
+static struct {
+    typeof(curl_global_init) *global_init;
+    typeof(curl_global_cleanup) *global_cleanup;
+    typeof(curl_easy_init) *init;
+    typeof(curl_easy_setopt) *set;
+    typeof(curl_easy_perform) *perform;
+    typeof(curl_easy_getinfo) *get;
+    typeof(curl_easy_strerror) *explain;
+    typeof(curl_easy_cleanup) *cleanup;
+    typeof(curl_slist_append) *append;
+    typeof(curl_slist_free_all) *free_list;
+} lib;
+
+static enum sg_status load(void)
+{
+    static const struct {
+        const char *name;
+        void *at;
+    } functions[] = {
+        {"curl_global_init", &lib.global_init}, {"curl_global_cleanup", &lib.global_cleanup},
+        {"curl_easy_init", &lib.init},          {"curl_easy_setopt", &lib.set},
+        {"curl_easy_perform", &lib.perform},    {"curl_easy_getinfo", &lib.get},
+        {"curl_easy_strerror", &lib.explain},   {"curl_easy_cleanup", &lib.cleanup},
+        {"curl_slist_append", &lib.append},     {"curl_slist_free_all", &lib.free_list},
+    };
+    void *library = dlopen("libcurl.so.4", RTLD_NOW | RTLD_LOCAL);
+    if (!library)
+        return sg_fail(SG_FAILED, "--url needs libcurl: install libcurl4, or send --request-to by other means");
+    for (size_t i = 0; i < sizeof functions / sizeof *functions; i++)
+        if (!(*(void **)functions[i].at = dlsym(library, functions[i].name)))
+            return sg_fail(SG_FAILED, "libcurl.so.4 has no %s: install a newer one", functions[i].name);
+    return lib.global_init(CURL_GLOBAL_DEFAULT) == CURLE_OK ? SG_OK : sg_fail(SG_FAILED, "libcurl did not start");
+}
 
 static size_t take(char *bytes, size_t one, size_t n, void *context)
 {
@@ -21,34 +57,34 @@ static size_t take(char *bytes, size_t one, size_t n, void *context)
 static void set_options(CURL *curl, const char *url, const struct sg_buffer *request, struct curl_slist *headers,
                         struct sg_buffer *response)
 {
-    curl_easy_setopt(curl, CURLOPT_URL, url);
-    curl_easy_setopt(curl, CURLOPT_PROTOCOLS_STR, "http,https");
-    curl_easy_setopt(curl, CURLOPT_NOPROXY, "127.0.0.1,localhost,::1");
-    curl_easy_setopt(curl, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)request->len);
-    curl_easy_setopt(curl, CURLOPT_POSTFIELDS, request->data);
-    curl_easy_setopt(curl, CURLOPT_HTTPHEADER, headers);
-    curl_easy_setopt(curl, CURLOPT_WRITEFUNCTION, take);
-    curl_easy_setopt(curl, CURLOPT_WRITEDATA, response);
-    curl_easy_setopt(curl, CURLOPT_TIMEOUT, (long)TIMEOUT_S);
-    curl_easy_setopt(curl, CURLOPT_NOSIGNAL, 1L);
+    lib.set(curl, CURLOPT_URL, url);
+    lib.set(curl, CURLOPT_PROTOCOLS_STR, "http,https");
+    lib.set(curl, CURLOPT_NOPROXY, "127.0.0.1,localhost,::1");
+    lib.set(curl, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)request->len);
+    lib.set(curl, CURLOPT_POSTFIELDS, request->data);
+    lib.set(curl, CURLOPT_HTTPHEADER, headers);
+    lib.set(curl, CURLOPT_WRITEFUNCTION, take);
+    lib.set(curl, CURLOPT_WRITEDATA, response);
+    lib.set(curl, CURLOPT_TIMEOUT, (long)TIMEOUT_S);
+    lib.set(curl, CURLOPT_NOSIGNAL, 1L);
 }
 
 static enum sg_status post(const char *prefix, const struct sg_buffer *request, long *code, struct sg_buffer *response)
 {
     size_t len = strlen(prefix);
     char *url = sg_format("%.*s/add-checkpoint", (int)(len && prefix[len - 1] == '/' ? len - 1 : len), prefix);
-    CURL *curl = curl_easy_init();
-    struct curl_slist *headers = curl_slist_append(NULL, "Content-Type: text/plain; charset=utf-8");
+    CURL *curl = lib.init();
+    struct curl_slist *headers = lib.append(NULL, "Content-Type: text/plain; charset=utf-8");
     enum sg_status status = curl && headers ? SG_OK : sg_fail(SG_FAILED, "libcurl did not start");
     if (status == SG_OK) {
         set_options(curl, url, request, headers, response);
-        CURLcode done = curl_easy_perform(curl);
-        curl_easy_getinfo(curl, CURLINFO_RESPONSE_CODE, code);
+        CURLcode done = lib.perform(curl);
+        lib.get(curl, CURLINFO_RESPONSE_CODE, code);
         if (done != CURLE_OK)
-            status = sg_fail(SG_FAILED, "%s: the witness cannot be reached: %s", url, curl_easy_strerror(done));
+            status = sg_fail(SG_FAILED, "%s: the witness cannot be reached: %s", url, lib.explain(done));
     }
-    curl_slist_free_all(headers);
-    curl_easy_cleanup(curl);
+    lib.free_list(headers);
+    lib.cleanup(curl);
     free(url);
     return status;
 }
@@ -112,8 +148,7 @@ enum sg_status sg_witness_submit(struct sg_ledger *ledger, const char *url, cons
     if (trust->n_witnesses == 0)
         return sg_fail(SG_USAGE,
                        "--url needs a policy that names the witness: --trust POLICY with a line witness NAME VKEY");
-    if (curl_global_init(CURL_GLOBAL_DEFAULT) != 0)
-        return sg_fail(SG_FAILED, "libcurl did not start");
+    SG_TRY(load());
     *size = (int64_t)ledger->tree.size;
     enum sg_status status =
         sg_db_number(ledger->db, "SELECT coalesce(max(size), 0) FROM cosignature", &old_size); /* a guess */
@@ -136,6 +171,6 @@ enum sg_status sg_witness_submit(struct sg_ledger *ledger, const char *url, cons
     if (status == SG_OK)
         status = store_lines(ledger, trust, &response, *size);
     sg_buffer_free(&response);
-    curl_global_cleanup();
+    lib.global_cleanup();
     return status;
 }

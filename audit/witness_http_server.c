@@ -1,4 +1,5 @@
 #include <arpa/inet.h>
+#include <dlfcn.h>
 #include <microhttpd.h>
 #include <netinet/in.h>
 #include <stdlib.h>
@@ -9,6 +10,40 @@
 #include "base/number.h"
 
 enum { BODY_MAX = SG_NOTE_BYTES_MAX + 64 * 64, CONNECTIONS_MAX = 64, TIMEOUT_S = 10 };
+
+/* Loaded when it is needed: it brings libraries that nobody else shall wait for at start. */
+static struct {
+    typeof(MHD_start_daemon) *start;
+    typeof(MHD_stop_daemon) *stop;
+    typeof(MHD_get_daemon_info) *info;
+    typeof(MHD_create_response_from_buffer) *create;
+    typeof(MHD_add_response_header) *add_header;
+    typeof(MHD_queue_response) *queue;
+    typeof(MHD_destroy_response) *destroy;
+} lib;
+
+static enum sg_status load(void)
+{
+    static const struct {
+        const char *name;
+        void *at;
+    } functions[] = {
+        {"MHD_start_daemon", &lib.start},
+        {"MHD_stop_daemon", &lib.stop},
+        {"MHD_get_daemon_info", &lib.info},
+        {"MHD_create_response_from_buffer", &lib.create},
+        {"MHD_add_response_header", &lib.add_header},
+        {"MHD_queue_response", &lib.queue},
+        {"MHD_destroy_response", &lib.destroy},
+    };
+    void *library = dlopen("libmicrohttpd.so.12", RTLD_NOW | RTLD_LOCAL);
+    if (!library)
+        return sg_fail(SG_FAILED, "witness serve needs libmicrohttpd: install libmicrohttpd12");
+    for (size_t i = 0; i < sizeof functions / sizeof *functions; i++)
+        if (!(*(void **)functions[i].at = dlsym(library, functions[i].name)))
+            return sg_fail(SG_FAILED, "libmicrohttpd.so.12 has no %s", functions[i].name);
+    return SG_OK;
+}
 
 struct sg_witness_server {
     const struct sg_witness_service *service;
@@ -32,13 +67,12 @@ static unsigned code_of(enum sg_witness_fault fault)
 
 static enum MHD_Result reply(struct MHD_Connection *connection, unsigned code, const char *type, const char *text)
 {
-    struct MHD_Response *response =
-        MHD_create_response_from_buffer(strlen(text), (void *)(uintptr_t)text, MHD_RESPMEM_MUST_COPY);
+    struct MHD_Response *response = lib.create(strlen(text), (void *)(uintptr_t)text, MHD_RESPMEM_MUST_COPY);
     if (!response)
         return MHD_NO;
-    MHD_add_response_header(response, "Content-Type", type);
-    enum MHD_Result queued = MHD_queue_response(connection, code, response);
-    MHD_destroy_response(response);
+    lib.add_header(response, "Content-Type", type);
+    enum MHD_Result queued = lib.queue(connection, code, response);
+    lib.destroy(response);
     return queued;
 }
 
@@ -149,13 +183,14 @@ enum sg_status sg_witness_server_start(const struct sg_witness_service *service,
         return sg_fail(SG_USAGE, "--listen %s: other machines could reach it; say --allow-network if they shall",
                        listen);
     SG_TRY(sg_vkey_cosigner(sg_signer_vkey(service->witness), &key));
+    SG_TRY(load());
     struct sg_witness_server *server = sg_alloc(1, sizeof *server);
     server->service = service;
     unsigned flags = MHD_USE_INTERNAL_POLLING_THREAD | (address.any.sa_family == AF_INET6 ? MHD_USE_IPv6 : 0);
     server->daemon =
-        MHD_start_daemon(flags, 0, NULL, NULL, handle, (void *)(uintptr_t)service, MHD_OPTION_SOCK_ADDR, &address.any,
-                         MHD_OPTION_NOTIFY_COMPLETED, forget, NULL, MHD_OPTION_CONNECTION_LIMIT,
-                         (unsigned)CONNECTIONS_MAX, MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)TIMEOUT_S, MHD_OPTION_END);
+        lib.start(flags, 0, NULL, NULL, handle, (void *)(uintptr_t)service, MHD_OPTION_SOCK_ADDR, &address.any,
+                  MHD_OPTION_NOTIFY_COMPLETED, forget, NULL, MHD_OPTION_CONNECTION_LIMIT, (unsigned)CONNECTIONS_MAX,
+                  MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)TIMEOUT_S, MHD_OPTION_END);
     if (!server->daemon) {
         free(server);
         return sg_fail(SG_FAILED, "--listen %s: cannot be opened: is the port taken?", listen);
@@ -166,7 +201,7 @@ enum sg_status sg_witness_server_start(const struct sg_witness_service *service,
 
 int sg_witness_server_port(const struct sg_witness_server *server)
 {
-    const union MHD_DaemonInfo *info = MHD_get_daemon_info(server->daemon, MHD_DAEMON_INFO_BIND_PORT);
+    const union MHD_DaemonInfo *info = lib.info(server->daemon, MHD_DAEMON_INFO_BIND_PORT);
     return info ? info->port : 0;
 }
 
@@ -174,7 +209,7 @@ void sg_witness_server_stop(struct sg_witness_server **server)
 {
     if (!*server)
         return;
-    MHD_stop_daemon((*server)->daemon);
+    lib.stop((*server)->daemon);
     free(*server);
     *server = NULL;
 }
