@@ -55,17 +55,17 @@ static enum sg_status check_run(struct sg_ledger *ledger, const char *run)
 enum sg_status sg_export_write(struct sg_ledger *ledger, const char *format, const char *run, const char *database,
                                const char *out, struct sg_export_result *result)
 {
-    struct sg_export export;
+    struct sg_export into;
     size_t which = 0;
     SG_TRY(find_format(format, run, &which));
     SG_TRY(check_run(ledger, run));
-    SG_TRY(sg_export_begin(ledger, out, &export));
-    export.database = database ? database : "ledger";
-    enum sg_status status = writers[which](&export, run);
+    SG_TRY(sg_export_begin(ledger, out, &into));
+    into.database = database ? database : "ledger";
+    enum sg_status status = writers[which](&into, run);
     if (status == SG_OK)
-        status = sg_export_commit(&export);
-    result->n_files = export.n_files;
-    sg_export_abandon(&export);
+        status = sg_export_commit(&into);
+    result->n_files = into.n_files;
+    sg_export_abandon(&into);
     return status;
 }
 
@@ -160,27 +160,27 @@ void sg_export_run_free(struct sg_export_run *run)
     *run = (struct sg_export_run){0};
 }
 
-static enum sg_status one_run(struct sg_export *export, const char *id, sg_export_each *one, void *context)
+static enum sg_status one_run(struct sg_export *into, const char *id, sg_export_each *one, void *context)
 {
     struct sg_export_run run;
-    SG_TRY(sg_export_run_read(export->ledger, id, &run));
-    enum sg_status status = one(export, &run, context);
+    SG_TRY(sg_export_run_read(into->ledger, id, &run));
+    enum sg_status status = one(into, &run, context);
     sg_export_run_free(&run);
     return status;
 }
 
-enum sg_status sg_export_runs(struct sg_export *export, const char *run, sg_export_each *one, void *context)
+enum sg_status sg_export_runs(struct sg_export *into, const char *run, sg_export_each *one, void *context)
 {
     sqlite3_stmt *rows = NULL;
     int code = SQLITE_DONE;
     enum sg_status status = SG_OK;
     if (run)
-        return one_run(export, run, one, context);
-    SG_TRY(sg_db_prepare(export->ledger->db, "SELECT run_no FROM run ORDER BY run_no", &rows));
+        return one_run(into, run, one, context);
+    SG_TRY(sg_db_prepare(into->ledger->db, "SELECT run_no FROM run ORDER BY run_no", &rows));
     while (status == SG_OK && (code = sqlite3_step(rows)) == SQLITE_ROW)
-        status = one_run(export, (const char *)sqlite3_column_text(rows, 0), one, context);
+        status = one_run(into, (const char *)sqlite3_column_text(rows, 0), one, context);
     if (status == SG_OK && code != SQLITE_DONE)
-        status = sg_db_fail(export->ledger->db, "reading");
+        status = sg_db_fail(into->ledger->db, "reading");
     sqlite3_finalize(rows);
     return status;
 }

@@ -15,16 +15,16 @@ struct sg_export {
 };
 
 /* SG_USAGE when `out` is in the way. */
-SG_MUST_USE enum sg_status sg_export_begin(struct sg_ledger *ledger, const char *out, struct sg_export *export);
+SG_MUST_USE enum sg_status sg_export_begin(struct sg_ledger *ledger, const char *out, struct sg_export *into);
 /* Syncs and renames; sg_export_abandon after it does nothing. */
-SG_MUST_USE enum sg_status sg_export_commit(struct sg_export *export);
-void sg_export_abandon(struct sg_export *export);
+SG_MUST_USE enum sg_status sg_export_commit(struct sg_export *into);
+void sg_export_abandon(struct sg_export *into);
 
 /* A file at a relative path, whose folders are made. Names from the ledger go through sg_export_name first. A file that
  * is there already gets the bytes at its end. */
-SG_MUST_USE enum sg_status sg_export_file(struct sg_export *export, const char *path, const void *bytes, size_t n);
-SG_MUST_USE enum sg_status sg_export_text(struct sg_export *export, const char *path, const struct sg_buffer *text);
-SG_MUST_USE enum sg_status sg_export_folder(struct sg_export *export, const char *path);
+SG_MUST_USE enum sg_status sg_export_file(struct sg_export *into, const char *path, const void *bytes, size_t n);
+SG_MUST_USE enum sg_status sg_export_text(struct sg_export *into, const char *path, const struct sg_buffer *text);
+SG_MUST_USE enum sg_status sg_export_folder(struct sg_export *into, const char *path);
 /* A file or key name out of text that anybody with a signing key chose: letters, digits, "_", "-", "." and blanks;
  * other characters become "_", a leading "." too, and what is long is cut. The caller frees it. */
 char *sg_export_name(const char *text);
@@ -47,9 +47,8 @@ struct sg_export_run {
 SG_MUST_USE enum sg_status sg_export_run_read(struct sg_ledger *ledger, const char *run, struct sg_export_run *out);
 void sg_export_run_free(struct sg_export_run *run);
 /* Calls `one` for the run, or for every run in order when `run` is NULL. */
-typedef enum sg_status sg_export_each(struct sg_export *export, const struct sg_export_run *run, void *context);
-SG_MUST_USE enum sg_status sg_export_runs(struct sg_export *export, const char *run, sg_export_each *one,
-                                          void *context);
+typedef enum sg_status sg_export_each(struct sg_export *into, const struct sg_export_run *run, void *context);
+SG_MUST_USE enum sg_status sg_export_runs(struct sg_export *into, const char *run, sg_export_each *one, void *context);
 
 /* The bytes of one leaf, appended. */
 SG_MUST_USE enum sg_status sg_export_leaf(struct sg_ledger *ledger, int64_t seq, struct sg_buffer *out);
@@ -58,14 +57,14 @@ SG_MUST_USE enum sg_status sg_export_leaf_hash(struct sg_ledger *ledger, int64_t
 const char *sg_export_member(const json_t *object, const char *key);
 
 /* ---- Formats. `run` is an id or number that exists, or NULL. */
-SG_MUST_USE enum sg_status sg_export_csv(struct sg_export *export, const char *run);
-SG_MUST_USE enum sg_status sg_export_json(struct sg_export *export, const char *run);
-SG_MUST_USE enum sg_status sg_export_mlflow(struct sg_export *export, const char *run);
-SG_MUST_USE enum sg_status sg_export_openlineage(struct sg_export *export, const char *run);
-SG_MUST_USE enum sg_status sg_export_slsa(struct sg_export *export, const char *run);
-SG_MUST_USE enum sg_status sg_export_datasette(struct sg_export *export, const char *run);
-SG_MUST_USE enum sg_status sg_export_evidence(struct sg_export *export, const char *run);
-SG_MUST_USE enum sg_status sg_export_tiles(struct sg_export *export, const char *run);
+SG_MUST_USE enum sg_status sg_export_csv(struct sg_export *into, const char *run);
+SG_MUST_USE enum sg_status sg_export_json(struct sg_export *into, const char *run);
+SG_MUST_USE enum sg_status sg_export_mlflow(struct sg_export *into, const char *run);
+SG_MUST_USE enum sg_status sg_export_openlineage(struct sg_export *into, const char *run);
+SG_MUST_USE enum sg_status sg_export_slsa(struct sg_export *into, const char *run);
+SG_MUST_USE enum sg_status sg_export_datasette(struct sg_export *into, const char *run);
+SG_MUST_USE enum sg_status sg_export_evidence(struct sg_export *into, const char *run);
+SG_MUST_USE enum sg_status sg_export_tiles(struct sg_export *into, const char *run);
 
 /* What tiles are made of; the ledger is one source, tests have another. */
 struct sg_tile_source {
@@ -74,6 +73,6 @@ struct sg_tile_source {
     enum sg_status (*entry)(void *context, int64_t seq, struct sg_buffer *out); /* appends the entry's bytes */
     void *context;
 };
-SG_MUST_USE enum sg_status sg_export_write_tiles(struct sg_export *export, const struct sg_tile_source *source);
+SG_MUST_USE enum sg_status sg_export_write_tiles(struct sg_export *into, const struct sg_tile_source *source);
 
 #endif

@@ -15,7 +15,7 @@
 #include "schema.h"
 
 struct bundle {
-    struct sg_export *export;
+    struct sg_export *into;
     struct sg_buffer sums, list;
 };
 
@@ -26,7 +26,7 @@ static enum sg_status add(struct bundle *bundle, const char *path, const struct 
     sg_sha256(text->data ? text->data : "", text->len, digest);
     sg_hex_encode(digest, sizeof digest, hex);
     sg_buffer_printf(&bundle->sums, "%s  %s\n", hex, path);
-    return sg_export_text(bundle->export, path, text);
+    return sg_export_text(bundle->into, path, text);
 }
 
 static enum sg_status add_statement(struct bundle *bundle, const char *stem, int64_t seq)
@@ -34,7 +34,7 @@ static enum sg_status add_statement(struct bundle *bundle, const char *stem, int
     struct sg_buffer body = {0}, text = {0};
     struct sg_envelope envelope = {0};
     char *path = sg_format("%s.json", stem);
-    enum sg_status status = sg_export_leaf(bundle->export->ledger, seq, &body);
+    enum sg_status status = sg_export_leaf(bundle->into->ledger, seq, &body);
     if (status == SG_OK)
         status = sg_envelope_parse(body.data ? body.data : "", body.len, &envelope);
     if (status == SG_OK) {
@@ -52,13 +52,13 @@ static enum sg_status add_leaf(struct bundle *bundle, int64_t seq)
 {
     json_t *statement = NULL;
     struct sg_buffer proof = {0};
-    SG_TRY(sg_query_leaf(bundle->export->ledger, seq, &statement));
+    SG_TRY(sg_query_leaf(bundle->into->ledger, seq, &statement));
     static const char prefix[] = "urn:sealgrad:event:";
     const char *uri = sg_export_member(statement, "predicateType");
     const char *from = strncmp(uri, prefix, sizeof prefix - 1) == 0 ? uri + sizeof prefix - 1 : "event";
     char *type = sg_format("%.*s", (int)strcspn(from, ":"), from), *safe = sg_export_name(type);
     char *stem = sg_format("leaf-%06lld-%s", (long long)seq, safe), *path = sg_format("%s.proof", stem);
-    enum sg_status status = sg_evidence_proof(bundle->export->ledger, seq, &proof);
+    enum sg_status status = sg_evidence_proof(bundle->into->ledger, seq, &proof);
     if (status == SG_OK)
         status = add(bundle, path, &proof);
     if (status == SG_OK)
@@ -80,7 +80,7 @@ static enum sg_status add_key(struct bundle *bundle, const struct sg_buffer *not
     struct sg_note_check check;
     struct sg_buffer text = {0};
     size_t n = 0, i = 0;
-    SG_TRY(sg_store_note_keys(bundle->export->ledger->db, keys, &n));
+    SG_TRY(sg_store_note_keys(bundle->into->ledger->db, keys, &n));
     SG_TRY(sg_note_verify(note->data, note->len, keys, n, &check));
     while (i < n && !(check.verified >> i & 1))
         i++;
@@ -97,10 +97,10 @@ static enum sg_status add_checkpoint(struct bundle *bundle)
 {
     struct sg_buffer note = {0};
     int64_t size = 0;
-    SG_TRY(sg_db_number(bundle->export->ledger->db, "SELECT max(size) FROM cosignature", &size));
-    if (size > (int64_t)bundle->export->ledger->tree.size)
+    SG_TRY(sg_db_number(bundle->into->ledger->db, "SELECT max(size) FROM cosignature", &size));
+    if (size > (int64_t)bundle->into->ledger->tree.size)
         size = 0;
-    enum sg_status status = sg_evidence_checkpoint(bundle->export->ledger, size, &note);
+    enum sg_status status = sg_evidence_checkpoint(bundle->into->ledger, size, &note);
     if (status == SG_OK)
         status = add(bundle, "checkpoint", &note);
     if (status == SG_OK)
@@ -132,18 +132,18 @@ static enum sg_status add_readme(struct bundle *bundle, const struct sg_export_r
         "ledger has no other events about this run's data (ask for sealgrad ledger verify on the whole ledger, and for "
         "the\n"
         "budget of the population), nor anything that the ledger does not record.\n",
-        run->run_id, run->status, bundle->export->ledger->origin, bundle->list.data ? bundle->list.data : "");
+        run->run_id, run->status, bundle->into->ledger->origin, bundle->list.data ? bundle->list.data : "");
     enum sg_status status = add(bundle, "README.txt", &text);
     sg_buffer_free(&text);
     return status;
 }
 
-static enum sg_status add_run(struct sg_export *export, const struct sg_export_run *run, void *context)
+static enum sg_status add_run(struct sg_export *into, const struct sg_export_run *run, void *context)
 {
     struct bundle *bundle = context;
     int64_t *seqs, run_no = json_integer_value(json_object_get(run->row, "run_no"));
     size_t n;
-    SG_TRY(sg_export_leaves_of(export->ledger, run_no, &seqs, &n));
+    SG_TRY(sg_export_leaves_of(into->ledger, run_no, &seqs, &n));
     enum sg_status status = SG_OK;
     for (size_t i = 0; i < n && status == SG_OK; i++)
         status = add_leaf(bundle, seqs[i]);
@@ -151,13 +151,13 @@ static enum sg_status add_run(struct sg_export *export, const struct sg_export_r
     SG_TRY(status);
     SG_TRY(add_checkpoint(bundle));
     SG_TRY(add_readme(bundle, run));
-    return sg_export_text(export, "SHA256SUMS", &bundle->sums);
+    return sg_export_text(into, "SHA256SUMS", &bundle->sums);
 }
 
-enum sg_status sg_export_evidence(struct sg_export *export, const char *run)
+enum sg_status sg_export_evidence(struct sg_export *into, const char *run)
 {
-    struct bundle bundle = {.export = export};
-    enum sg_status status = sg_export_runs(export, run, add_run, &bundle);
+    struct bundle bundle = {.into = into};
+    enum sg_status status = sg_export_runs(into, run, add_run, &bundle);
     sg_buffer_free(&bundle.sums);
     sg_buffer_free(&bundle.list);
     return status;

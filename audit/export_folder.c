@@ -34,15 +34,15 @@ static enum sg_status check_out(const char *out)
 }
 
 /* Beside `out`, so that the rename stays on one file system. */
-static bool make_temporary(struct sg_export *export)
+static bool make_temporary(struct sg_export *into)
 {
     for (int i = 0; i < 1000; i++) {
-        export->temporary = sg_format("%s.%ld-%d.tmp", export->out, (long)getpid(), i);
-        if (mkdir(export->temporary, 0755) == 0)
+        into->temporary = sg_format("%s.%ld-%d.tmp", into->out, (long)getpid(), i);
+        if (mkdir(into->temporary, 0755) == 0)
             return true;
         int fault = errno;
-        free(export->temporary);
-        export->temporary = NULL;
+        free(into->temporary);
+        into->temporary = NULL;
         errno = fault;
         if (fault != EEXIST)
             break;
@@ -50,17 +50,17 @@ static bool make_temporary(struct sg_export *export)
     return false;
 }
 
-enum sg_status sg_export_begin(struct sg_ledger *ledger, const char *out, struct sg_export *export)
+enum sg_status sg_export_begin(struct sg_ledger *ledger, const char *out, struct sg_export *into)
 {
-    *export = (struct sg_export){.ledger = ledger};
+    *into = (struct sg_export){.ledger = ledger};
     SG_TRY(check_out(out));
-    export->out = sg_strdup(out);
-    for (size_t n = strlen(export->out); n > 1 && export->out[n - 1] == '/'; n--)
-        export->out[n - 1] = 0;
-    if (make_temporary(export))
+    into->out = sg_strdup(out);
+    for (size_t n = strlen(into->out); n > 1 && into->out[n - 1] == '/'; n--)
+        into->out[n - 1] = 0;
+    if (make_temporary(into))
         return SG_OK;
-    enum sg_status status = sg_fail(SG_USAGE, "%s: cannot make the folder: %s", export->out, strerror(errno));
-    sg_export_abandon(export);
+    enum sg_status status = sg_fail(SG_USAGE, "%s: cannot make the folder: %s", into->out, strerror(errno));
+    sg_export_abandon(into);
     return status;
 }
 
@@ -73,15 +73,15 @@ static int sync_tree(const char *path)
     return fault;
 }
 
-enum sg_status sg_export_commit(struct sg_export *export)
+enum sg_status sg_export_commit(struct sg_export *into)
 {
-    int fault = sync_tree(export->temporary);
-    if (!fault && rename(export->temporary, export->out))
+    int fault = sync_tree(into->temporary);
+    if (!fault && rename(into->temporary, into->out))
         fault = errno;
     if (fault)
-        return sg_fail(SG_FAILED, "%s: cannot write the export: %s", export->out, strerror(fault));
-    free(export->temporary);
-    export->temporary = NULL;
+        return sg_fail(SG_FAILED, "%s: cannot write the export: %s", into->out, strerror(fault));
+    free(into->temporary);
+    into->temporary = NULL;
     return SG_OK;
 }
 
@@ -91,13 +91,13 @@ static int remove_one(const char *path, const struct stat *info, int flag, struc
     return remove(path);
 }
 
-void sg_export_abandon(struct sg_export *export)
+void sg_export_abandon(struct sg_export *into)
 {
-    if (export->temporary)
-        nftw(export->temporary, remove_one, 16, FTW_DEPTH | FTW_PHYS | FTW_MOUNT);
-    free(export->temporary);
-    free(export->out);
-    export->temporary = export->out = NULL;
+    if (into->temporary)
+        nftw(into->temporary, remove_one, 16, FTW_DEPTH | FTW_PHYS | FTW_MOUNT);
+    free(into->temporary);
+    free(into->out);
+    into->temporary = into->out = NULL;
 }
 
 static enum sg_status make_parents(char *path, size_t from)
@@ -112,10 +112,10 @@ static enum sg_status make_parents(char *path, size_t from)
     return SG_OK;
 }
 
-enum sg_status sg_export_file(struct sg_export *export, const char *path, const void *bytes, size_t n)
+enum sg_status sg_export_file(struct sg_export *into, const char *path, const void *bytes, size_t n)
 {
-    char *full = sg_path_join(export->temporary, path);
-    enum sg_status status = make_parents(full, strlen(export->temporary) + 1);
+    char *full = sg_path_join(into->temporary, path);
+    enum sg_status status = make_parents(full, strlen(into->temporary) + 1);
     bool is_new = status == SG_OK && access(full, F_OK) != 0;
     FILE *file = status == SG_OK ? fopen(full, "abe") : NULL;
     bool good = file && fwrite(bytes, 1, n, file) == n;
@@ -124,20 +124,20 @@ enum sg_status sg_export_file(struct sg_export *export, const char *path, const 
     if (status == SG_OK && !good)
         status = sg_fail(SG_FAILED, "%s: cannot write: %s", path, strerror(errno));
     if (status == SG_OK && is_new)
-        export->n_files++;
+        into->n_files++;
     free(full);
     return status;
 }
 
-enum sg_status sg_export_text(struct sg_export *export, const char *path, const struct sg_buffer *text)
+enum sg_status sg_export_text(struct sg_export *into, const char *path, const struct sg_buffer *text)
 {
-    return sg_export_file(export, path, text->data ? text->data : "", text->len);
+    return sg_export_file(into, path, text->data ? text->data : "", text->len);
 }
 
-enum sg_status sg_export_folder(struct sg_export *export, const char *path)
+enum sg_status sg_export_folder(struct sg_export *into, const char *path)
 {
-    char *full = sg_format("%s/%s/", export->temporary, path);
-    enum sg_status status = make_parents(full, strlen(export->temporary) + 1);
+    char *full = sg_format("%s/%s/", into->temporary, path);
+    enum sg_status status = make_parents(full, strlen(into->temporary) + 1);
     free(full);
     return status;
 }

@@ -122,7 +122,7 @@ static json_t *outputs_of(const struct sg_export_run *run, const char *namespace
     return outputs;
 }
 
-static enum sg_status write_event(struct sg_export *export, const struct sg_export_run *run, bool is_end)
+static enum sg_status write_event(struct sg_export *into, const struct sg_export_run *run, bool is_end)
 {
     char uuid[37], time[40];
     const char *type = !is_end                                ? "START"
@@ -132,7 +132,7 @@ static enum sg_status write_event(struct sg_export *export, const struct sg_expo
     struct sg_buffer line = {0};
     uuid_of(run->start_hash, uuid);
     sg_query_time(is_end ? run->ended_ms : run->started_ms, time);
-    char *namespace = sg_format("sealgrad:%s", export->ledger->origin);
+    char *namespace = sg_format("sealgrad:%s", into->ledger->origin);
     char *job = sg_format("train.%s", sg_export_member(run->facts, "dataset"));
     json_t *job_type = facet(
         FACETS "2-0-3/JobTypeJobFacet.json#/$defs/JobTypeJobFacet",
@@ -148,22 +148,22 @@ static enum sg_status write_event(struct sg_export *export, const struct sg_expo
     json_decref(event);
     free(job);
     free(namespace);
-    enum sg_status status = sg_export_text(export, "events.jsonl", &line);
+    enum sg_status status = sg_export_text(into, "events.jsonl", &line);
     sg_buffer_free(&line);
     return status;
 }
 
-static enum sg_status lineage_of(struct sg_export *export, const struct sg_export_run *run, void *context)
+static enum sg_status lineage_of(struct sg_export *into, const struct sg_export_run *run, void *context)
 {
     (void)context;
-    SG_TRY(write_event(export, run, false));
-    return run->end_facts ? write_event(export, run, true) : SG_OK;
+    SG_TRY(write_event(into, run, false));
+    return run->end_facts ? write_event(into, run, true) : SG_OK;
 }
 
-enum sg_status sg_export_openlineage(struct sg_export *export, const char *run)
+enum sg_status sg_export_openlineage(struct sg_export *into, const char *run)
 {
-    SG_TRY(sg_export_file(export, "events.jsonl", "", 0));
-    return sg_export_runs(export, run, lineage_of, NULL);
+    SG_TRY(sg_export_file(into, "events.jsonl", "", 0));
+    return sg_export_runs(into, run, lineage_of, NULL);
 }
 
 /* ---- SLSA */
@@ -172,9 +172,9 @@ static json_t *resource(const char *name, const char *kind, const char *digest)
     return json_pack("{s:s, s:{s:s}}", "name", name, "digest", kind, digest);
 }
 
-static json_t *leaf_resource(struct sg_export *export, const char *type, int64_t seq, const char *hash)
+static json_t *leaf_resource(struct sg_export *into, const char *type, int64_t seq, const char *hash)
 {
-    char *name = sg_format("leaf %lld, %s, of ledger %s", (long long)seq, type, export->ledger->origin);
+    char *name = sg_format("leaf %lld, %s, of ledger %s", (long long)seq, type, into->ledger->origin);
     json_t *object = resource(name, "rfc6962LeafSha256", hash);
     free(name);
     return object;
@@ -198,7 +198,7 @@ static json_t *build_definition(const struct sg_export_run *run)
                      "internalParameters", internal, "resolvedDependencies", resolved);
 }
 
-static json_t *run_details(struct sg_export *export, const struct sg_export_run *run)
+static json_t *run_details(struct sg_export *into, const struct sg_export_run *run)
 {
     char started[40], ended[40];
     json_t *builder = json_pack("{s:s, s:[o]}", "id", "urn:sealgrad:trainer:1", "builderDependencies",
@@ -208,11 +208,11 @@ static json_t *run_details(struct sg_export *export, const struct sg_export_run 
     sg_query_time(run->ended_ms, ended);
     return json_pack("{s:o, s:{s:s, s:s, s:s}, s:[o, o]}", "builder", builder, "metadata", "invocationId", run->run_id,
                      "startedOn", started, "finishedOn", ended, "byproducts",
-                     leaf_resource(export, "run.start", run->start_leaf, run->start_hash),
-                     leaf_resource(export, "run.complete", run->end_leaf, run->end_hash));
+                     leaf_resource(into, "run.start", run->start_leaf, run->start_hash),
+                     leaf_resource(into, "run.complete", run->end_leaf, run->end_hash));
 }
 
-static enum sg_status slsa_of(struct sg_export *export, const struct sg_export_run *run, void *context)
+static enum sg_status slsa_of(struct sg_export *into, const struct sg_export_run *run, void *context)
 {
     int64_t *n_written = context;
     json_t *subjects = json_array();
@@ -227,12 +227,12 @@ static enum sg_status slsa_of(struct sg_export *export, const struct sg_export_r
     }
     json_t *statement = json_pack("{s:s, s:o, s:s, s:{s:o, s:o}}", "_type", "https://in-toto.io/Statement/v1",
                                   "subject", subjects, "predicateType", "https://slsa.dev/provenance/v1", "predicate",
-                                  "buildDefinition", build_definition(run), "runDetails", run_details(export, run));
+                                  "buildDefinition", build_definition(run), "runDetails", run_details(into, run));
     struct sg_buffer text = {0};
     char *safe = sg_export_name(run->run_id), *path = sg_format("%s.intoto.json", safe);
     sg_json_dump(statement, &text);
     sg_buffer_text(&text, "\n");
-    enum sg_status status = sg_export_text(export, path, &text);
+    enum sg_status status = sg_export_text(into, path, &text);
     json_decref(statement);
     sg_buffer_free(&text);
     free(path);
@@ -241,10 +241,10 @@ static enum sg_status slsa_of(struct sg_export *export, const struct sg_export_r
     return status;
 }
 
-enum sg_status sg_export_slsa(struct sg_export *export, const char *run)
+enum sg_status sg_export_slsa(struct sg_export *into, const char *run)
 {
     int64_t n_written = 0;
-    SG_TRY(sg_export_runs(export, run, slsa_of, &n_written));
+    SG_TRY(sg_export_runs(into, run, slsa_of, &n_written));
     return n_written ? SG_OK
                      : sg_fail(SG_USAGE, "export slsa: %s, so there is no file to state the provenance of",
                                run ? "that run did not finish with a file" : "no run has finished with a file");

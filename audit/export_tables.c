@@ -52,7 +52,7 @@ static void csv_cell(struct sg_buffer *out, sqlite3_stmt *row, int column)
     }
 }
 
-static enum sg_status csv_rows(struct sg_export *export, const char *path, sqlite3_stmt *rows)
+static enum sg_status csv_rows(struct sg_export *into, const char *path, sqlite3_stmt *rows)
 {
     struct sg_buffer text = {0};
     int n = sqlite3_column_count(rows), code;
@@ -68,14 +68,14 @@ static enum sg_status csv_rows(struct sg_export *export, const char *path, sqlit
         }
         sg_buffer_text(&text, "\r\n");
         if (text.len > 1 << 20) { /* a table may be larger than memory */
-            status = sg_export_text(export, path, &text);
+            status = sg_export_text(into, path, &text);
             sg_buffer_free(&text);
         }
     }
     if (status == SG_OK && code != SQLITE_DONE)
-        status = sg_db_fail(export->ledger->db, "reading");
+        status = sg_db_fail(into->ledger->db, "reading");
     if (status == SG_OK)
-        status = sg_export_text(export, path, &text);
+        status = sg_export_text(into, path, &text);
     sg_buffer_free(&text);
     return status;
 }
@@ -103,7 +103,7 @@ static const char *where_of(const char *table)
     return "1";
 }
 
-enum sg_status sg_export_csv(struct sg_export *export, const char *run)
+enum sg_status sg_export_csv(struct sg_export *into, const char *run)
 {
     enum sg_status status = SG_OK;
     for (size_t i = 0; i < sg_schema_n_tables && status == SG_OK; i++) {
@@ -114,11 +114,11 @@ enum sg_status sg_export_csv(struct sg_export *export, const char *run)
         char *sql = sg_format("SELECT * FROM %s WHERE %s ORDER BY %s", table->name, run ? where_of(table->name) : "1",
                               table->order);
         char *path = sg_format("%s.csv", table->name);
-        status = sg_db_prepare(export->ledger->db, sql, &rows);
+        status = sg_db_prepare(into->ledger->db, sql, &rows);
         if (status == SG_OK && sqlite3_bind_parameter_count(rows) > 0)
             sg_db_bind(rows, "t", run);
         if (status == SG_OK)
-            status = csv_rows(export, path, rows);
+            status = csv_rows(into, path, rows);
         sqlite3_finalize(rows);
         free(sql);
         free(path);
@@ -127,15 +127,15 @@ enum sg_status sg_export_csv(struct sg_export *export, const char *run)
 }
 
 /* ---- json */
-static enum sg_status json_leaf(struct sg_export *export, int64_t seq)
+static enum sg_status json_leaf(struct sg_export *into, int64_t seq)
 {
     struct sg_buffer body = {0}, line = {0};
     struct sg_envelope envelope = {0};
     json_t *statement = NULL;
     char hash[65];
-    enum sg_status status = sg_export_leaf_hash(export->ledger, seq, hash);
+    enum sg_status status = sg_export_leaf_hash(into->ledger, seq, hash);
     if (status == SG_OK)
-        status = sg_export_leaf(export->ledger, seq, &body);
+        status = sg_export_leaf(into->ledger, seq, &body);
     if (status == SG_OK)
         status = sg_envelope_parse(body.data ? body.data : "", body.len, &envelope);
     if (status == SG_OK)
@@ -146,7 +146,7 @@ static enum sg_status json_leaf(struct sg_export *export, int64_t seq)
         sg_json_dump(object, &line);
         sg_buffer_text(&line, "\n");
         json_decref(object);
-        status = sg_export_text(export, "leaves.jsonl", &line);
+        status = sg_export_text(into, "leaves.jsonl", &line);
     }
     json_decref(statement);
     sg_envelope_free(&envelope);
@@ -155,24 +155,24 @@ static enum sg_status json_leaf(struct sg_export *export, int64_t seq)
     return status;
 }
 
-static enum sg_status json_of_run(struct sg_export *export, const struct sg_export_run *run, void *context)
+static enum sg_status json_of_run(struct sg_export *into, const struct sg_export_run *run, void *context)
 {
     (void)context;
     int64_t *seqs, run_no = json_integer_value(json_object_get(run->row, "run_no"));
     size_t n;
-    enum sg_status status = sg_export_leaves_of(export->ledger, run_no, &seqs, &n);
+    enum sg_status status = sg_export_leaves_of(into->ledger, run_no, &seqs, &n);
     for (size_t i = 0; i < n && status == SG_OK; i++)
-        status = json_leaf(export, seqs[i]);
+        status = json_leaf(into, seqs[i]);
     free(seqs);
     return status;
 }
 
-enum sg_status sg_export_json(struct sg_export *export, const char *run)
+enum sg_status sg_export_json(struct sg_export *into, const char *run)
 {
     if (run)
-        return sg_export_runs(export, run, json_of_run, NULL);
-    for (uint64_t seq = 0; seq < export->ledger->tree.size; seq++)
-        SG_TRY(json_leaf(export, (int64_t)seq));
+        return sg_export_runs(into, run, json_of_run, NULL);
+    for (uint64_t seq = 0; seq < into->ledger->tree.size; seq++)
+        SG_TRY(json_leaf(into, (int64_t)seq));
     return SG_OK;
 }
 
@@ -195,7 +195,7 @@ static json_t *canned(const struct sg_view *view)
     return query;
 }
 
-enum sg_status sg_export_datasette(struct sg_export *export, const char *run)
+enum sg_status sg_export_datasette(struct sg_export *into, const char *run)
 {
     (void)run;
     struct sg_buffer text = {0};
@@ -208,14 +208,14 @@ enum sg_status sg_export_datasette(struct sg_export *export, const char *run)
                                       sg_schema_tables[i].is_derived
                                           ? "derived from the signed leaves; proves nothing by itself"
                                           : "evidence: sealgrad ledger verify checks it"));
-    json_t *root = json_pack("{s:s, s:s, s:{s:{s:o, s:o}}}", "title", export->ledger->origin, "description",
+    json_t *root = json_pack("{s:s, s:s, s:{s:{s:o, s:o}}}", "title", into->ledger->origin, "description",
                              "A ledger of private fine-tuning. Reading it here checks nothing: run sealgrad ledger "
                              "verify on the file first.",
-                             "databases", export->database, "queries", queries, "tables", tables);
+                             "databases", into->database, "queries", queries, "tables", tables);
     sg_json_dump(root, &text);
     sg_buffer_text(&text, "\n");
     json_decref(root);
-    enum sg_status status = sg_export_text(export, "metadata.json", &text);
+    enum sg_status status = sg_export_text(into, "metadata.json", &text);
     sg_buffer_free(&text);
     return status;
 }

@@ -57,7 +57,7 @@ static enum sg_status entry_part(const struct sg_tile_source *source, int level,
 }
 
 /* All tiles over `n` items of one kind. */
-static enum sg_status write_level(struct sg_export *export, const struct sg_tile_source *source, const char *kind,
+static enum sg_status write_level(struct sg_export *into, const struct sg_tile_source *source, const char *kind,
                                   int level, int64_t n, tile_part *part)
 {
     enum sg_status status = SG_OK;
@@ -68,20 +68,20 @@ static enum sg_status write_level(struct sg_export *export, const struct sg_tile
             status = part(source, level, first + i, &tile);
         char *path = tile_path(kind, first / TILE_WIDTH, width);
         if (status == SG_OK)
-            status = sg_export_text(export, path, &tile);
+            status = sg_export_text(into, path, &tile);
         free(path);
         sg_buffer_free(&tile);
     }
     return status;
 }
 
-enum sg_status sg_export_write_tiles(struct sg_export *export, const struct sg_tile_source *source)
+enum sg_status sg_export_write_tiles(struct sg_export *into, const struct sg_tile_source *source)
 {
-    SG_TRY(write_level(export, source, "entries", 0, source->size, entry_part));
+    SG_TRY(write_level(into, source, "entries", 0, source->size, entry_part));
     int64_t n = source->size;
     for (int level = 0; n > 0; level++, n /= TILE_WIDTH) {
         char *kind = sg_format("%d", level);
-        enum sg_status status = write_level(export, source, kind, level, n, hash_part);
+        enum sg_status status = write_level(into, source, kind, level, n, hash_part);
         free(kind);
         SG_TRY(status);
     }
@@ -117,27 +117,27 @@ static enum sg_status ledger_entry(void *context, int64_t seq, struct sg_buffer 
     return found ? SG_OK : sg_fail(SG_BROKEN, "leaf %lld is missing", (long long)seq);
 }
 
-enum sg_status sg_export_tiles(struct sg_export *export, const char *run)
+enum sg_status sg_export_tiles(struct sg_export *into, const char *run)
 {
-    struct ledger_source from = {.db = export->ledger->db};
+    struct ledger_source from = {.db = into->ledger->db};
     struct sg_buffer note = {0};
     struct sg_tile_source source = {.node = ledger_node, .entry = ledger_entry, .context = &from};
     assert(!run);
     /* A client asks for the partial tiles of the checkpoint's own size: both must be of one size. */
     SG_TRY(sg_db_number(from.db, "SELECT max(size) FROM cosignature", &source.size));
-    if (source.size <= 0 || source.size > (int64_t) export->ledger->tree.size)
-        source.size = (int64_t) export->ledger->tree.size;
+    if (source.size <= 0 || source.size > (int64_t)into->ledger->tree.size)
+        source.size = (int64_t)into->ledger->tree.size;
     enum sg_status status = sg_db_prepare(from.db, "SELECT hash FROM node WHERE idx = ? AND level = ?", &from.node);
     if (status == SG_OK)
         status = sg_db_prepare(from.db, "SELECT leaf_hash FROM leaf WHERE seq = ?", &from.leaf);
     if (status == SG_OK)
         status = sg_db_prepare(from.db, "SELECT body FROM leaf WHERE seq = ?", &from.entry);
     if (status == SG_OK)
-        status = sg_export_write_tiles(export, &source);
+        status = sg_export_write_tiles(into, &source);
     if (status == SG_OK)
-        status = sg_evidence_checkpoint(export->ledger, source.size, &note);
+        status = sg_evidence_checkpoint(into->ledger, source.size, &note);
     if (status == SG_OK)
-        status = sg_export_text(export, "checkpoint", &note);
+        status = sg_export_text(into, "checkpoint", &note);
     sqlite3_finalize(from.leaf);
     sqlite3_finalize(from.node);
     sqlite3_finalize(from.entry);

@@ -63,6 +63,21 @@ static enum sg_status export_ledger(const struct flags *flags, const char *path)
     return status;
 }
 
+/* A run without a format is asked for as evidence. */
+static enum sg_status settle(struct flags *flags, const char *run)
+{
+    if (run && flags->run)
+        return sg_fail(SG_USAGE, "ledger export: the run is named twice");
+    if (run)
+        flags->run = run;
+    if (flags->evidence && flags->format)
+        return sg_fail(SG_USAGE, "ledger export: give either --format FORMAT or --evidence --run RUN");
+    if (!flags->format && !flags->run && !flags->evidence)
+        return sg_fail(SG_USAGE, "ledger export: give --format FORMAT, or --run RUN for the evidence of one run");
+    flags->evidence = !flags->format;
+    return SG_OK;
+}
+
 static void list_formats(struct sg_buffer *out)
 {
     sg_buffer_text(out, "formats:\n");
@@ -73,7 +88,7 @@ static void list_formats(struct sg_buffer *out)
 
 enum sg_status sg_ledger_verb_export(int argc, char **argv)
 {
-    const char *path;
+    const char *positional[2] = {NULL, NULL};
     struct flags f = {0};
     const struct sg_option options[] = {
         {.name = "format",
@@ -110,19 +125,18 @@ enum sg_status sg_ledger_verb_export(int argc, char **argv)
         .summary = "the ledger in other programs' formats, or the evidence for one run without the others",
         .options = options,
         .n_options = sizeof options / sizeof *options,
-        .positional_help = "FILE",
+        .positional_help = "FILE [RUN]",
         .positional_min = 1,
-        .positional_max = 1,
+        .positional_max = 2,
         .details = details.data,
     };
-    enum sg_status status = sg_options_parse(&line, argc, argv, &path, NULL);
+    enum sg_status status = sg_options_parse(&line, argc, argv, positional, NULL);
     sg_buffer_free(&details);
     SG_TRY(status);
-    if (!f.evidence == !f.format)
-        return sg_fail(SG_USAGE, "ledger export: give either --format FORMAT or --evidence --run RUN");
+    SG_TRY(settle(&f, positional[1]));
     struct sg_verdict *verdict = sg_alloc(1, sizeof *verdict);
-    status = sg_ledger_verify_first(path, f.trust, "nothing is exported", verdict);
+    status = sg_ledger_verify_first(positional[0], f.trust, "nothing is exported", verdict);
     free(verdict);
     SG_TRY(status);
-    return export_ledger(&f, path);
+    return export_ledger(&f, positional[0]);
 }

@@ -40,7 +40,9 @@ bad() {
 @test "bad input: export" {
     bad 2 "expected FILE" ledger export --format csv --out o
     bad 2 "out" ledger export ledger.db --format csv
-    bad 2 "either --format" ledger export ledger.db --out o
+    bad 2 "give --format" ledger export ledger.db --out o
+    bad 2 "named twice" ledger export ledger.db 1 --out o --run 1
+    bad 2 "no run" ledger export ledger.db 99 --out o
     bad 2 "either --format" ledger export ledger.db --out o --format csv --evidence
     bad 2 "must be csv, json" ledger export ledger.db --out o --format xml
     bad 2 "must not be empty" ledger export ledger.db --out o --format ""
@@ -95,7 +97,9 @@ bad() {
 }
 
 @test "a bundle checks itself as its README says" {
-    sg ledger export ledger.db --evidence --run 2 --out bundle --trust policy
+    sg ledger export ledger.db 2 --out bundle --trust policy
+    sg ledger export ledger.db --evidence --run 2 --out again
+    diff -r bundle again
     cd bundle
     sha256sum --quiet -c SHA256SUMS
     command=$(grep '^  for p in' README.txt)

@@ -63,21 +63,6 @@ bad() {
     [ "$status" = 0 ]
 }
 
-@test "export" {
-    sg ledger export l.db --out all
-    [ "$(wc -l <all/events.jsonl)" = 1 ] && [ -e all/keys.jsonl ]
-    bad 2 "exists already" ledger export l.db --out all
-    bad 2 "no run" ledger export l.db 3 --out one
-    mkdir f && "$MAKE_FIXTURE" f
-    sg ledger export f/ledger.db 2 --out one
-    [ "$(ls one | tr '\n' ' ')" = "dataset.proof end.proof genesis.proof run.json start.proof " ]
-    for proof in one/*.proof; do
-        sg ledger verify "$proof" --trust f/policy >said
-        head -n 1 said | grep -q "^PROVEN"
-    done
-    ! grep -q run-000001 one/run.json
-}
-
 @test "witness over an air gap" {
     sg keygen --out w --name officer --no-passphrase >/dev/null
     sg ledger witness l.db --request-to request

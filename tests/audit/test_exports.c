@@ -67,13 +67,13 @@ static void make_tree(struct tree *tree, int64_t size, const char *const *entrie
 
 static enum sg_status write_tree(struct tree *tree, const char *out)
 {
-    struct sg_export export;
+    struct sg_export into;
     const struct sg_tile_source source = {tree->size, tree_node, tree_entry, tree};
-    SG_TRY(sg_export_begin(NULL, out, &export));
-    enum sg_status status = sg_export_write_tiles(&export, &source);
+    SG_TRY(sg_export_begin(NULL, out, &into));
+    enum sg_status status = sg_export_write_tiles(&into, &source);
     if (status == SG_OK)
-        status = sg_export_commit(&export);
-    sg_export_abandon(&export);
+        status = sg_export_commit(&into);
+    sg_export_abandon(&into);
     return status;
 }
 
