@@ -54,8 +54,7 @@ static enum sg_status connect(struct sg_ledger *ledger, int flags)
         SQLITE_OK)
         return sg_fail(SG_FAILED, "%s: cannot open the ledger for writing: %s", ledger->path,
                        sqlite3_errmsg(ledger->db));
-    sqlite3_busy_timeout(ledger->db,
-                         600000); /* a long verify may hold a reader's lock: a run's end must not be lost to it */
+    sqlite3_busy_timeout(ledger->db, 600000); /* a long verify may hold a reader's lock: a run's end must not be lost to it */
     SG_TRY(sg_db_harden(ledger->db));
     return sg_db_run(ledger->db, "PRAGMA journal_mode=DELETE; PRAGMA synchronous=EXTRA; PRAGMA foreign_keys=ON; "
                                  "PRAGMA recursive_triggers=ON; PRAGMA fullfsync=ON;");

@@ -55,8 +55,7 @@ static enum sg_status open_loop(struct loop *l, const struct sg_dataset *dataset
     for (int64_t i = 0; i < l->n_train; i++)
         memcpy(l->digest[i], dataset->digest[l->train_unit[i]], SG_UNIT_DIGEST_BYTES);
     const struct sg_training *training = &l->options->config->training;
-    l->optimizer_memory =
-        sg_alloc_aligned(sg_optimizer_place(training, l->options->ops, plan->n_weights, plan->steps, NULL, NULL));
+    l->optimizer_memory = sg_alloc_aligned(sg_optimizer_place(training, l->options->ops, plan->n_weights, plan->steps, NULL, NULL));
     sg_optimizer_place(training, l->options->ops, plan->n_weights, plan->steps, l->optimizer_memory, &l->optimizer);
     copy_trainable(l->prepared->model, l->prepared->weights, l->optimizer.weights, false);
     sg_optimizer_begin(&l->optimizer);
@@ -110,8 +109,7 @@ static enum sg_status one_step(struct loop *l, int64_t step)
     enum sg_status sampled =
         sg_mechanism_sample(l->mechanism, step, (const uint8_t(*)[16])l->digest, l->n_train, &l->sample);
     if (sampled == SG_OK)
-        sg_team_step(l->team, l->mechanism, &l->sample, l->train_unit, l->packed, step, comm, l->sum, &overflow,
-                     &counts);
+        sg_team_step(l->team, l->mechanism, &l->sample, l->train_unit, l->packed, step, comm, l->sum, &overflow, &counts);
     /* A rank that failed says so here, so that nobody waits for its sums. */
     int64_t flags[3] = {overflow, *l->options->stopped, sampled != SG_OK};
     comm->sum(flags, 3);
@@ -137,8 +135,8 @@ static json_t *internal_figures(const struct loop *l)
 {
     double n = l->counts.n_groups > 0 ? (double)l->counts.n_groups : 1;
     return json_pack("{s:I, s:o, s:o, s:I, s:I}", "groups", (json_int_t)l->counts.n_groups, "clip_fraction",
-                     sg_json_real((double)l->counts.n_clipped / n), "mean_norm", sg_json_real(l->counts.norm_sum / n),
-                     "excluded", (json_int_t)l->counts.n_excluded, "over_cap", (json_int_t)l->n_over);
+                     sg_json_real((double)l->counts.n_clipped / n), "mean_norm", sg_json_real(l->counts.norm_sum / n), "excluded",
+                     (json_int_t)l->counts.n_excluded, "over_cap", (json_int_t)l->n_over);
 }
 
 enum sg_status sg_train_steps(const struct sg_train_options *options, struct sg_prepared *prepared,
@@ -156,8 +154,7 @@ enum sg_status sg_train_steps(const struct sg_train_options *options, struct sg_
     *steps_done = sg_mechanism_steps_done(mechanism);
     sg_progress_end(&l.progress, *steps_done, l.note);
     if (status == SG_OK) {
-        memcpy(l.optimizer.weights, sg_optimizer_result(&l.optimizer),
-               (size_t)prepared->plan.n_weights * sizeof(float));
+        memcpy(l.optimizer.weights, sg_optimizer_result(&l.optimizer), (size_t)prepared->plan.n_weights * sizeof(float));
         copy_trainable(prepared->model, prepared->weights, l.optimizer.weights, true);
         if (options->show_internal)
             *internal = internal_figures(&l);
