@@ -52,6 +52,7 @@ void sg_check_semantics(struct sg_check *check, const struct sg_event *event, co
 /* Every leaf with its node rows and its checkpoint. */
 void sg_check_leaves(struct sg_check *check);
 void sg_check_cosignatures(struct sg_check *check);
+void sg_check_timestamps(struct sg_check *check);
 void sg_check_derived_tables(struct sg_check *check);
 /* Runs that began and did not end. */
 void sg_check_open_runs(struct sg_check *check);

@@ -14,7 +14,8 @@ static const char evidence[] =
     "STRICT, WITHOUT ROWID;"
     "CREATE TABLE checkpoint(size INTEGER PRIMARY KEY, root BLOB NOT NULL, note TEXT NOT NULL) STRICT;"
     "CREATE TABLE cosignature(size INTEGER NOT NULL, witness TEXT NOT NULL, line TEXT NOT NULL, "
-    "PRIMARY KEY(size, witness)) STRICT, WITHOUT ROWID;";
+    "PRIMARY KEY(size, witness)) STRICT, WITHOUT ROWID;"
+    "CREATE TABLE tsa(size INTEGER NOT NULL, token BLOB NOT NULL, PRIMARY KEY(size, token)) STRICT, WITHOUT ROWID;";
 
 /* Derived: rebuilt from the leaves by derive.c. */
 static const char derived[] =
@@ -72,6 +73,7 @@ const struct sg_schema_table sg_schema_tables[] = {
     {"node", "level, idx", false},
     {"checkpoint", "size", false},
     {"cosignature", "size, witness", false},
+    {"tsa", "size, token", false},
     {"signing_key", "key_id", true},
     {"population", "name", true},
     {"dataset", "name", true},

@@ -97,6 +97,7 @@ static void run_checks(struct sg_check *check)
     if (!check->options->quick)
         sg_check_derived_tables(check);
     sg_check_cosignatures(check);
+    sg_check_timestamps(check);
     sg_check_open_runs(check);
     if (check->options->since)
         check_since(check);
@@ -123,6 +124,10 @@ static void say_trust(const struct sg_check *check, struct sg_buffer *out)
         print_time(v->witness_time_s, time);
         sg_buffer_printf(out, ", witnessed up to event %lld at %s", (long long)v->witnessed_size, time);
     }
+    if (v->stamped_size > 0) {
+        print_time(v->stamp_time_s, time);
+        sg_buffer_printf(out, ", time stamped up to event %lld at %s", (long long)v->stamped_size, time);
+    }
     if (v->witnessed_size < v->size)
         sg_buffer_text(out, v->witnessed_size ? "; what came later has no witness"
                                               : "; no witness: an older copy cannot be ruled out");
@@ -135,9 +140,9 @@ static void decide(struct sg_check *check)
     struct sg_buffer text = {0};
     bool lacks_trust = !v->is_trusted && !options->allow_self_trust;
     bool lacks_witness = v->witnessed_size < v->size && !options->allow_unwitnessed;
-    v->status = v->n_broken                                                 ? SG_BROKEN
-                : v->n_open || v->n_suspect || lacks_trust || lacks_witness ? SG_INCOMPLETE
-                                                                            : SG_OK;
+    v->status = v->n_broken                                                               ? SG_BROKEN
+                : v->n_open || v->n_suspect || v->n_clock || lacks_trust || lacks_witness ? SG_INCOMPLETE
+                                                                                          : SG_OK;
     if (v->n_broken) {
         sg_buffer_printf(&text, "BROKEN: %zu problem%s found; do not rely on this ledger", v->n_broken,
                          v->n_broken == 1 ? "" : "s");
@@ -153,6 +158,9 @@ static void decide(struct sg_check *check)
         if (v->n_suspect)
             sg_buffer_printf(&text, "; %lld event%s signed by a key while it was compromised", (long long)v->n_suspect,
                              v->n_suspect == 1 ? " was" : "s were");
+        if (v->n_clock)
+            sg_buffer_printf(&text, "; %lld event%s a time after the time stamp that covers it", (long long)v->n_clock,
+                             v->n_clock == 1 ? " claims" : "s claim");
         if (v->quick)
             sg_buffer_text(&text, "; quick: only hashes, roots and the newest signature were checked");
     }

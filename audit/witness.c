@@ -127,6 +127,7 @@ enum sg_status sg_witness_size(const char *folder, const char *origin, int64_t *
 }
 
 struct request {
+    enum sg_witness_fault fault; /* set before the functions below fail */
     int64_t old_size;
     struct sg_proof proof;
     const char *note;
@@ -172,26 +173,39 @@ static enum sg_status check_request(const char *text, size_t n, const struct sg_
 {
     struct sg_vkey keys[SG_TRUST_LOGS_MAX];
     struct sg_note_check check;
-    if (!parse_request(text, n, out))
+    bool parsed = parse_request(text, n, out);
+    out->fault = SG_WITNESS_MALFORMED;
+    if (!parsed)
         return sg_fail(SG_USAGE,
                        "not a witness request: expected \"old N\", a consistency proof, a blank line and a checkpoint");
     SG_TRY(sg_note_verify(out->note, out->note_len, NULL, 0, &check));
     SG_TRY(sg_checkpoint_parse(out->note, check.text_len, &out->checkpoint));
+    bool known = !log->is_policy; /* a .pub file does not say which origin */
+    for (size_t i = 0; i < log->n_logs; i++)
+        known |= strcmp(log->logs[i].name, out->checkpoint.origin) == 0;
+    out->fault = known ? SG_WITNESS_UNSIGNED : SG_WITNESS_UNKNOWN;
     for (size_t i = 0; i < log->n_logs; i++) /* a .pub file bears the key's own name: what signs is the origin's */
         SG_TRY(sg_vkey_rename(&log->logs[i], log->is_policy ? log->logs[i].name : out->checkpoint.origin, &keys[i]));
     SG_TRY(sg_note_verify(out->note, out->note_len, keys, log->n_logs, &check));
-    bool known = false;
+    known = false;
     for (size_t i = 0; i < log->n_logs; i++)
         known |= check.verified >> i & 1 && strcmp(keys[i].name, out->checkpoint.origin) == 0;
     out->text_len = check.text_len;
-    return known ? SG_OK
-                 : sg_fail(SG_BROKEN, "the checkpoint is not signed by a ledger key that this witness was told of");
+    if (!known)
+        return sg_fail(SG_BROKEN, "the checkpoint is not signed by a ledger key that this witness was told of");
+    out->fault = SG_WITNESS_MALFORMED;
+    return out->old_size <= out->checkpoint.size
+               ? SG_OK
+               : sg_fail(SG_USAGE, "the request starts from more events than its checkpoint has");
 }
 
-static enum sg_status check_continues(const struct request *request, const struct sg_checkpoint *memory)
+static enum sg_status check_continues(struct request *request, const struct sg_checkpoint *memory)
 {
+    request->fault = SG_WITNESS_UNPROVEN;
     if (memory->size == 0)
         return request->proof.n == 0 ? SG_OK : sg_fail(SG_USAGE, "the first request to a witness has no proof");
+    if (request->checkpoint.size <= memory->size)
+        request->fault = SG_WITNESS_CONFLICT;
     if (request->checkpoint.size < memory->size)
         return sg_fail(
             SG_BROKEN,
@@ -222,18 +236,21 @@ static enum sg_status lock_memory(const char *folder, int *lock)
     return status;
 }
 
-static enum sg_status cosign_locked(const char *folder, const struct sg_signer *witness, const struct request *request,
+static enum sg_status cosign_locked(const char *folder, const struct sg_signer *witness, struct request *request,
                                     int64_t time_s, int64_t *old_size, struct sg_buffer *line)
 {
     struct sg_checkpoint memory;
     struct sg_vkey key;
+    request->fault = SG_WITNESS_FAILED;
     SG_TRY(read_memory(folder, request->checkpoint.origin, &memory));
     *old_size = memory.size;
+    request->fault = SG_WITNESS_CONFLICT;
     if (request->old_size != memory.size && request->checkpoint.size >= memory.size)
         return sg_fail(SG_USAGE,
                        "the witness has seen %lld events of this ledger, the request starts from %lld: make it anew",
                        (long long)memory.size, (long long)request->old_size);
     SG_TRY(check_continues(request, &memory));
+    request->fault = SG_WITNESS_FAILED;
     SG_TRY(sg_vkey_cosigner(sg_signer_vkey(witness), &key));
     char *path = memory_path(folder, request->checkpoint.origin);
     enum sg_status status =
@@ -244,17 +261,35 @@ static enum sg_status cosign_locked(const char *folder, const struct sg_signer *
     return status;
 }
 
+static enum sg_status cosign(const char *folder, const struct sg_signer *witness, int64_t time_s,
+                             struct request *request, int64_t *old_size, struct sg_buffer *line)
+{
+    int lock;
+    request->fault = SG_WITNESS_FAILED;
+    SG_TRY(lock_memory(folder, &lock));
+    enum sg_status status = cosign_locked(folder, witness, request, time_s, old_size, line);
+    close(lock); /* which releases it */
+    return status;
+}
+
+enum sg_status sg_witness_answer(const char *folder, const struct sg_signer *witness, const struct sg_trust *log,
+                                 const char *request, size_t n, int64_t time_s, int64_t *old_size,
+                                 enum sg_witness_fault *fault, struct sg_buffer *line)
+{
+    struct request parsed;
+    enum sg_status status = check_request(request, n, log, &parsed);
+    if (status == SG_OK)
+        status = cosign(folder, witness, time_s, &parsed, old_size, line);
+    *fault = status == SG_OK ? SG_WITNESS_NO_FAULT : parsed.fault;
+    return status;
+}
+
 enum sg_status sg_witness_cosign(const char *folder, const struct sg_signer *witness, const struct sg_trust *log,
                                  const char *request, size_t n, int64_t time_s, int64_t *old_size,
                                  struct sg_buffer *line)
 {
-    int lock;
-    struct request parsed;
-    SG_TRY(check_request(request, n, log, &parsed));
-    SG_TRY(lock_memory(folder, &lock));
-    enum sg_status status = cosign_locked(folder, witness, &parsed, time_s, old_size, line);
-    close(lock); /* which releases it */
-    return status;
+    enum sg_witness_fault fault;
+    return sg_witness_answer(folder, witness, log, request, n, time_s, old_size, &fault, line);
 }
 
 enum sg_status sg_witness_ledger(struct sg_ledger *ledger, const char *folder, const struct sg_signer *witness,

@@ -4,12 +4,13 @@
 It shares no code with the first one. It checks leaves, signatures, the tree, checkpoints, cosignatures, pairing of runs and the
 derived tables. It does not recompute epsilon, for which it would need an accountant of its own; it says so.
 
-    verify_ledger.py FILE [--trust KEY|POLICY] [--allow-unwitnessed] [--allow-self-trust]
+    verify_ledger.py FILE [--trust KEY|POLICY] [--tsa-ca CA.pem] [--allow-unwitnessed] [--allow-self-trust]
 
 Verdict first, then every problem. Exit status: 0 intact, 2 usage, 3 broken, 4 incomplete.
 """
 import argparse
 import base64
+import datetime
 import hashlib
 import json
 import os
@@ -24,8 +25,9 @@ EVIDENCE = {
     "node": ["level", "idx", "hash"],
     "checkpoint": ["size", "root", "note"],
     "cosignature": ["size", "witness", "line"],
+    "tsa": ["size", "token"],
 }
-OBJECTS = {"table": 13, "trigger": 9}
+OBJECTS = {"table": 14, "trigger": 9}
 
 
 class Fault(Exception):
@@ -303,12 +305,12 @@ def same_param(have, want):
 
 
 class Verifier:
-    def __init__(self, db, trust):
-        self.db, self.trust = db, trust
+    def __init__(self, db, trust, tsa_ca):
+        self.db, self.trust, self.tsa_ca = db, trust, tsa_ca
         self.problems, self.tree, self.derived = [], Tree(), Derived()
         self.origin, self.signers, self.root_label, self.root_public = None, {}, None, None
         self.previous, self.last_ms, self.derive_ok = bytes(32), 0, True
-        self.texts, self.witnessed, self.nodes = {}, 0, {}
+        self.texts, self.witnessed, self.nodes, self.times, self.late = {}, 0, {}, [], 0
 
     def problem(self, place, text):
         self.problems.append((place, text))
@@ -336,6 +338,7 @@ class Verifier:
 
     def leaf(self, row):
         seq, event_id, ts_ms, kind, body, stored, prev = row
+        self.times.append(ts_ms)
         n = self.tree.size
         if seq != n:
             raise Fault(f"event {seq} stands where {n} should")
@@ -431,6 +434,27 @@ class Verifier:
             if self.trust and self.trust.met(names):
                 self.witnessed = max(self.witnessed, size)
 
+    def timestamps(self):
+        for size, token in self.db.execute("SELECT size, token FROM tsa ORDER BY size"):
+            if size not in self.texts:
+                self.problem(f"time stamp {size}", "of no checkpoint")
+                continue
+            text = self.texts[size].encode()
+            imprint = bytes.fromhex("3031300d060960864801650304020105000420") + hashlib.sha256(text).digest()
+            path = ED.path("token", token)
+            how = ["-reply", "-token_in", "-in", path, "-token_out", "-text"]
+            if self.tsa_ca:
+                how = ["-verify", "-token_in", "-in", path, "-data", ED.path("message", text), "-CAfile", self.tsa_ca]
+            done = subprocess.run(["openssl", "ts", *how], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+            if done.returncode or imprint not in token:
+                self.problem(f"time stamp {size}", "it does not stamp this checkpoint, or does not verify")
+            elif self.tsa_ca:
+                at = token.index(imprint) + len(imprint)
+                at += 2 + token[at + 1]  # the serial number stands between imprint and GeneralizedTime
+                digits = token[at + 2:at + 16].decode()
+                when = datetime.datetime.strptime(digits, "%Y%m%d%H%M%S").replace(tzinfo=datetime.timezone.utc)
+                self.late += self.times[size - 1] - when.timestamp() * 1000 > 600000
+
     def rows(self, table, n_key, want, equal=same):
         want, n = dict(want), 0
         for row in self.db.execute(f"SELECT * FROM {table}"):
@@ -473,6 +497,7 @@ class Verifier:
             self.problem("table leaf", "it holds no event")
         self.rows("node", 2, {k: [h] for k, h in self.nodes.items()})
         self.cosignatures()
+        self.timestamps()
         self.tables()
         if self.trust and self.root_public and not self.trust.has_log(self.origin, self.root_public):
             self.problem("leaf 0", "the ledger was made with another key than the one you trust")
@@ -483,6 +508,8 @@ def verdict(v, args):
     if v.problems:
         return 3, f"BROKEN: {len(v.problems)} problems"
     lacks = []
+    if v.late:
+        lacks.append("events that claim a time after the time stamp that covers them")
     if opened:
         lacks.append(f"runs that never ended: {', '.join(opened)}")
     if not args.trust and not args.allow_self_trust:
@@ -497,6 +524,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("file")
     parser.add_argument("--trust")
+    parser.add_argument("--tsa-ca")
     parser.add_argument("--allow-unwitnessed", action="store_true")
     parser.add_argument("--allow-self-trust", action="store_true")
     args = parser.parse_args()
@@ -507,7 +535,7 @@ def main():
     except (OSError, Fault, ValueError, KeyError, IndexError) as e:
         print(f"verify_ledger: {e}", file=sys.stderr)
         return 2
-    v = Verifier(None, trust)
+    v = Verifier(None, trust, args.tsa_ca)
     try:
         v.db = sqlite3.connect("file:" + path.replace("?", "%3f").replace("#", "%23") + "?mode=ro", uri=True)
         v.db.execute("PRAGMA trusted_schema=OFF")

@@ -285,6 +285,7 @@ static const struct sg_command verbs[] = {
     {"retire", sg_ledger_verb_decide, "record that a model went out of use"},
     {"erase", sg_ledger_verb_erase, "destroy a dataset's key, with a record; every proof still verifies"},
     {"witness", sg_ledger_verb_witness, "cosign the ledger as a second party"},
+    {"timestamp", sg_ledger_verb_timestamp, "a date from a time stamp authority (RFC 3161)"},
     {"backup", sg_ledger_verb_backup, "a consistent copy"},
 };
 

@@ -3,10 +3,12 @@
 #define SG_CLI_CMD_LEDGER_H
 
 #include "audit/verify.h"
+#include <stdbool.h>
+
 #include "base/status.h"
 
-/* Before anything is made of the derived tables: SG_BROKEN, with the first problem, when the ledger does not verify. A ledger
- * without witness or trust passes. `what` begins the text: "nothing is exported". */
+/* Before anything is made of the derived tables: SG_BROKEN, with the first problem, when the ledger does not verify. A
+ * ledger without witness or trust passes. `what` begins the text: "nothing is exported". */
 enum sg_status sg_ledger_verify_first(const char *path, const char *trust_path, const char *what,
                                       struct sg_verdict *verdict);
 
@@ -14,6 +16,10 @@ enum sg_status sg_ledger_verb_verify(int argc, char **argv);
 enum sg_status sg_ledger_verb_checkpoint(int argc, char **argv);
 enum sg_status sg_ledger_verb_prove(int argc, char **argv);
 enum sg_status sg_ledger_verb_witness(int argc, char **argv);
+enum sg_status sg_ledger_verb_timestamp(int argc, char **argv);
+enum sg_status sg_ledger_verb_witness_serve(int argc, char **argv);
+/* witness FILE --url URL --trust POLICY */
+enum sg_status sg_ledger_witness_url(const char *path, const char *url, const char *trust_path, bool json);
 enum sg_status sg_ledger_verb_diff(int argc, char **argv);
 enum sg_status sg_ledger_verb_backup(int argc, char **argv);
 enum sg_status sg_ledger_verb_report(int argc, char **argv);

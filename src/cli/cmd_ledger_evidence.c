@@ -184,7 +184,7 @@ enum sg_status sg_ledger_verb_backup(int argc, char **argv)
 
 /* ---- witness */
 struct witness_flags {
-    const char *key, *unlock, *state, *trust, *request_to, *sign_to, *add, *policy;
+    const char *key, *unlock, *state, *trust, *request_to, *sign_to, *add, *policy, *url;
     int64_t old_size;
     bool json;
 };
@@ -362,6 +362,11 @@ enum sg_status sg_ledger_verb_witness(int argc, char **argv)
          .value = &f.add,
          .argument = "FILE",
          .help = "air gap 3: store the cosignature in the ledger"},
+        {.name = "url",
+         .type = SG_OPTION_TEXT,
+         .value = &f.url,
+         .argument = "URL",
+         .help = "ask the witness that serves there; --trust is a policy that names it"},
         {.name = "json", .type = SG_OPTION_FLAG, .value = &f.json, .help = "one JSON object"},
     };
     const struct sg_command_line line = {
@@ -373,11 +378,15 @@ enum sg_status sg_ledger_verb_witness(int argc, char **argv)
         .positional_min = 1,
         .positional_max = 1,
         .details = "Run it as another user, or on another machine: a witness that the ledger's owner can rewrite "
-                   "proves nothing.\n",
+                   "proves nothing.\nsealgrad ledger witness serve --help: a witness over HTTP.\n",
     };
+    if (argc > 1 && strcmp(argv[1], "serve") == 0)
+        return sg_ledger_verb_witness_serve(argc - 1, argv + 1);
     SG_TRY(sg_options_parse(&line, argc, argv, &path, NULL));
-    if (!!f.request_to + !!f.sign_to + !!f.add > 1)
-        return sg_fail(SG_USAGE, "ledger witness: --request-to, --sign-to and --add are three separate steps");
+    if (!!f.request_to + !!f.sign_to + !!f.add + !!f.url > 1)
+        return sg_fail(SG_USAGE, "ledger witness: --request-to, --sign-to, --add and --url exclude each other");
+    if (f.url)
+        return sg_ledger_witness_url(path, f.url, f.trust, f.json);
     if (f.request_to)
         return write_request(&f, path);
     return f.add ? add_line(&f, path) : with_key(&f, path);

@@ -39,6 +39,9 @@ static json_t *verdict_object(const struct sg_verdict *v)
     json_object_set_new(o, "last_event", time_or_null(v->last_ms));
     json_object_set_new(o, "witnessed_size", json_integer(v->witnessed_size));
     json_object_set_new(o, "witnessed_at", time_or_null(v->witness_time_s * 1000));
+    json_object_set_new(o, "timestamped_size", json_integer(v->stamped_size));
+    json_object_set_new(o, "timestamped_at", time_or_null(v->stamp_time_s * 1000));
+    json_object_set_new(o, "timestamps_unchecked", json_integer(v->n_stamps_unchecked));
     json_object_set_new(o, "datasets", json_integer(v->n_datasets));
     json_object_set_new(o, "runs", json_integer(v->n_runs));
     json_object_set_new(o, "open_runs", json_integer(v->n_open));
@@ -70,6 +73,9 @@ static void print_verdict(const struct sg_verdict *v)
         if (!v->quick)
             printf("  content   %lld datasets, %lld runs; %lld different plans recomputed\n", (long long)v->n_datasets,
                    (long long)v->n_runs, (long long)v->n_plans_recomputed);
+        if (v->n_stamps_unchecked)
+            printf("  stamps    %lld time stamps were read, not verified: no --tsa-ca\n",
+                   (long long)v->n_stamps_unchecked);
     }
     for (size_t i = 0; i < v->n_listed; i++)
         printf("%s %s: %s\n", v->problems[i].status == SG_BROKEN ? "BROKEN    " : "INCOMPLETE", v->problems[i].place,
@@ -136,7 +142,7 @@ static enum sg_status verify_proof(const char *path, const struct sg_verify_opti
 
 enum sg_status sg_ledger_verb_verify(int argc, char **argv)
 {
-    const char *path, *trust_path = NULL, *since_path = NULL;
+    const char *path, *trust_path = NULL, *since_path = NULL, *tsa_path = NULL;
     bool json = false;
     struct sg_verify_options how = {0};
     const struct sg_option options[] = {
@@ -150,6 +156,11 @@ enum sg_status sg_ledger_verb_verify(int argc, char **argv)
          .value = &since_path,
          .argument = "CHECKPOINT",
          .help = "a checkpoint you kept: the ledger must continue it"},
+        {.name = "tsa-ca",
+         .type = SG_OPTION_TEXT,
+         .value = &tsa_path,
+         .argument = "CA.pem",
+         .help = "time stamp authorities you trust"},
         {.name = "allow-unwitnessed",
          .type = SG_OPTION_FLAG,
          .value = &how.allow_unwitnessed,
@@ -177,6 +188,7 @@ enum sg_status sg_ledger_verb_verify(int argc, char **argv)
     SG_TRY(sg_options_parse(&line, argc, argv, &path, NULL));
     struct sg_trust trust;
     struct sg_buffer since = {0};
+    struct sg_tsa *tsa = NULL;
     if (trust_path) {
         SG_TRY(sg_trust_read(trust_path, &trust));
         how.trust = &trust;
@@ -190,7 +202,11 @@ enum sg_status sg_ledger_verb_verify(int argc, char **argv)
         return verify_proof(path, &how, json);
     }
     struct sg_verdict *verdict = sg_alloc(1, sizeof *verdict);
-    enum sg_status status = sg_verify_file(path, &how, verdict);
+    enum sg_status status = tsa_path ? sg_tsa_open(tsa_path, &tsa) : SG_OK;
+    how.tsa = tsa;
+    if (status == SG_OK)
+        status = sg_verify_file(path, &how, verdict);
+    sg_tsa_close(&tsa);
     if (status == SG_OK && json) {
         json_t *object = verdict_object(verdict);
         sg_print_json(object);

@@ -15,7 +15,8 @@ static void read_event(const char *bytes, size_t n)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 {
-    static const struct sg_vkey keys[2] = {{.type = SG_KEY_ED25519, .public_key = {1}}, {.type = SG_KEY_P256, .public_key = {1}}};
+    static const struct sg_vkey keys[2] = {{.type = SG_KEY_ED25519, .public_key = {1}},
+                                           {.type = SG_KEY_P256, .public_key = {1}}};
     struct sg_envelope envelope = {0};
     enum sg_status status = sg_envelope_parse((const char *)data, n, &envelope);
     fuzz_check(status, SG_BROKEN);

@@ -26,6 +26,19 @@ SG_MUST_USE enum sg_status sg_evidence_since(struct sg_ledger *ledger, const cha
 SG_MUST_USE enum sg_status sg_witness_cosign(const char *folder, const struct sg_signer *witness,
                                              const struct sg_trust *log, const char *request, size_t n, int64_t time_s,
                                              int64_t *old_size, struct sg_buffer *line);
+/* The same, with the fault as the protocol over HTTP distinguishes it. */
+enum sg_witness_fault {
+    SG_WITNESS_NO_FAULT,
+    SG_WITNESS_MALFORMED, /* 400 */
+    SG_WITNESS_UNSIGNED,  /* 403: by no key that the witness was told of */
+    SG_WITNESS_UNKNOWN,   /* 404: the origin */
+    SG_WITNESS_CONFLICT,  /* 409: from another size than the one remembered, or another root at that size */
+    SG_WITNESS_UNPROVEN,  /* 422: the consistency proof does not hold */
+    SG_WITNESS_FAILED,    /* 500 */
+};
+SG_MUST_USE enum sg_status sg_witness_answer(const char *folder, const struct sg_signer *witness,
+                                             const struct sg_trust *log, const char *request, size_t n, int64_t time_s,
+                                             int64_t *old_size, enum sg_witness_fault *fault, struct sg_buffer *line);
 /* The size remembered for an origin; 0: none. */
 SG_MUST_USE enum sg_status sg_witness_size(const char *folder, const char *origin, int64_t *size);
 /* The same through an opened ledger: request, cosign, store. What `sealgrad ledger witness FILE` does. */
@@ -39,7 +52,8 @@ SG_MUST_USE enum sg_status sg_evidence_add_cosignature(struct sg_ledger *ledger,
  * blank line, checkpoint. Anyone can check it without the ledger. */
 SG_MUST_USE enum sg_status sg_evidence_proof(struct sg_ledger *ledger, int64_t seq, struct sg_buffer *out);
 
-/* The same for a run's last event, written to `path`: what the trainer puts beside the model as run.proof after the run's end. */
+/* The same for a run's last event, written to `path`: what the trainer puts beside the model as run.proof after the
+ * run's end. */
 SG_MUST_USE enum sg_status sg_evidence_run_proof(struct sg_ledger *ledger, const struct sg_run *run, const char *path);
 
 struct sg_proof_facts {

@@ -3,6 +3,7 @@
 #ifndef SG_AUDIT_VERIFY_H
 #define SG_AUDIT_VERIFY_H
 
+#include "audit/timestamp.h"
 #include "audit/trust.h"
 
 enum { SG_PROBLEMS_MAX = 200 }; /* listed; the rest is counted */
@@ -20,6 +21,7 @@ void sg_plan_memo_free(struct sg_plan_memo **memo);
 
 struct sg_verify_options {
     const struct sg_trust *trust; /* NULL: none */
+    const struct sg_tsa *tsa;     /* authorities for time stamps; NULL: they are read, not verified */
     const char *since;            /* a checkpoint note that the verifier kept; NULL: none */
     bool allow_unwitnessed, allow_self_trust;
     bool quick; /* every hash, node and root, and the newest checkpoint's signature; no other signature, no event's
@@ -35,6 +37,9 @@ struct sg_verdict {
     uint8_t root[SG_DIGEST_BYTES];
     bool is_trusted, quick;
     int64_t witnessed_size, witness_time_s; /* the largest size whose checkpoint meets the quorum; 0: none */
+    int64_t stamped_size, stamp_time_s;     /* the largest size with a time stamp that verifies; 0: none */
+    int64_t n_stamps_unchecked;             /* no authorities were given */
+    int64_t n_clock;                        /* time stamps before the time of the event they cover */
     int64_t n_runs, n_open, n_datasets, n_plans_recomputed;
     int64_t n_suspect;           /* leaves by a key at a time when it was compromised */
     size_t n_problems, n_broken; /* found */
