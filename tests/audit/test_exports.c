@@ -180,6 +180,7 @@ static void three_levels(void **state)
         sg_merkle_root(&one, root);
         assert_memory_equal(root, tile.data + (size_t)n * SG_DIGEST_BYTES, SG_DIGEST_BYTES);
     }
+    sg_buffer_free(&tile);
     read_tile(out, "tile/entries/x001/000", &tile);
     assert_memory_equal(tile.data, "\0\006256000", 8);
     sg_buffer_free(&tile), sg_buffer_free(&above);
