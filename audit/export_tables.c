@@ -127,15 +127,15 @@ enum sg_status sg_export_csv(struct sg_export *into, const char *run)
 }
 
 /* ---- json */
-static enum sg_status json_leaf(struct sg_export *into, int64_t seq)
+static enum sg_status append_line(struct sg_ledger *ledger, int64_t seq, struct sg_buffer *out)
 {
-    struct sg_buffer body = {0}, line = {0};
+    struct sg_buffer body = {0};
     struct sg_envelope envelope = {0};
     json_t *statement = NULL;
     char hash[65];
-    enum sg_status status = sg_export_leaf_hash(into->ledger, seq, hash);
+    enum sg_status status = sg_export_leaf_hash(ledger, seq, hash);
     if (status == SG_OK)
-        status = sg_export_leaf(into->ledger, seq, &body);
+        status = sg_export_leaf(ledger, seq, &body);
     if (status == SG_OK)
         status = sg_envelope_parse(body.data ? body.data : "", body.len, &envelope);
     if (status == SG_OK)
@@ -143,15 +143,29 @@ static enum sg_status json_leaf(struct sg_export *into, int64_t seq)
     if (status == SG_OK) {
         json_t *object = json_pack("{s:I, s:s, s:s, s:O}", "seq", (json_int_t)seq, "leaf_hash", hash, "keyid",
                                    envelope.key_label, "statement", statement);
-        sg_json_dump(object, &line);
-        sg_buffer_text(&line, "\n");
+        sg_json_dump(object, out);
+        sg_buffer_text(out, "\n");
         json_decref(object);
-        status = sg_export_text(into, "leaves.jsonl", &line);
     }
     json_decref(statement);
     sg_envelope_free(&envelope);
     sg_buffer_free(&body);
-    sg_buffer_free(&line);
+    return status;
+}
+
+/* `seqs` NULL: all leaves. Written by the megabyte, since a ledger may be larger than memory. */
+static enum sg_status write_lines(struct sg_export *into, const int64_t *seqs, size_t n)
+{
+    struct sg_buffer lines = {0};
+    enum sg_status status = SG_OK;
+    for (size_t i = 0; i < n && status == SG_OK; i++) {
+        status = append_line(into->ledger, seqs ? seqs[i] : (int64_t)i, &lines);
+        if (status == SG_OK && (lines.len > 1 << 20 || i + 1 == n)) {
+            status = sg_export_text(into, "leaves.jsonl", &lines);
+            sg_buffer_free(&lines);
+        }
+    }
+    sg_buffer_free(&lines);
     return status;
 }
 
@@ -161,19 +175,15 @@ static enum sg_status json_of_run(struct sg_export *into, const struct sg_export
     int64_t *seqs, run_no = json_integer_value(json_object_get(run->row, "run_no"));
     size_t n;
     enum sg_status status = sg_export_leaves_of(into->ledger, run_no, &seqs, &n);
-    for (size_t i = 0; i < n && status == SG_OK; i++)
-        status = json_leaf(into, seqs[i]);
+    if (status == SG_OK)
+        status = write_lines(into, seqs, n);
     free(seqs);
     return status;
 }
 
 enum sg_status sg_export_json(struct sg_export *into, const char *run)
 {
-    if (run)
-        return sg_export_runs(into, run, json_of_run, NULL);
-    for (uint64_t seq = 0; seq < into->ledger->tree.size; seq++)
-        SG_TRY(json_leaf(into, (int64_t)seq));
-    return SG_OK;
+    return run ? sg_export_runs(into, run, json_of_run, NULL) : write_lines(into, NULL, into->ledger->tree.size);
 }
 
 /* ---- datasette: the canned queries are the ledger's own views. ?1 becomes a named parameter, where an empty field of
