@@ -5,6 +5,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "audit/evidence.h"
 #include "base/bytes.h"
 #include "base/file.h"
 #include "data/dataset.h"
@@ -235,6 +236,11 @@ static enum sg_status end_run(struct session *s, enum sg_status status, struct s
     }
     char *first_fault = sg_strdup(sg_error_text());
     enum sg_status ended = sg_ledger_run_end(s->ledger, &s->run, &result);
+    if (ended == SG_OK && status == SG_OK) {
+        char *proof = sg_path_join(s->options->config->out_folder, "run.proof");
+        ended = sg_evidence_run_proof(s->ledger, &s->run, proof);
+        free(proof);
+    }
     if (status != SG_OK)
         status = sg_fail(status, "%s", first_fault);
     else

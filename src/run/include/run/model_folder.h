@@ -1,5 +1,6 @@
-/* The model folder: model.safetensors, config.json, schema.yaml and statement.json. Its bytes are a function of weights, schema
- * and plan alone: no run id, no time, no path. */
+/* The model folder: model.safetensors, config.json, schema.yaml and statement.json. Their bytes are a function of weights, schema
+ * and plan alone: no run id, no time, no path. With a ledger the trainer puts run.proof beside them, the run's last event with
+ * its proof. */
 #ifndef SG_RUN_MODEL_FOLDER_H
 #define SG_RUN_MODEL_FOLDER_H
 
