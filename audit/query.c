@@ -367,6 +367,40 @@ static enum sg_status set_more_runs(struct sg_ledger *ledger, const char *popula
     return SG_OK;
 }
 
+/* Appends the plan of a charge's leaf, and how often it is run. */
+static enum sg_status add_plan(struct sg_ledger *ledger, int64_t leaf, struct sg_plan_runs *out)
+{
+    json_t *statement = NULL;
+    SG_TRY(sg_query_leaf(ledger, leaf, &statement));
+    const json_t *facts = json_object_get(json_object_get(statement, "predicate"), "facts");
+    const json_t *runs = json_object_get(facts, "runs");
+    out->runs = json_is_integer(runs) ? json_integer_value(runs) : 1;
+    enum sg_status status = sg_plan_from_json(json_object_get(facts, "plan"), SG_BROKEN, &out->plan);
+    json_decref(statement);
+    return status;
+}
+
+/* What would have been spent if every charge had been fixed before the first run, at the limit's delta; null when it
+ * cannot be said. Less than what is spent by the filter's rule, which pays for the freedom to choose. */
+static enum sg_status set_as_fixed(struct sg_ledger *ledger, const struct sg_filter *filter, json_t *object)
+{
+    const json_t *by = json_object_get(object, "by"), *row;
+    size_t n = json_array_size(by), i;
+    double epsilon = NAN;
+    if (filter->is_limited) {
+        struct sg_plan_runs *list = sg_alloc(n + 1, sizeof *list);
+        enum sg_status status = SG_OK;
+        json_array_foreach(by, i, row) if (status == SG_OK) status =
+            add_plan(ledger, json_integer_value(json_object_get(row, "leaf")), &list[i]);
+        if (status == SG_OK)
+            epsilon = sg_plans_as_fixed(list, n, filter->delta_limit);
+        free(list);
+        SG_TRY(status);
+    }
+    json_object_set_new(object, "epsilon_as_if_fixed", sg_json_real(epsilon));
+    return SG_OK;
+}
+
 static json_t *limited_real(const struct sg_filter *filter, double value)
 {
     return filter->is_limited ? sg_json_real(value) : json_null();
@@ -396,6 +430,8 @@ enum sg_status sg_query_budget(struct sg_ledger *ledger, const char *population,
         status = set_rows(ledger, o, "programmes", PROGRAMMES " WHERE p.population = ?1 ORDER BY p.leaf", population);
     if (status == SG_OK)
         status = set_rows(ledger, o, "by", CHARGES, population);
+    if (status == SG_OK)
+        status = set_as_fixed(ledger, &filter, o);
     if (status == SG_OK)
         *object = o;
     else

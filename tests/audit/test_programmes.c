@@ -141,6 +141,33 @@ static void test_cost(void **state)
     assert_true(fabs(all.slack / (30 * one.slack) - 1) < 0.01);
 }
 
+static void test_as_if_fixed(void **state)
+{
+    (void)state;
+    enum { NIGHTS = 30 };
+    static struct sg_plan_runs list[NIGHTS + 1];
+    struct sg_plan plan = nightly(), whole;
+    for (int i = 0; i < NIGHTS; i++)
+        list[i] = (struct sg_plan_runs){plan, 1};
+    assert_true(sg_plans_as_fixed(list, 0, 1e-5) == 0);
+    assert_true(fabs(sg_plans_as_fixed(list, 1, 1e-5) / plan.epsilon - 1) < 1e-6);
+    double thirty = sg_plans_as_fixed(list, NIGHTS, 1e-5);
+    assert_ok(sg_plan_programme(&plan, NIGHTS, &whole));
+    assert_true(fabs(thirty / whole.epsilon - 1) < 1e-6);
+    list[0].runs = NIGHTS; /* the same as one programme */
+    assert_true(fabs(sg_plans_as_fixed(list, 1, 1e-5) / thirty - 1) < 1e-12);
+    list[0].runs = 1;
+    list[NIGHTS] = (struct sg_plan_runs){fixture_plan(1, 1e-6), 2}; /* other plans in between only add */
+    double more = sg_plans_as_fixed(list, NIGHTS + 1, 1e-5);
+    assert_true(more > thirty && more < thirty + 2);
+    list[NIGHTS].plan.relation = SG_REPLACE_ONE;
+    assert_true(isinf(sg_plans_as_fixed(list, NIGHTS + 1, 1e-5)));
+    list[NIGHTS] = (struct sg_plan_runs){fixture_plan(0, 0), 1};
+    assert_true(isinf(sg_plans_as_fixed(list, NIGHTS + 1, 1e-5)));
+    list[NIGHTS] = (struct sg_plan_runs){plan, 100}; /* caps would take more than 2 % of delta */
+    assert_true(isinf(sg_plans_as_fixed(list, NIGHTS + 1, 1e-5)));
+}
+
 static void test_what_cannot_be_a_programme(void **state)
 {
     (void)state;
@@ -286,6 +313,8 @@ static void test_mixed_charges(void **state)
     json_t *budget;
     assert_ok(sg_query_budget(stage->ledger, "book", &budget));
     int64_t more = json_integer_value(json_object_get(budget, "more_runs_like_last"));
+    double as_fixed = json_real_value(json_object_get(budget, "epsilon_as_if_fixed"));
+    assert_true(as_fixed > 3 && as_fixed < spent(stage)); /* the freedom to choose has a price */
     json_decref(budget);
     assert_true(more > 0);
     for (int64_t i = 0; i <= more; i++) /* as many more runs as were promised, and no other */
@@ -566,6 +595,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_cost),
+        cmocka_unit_test(test_as_if_fixed),
         cmocka_unit_test(test_what_cannot_be_a_programme),
         cmocka_unit_test(test_first_field_that_differs),
         TEST(test_exactly_n_runs),
