@@ -14,6 +14,7 @@
 #include <cmocka.h>
 
 #include "audit/query.h"
+#include "audit/report.h"
 #include "audit/verify.h"
 #include "base/file.h"
 #include "budget.h"
@@ -239,6 +240,12 @@ static void test_exactly_n_runs(void **state)
     assert_int_equal(json_integer_value(json_object_get(budget, "open_runs")), 1);
     assert_int_equal(json_array_size(json_object_get(budget, "by")), 1);
     json_decref(budget);
+    struct sg_buffer page = {0};
+    assert_ok(sg_report_html(stage->ledger, &verdict, "1", &page));
+    char *drawn = sg_format("drawn from programme %s", programme.programme_id);
+    assert_non_null(strstr(page.data, drawn));
+    free(drawn);
+    sg_buffer_free(&page);
 }
 
 static void test_what_cannot_be_drawn(void **state)
