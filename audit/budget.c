@@ -37,7 +37,7 @@ enum sg_status sg_filter_charge(const struct sg_filter *filter, const struct sg_
 
 void sg_filter_add(struct sg_filter *filter, const struct sg_charge *charge)
 {
-    if (filter->n_runs++ == 0) {
+    if (filter->n_charges++ == 0) {
         filter->first_epsilon = charge->epsilon;
         filter->first_delta = charge->delta;
         snprintf(filter->relation, sizeof filter->relation, "%s", charge->relation);
@@ -57,11 +57,11 @@ static double composed_epsilon(const struct sg_filter *filter)
 void sg_filter_spent(const struct sg_filter *filter, double *epsilon, double *delta)
 {
     *epsilon = *delta = 0;
-    if (filter->n_runs == 0)
+    if (filter->n_charges == 0)
         return;
     *epsilon = composed_epsilon(filter);
     *delta = filter->delta_limit;
-    if (filter->n_runs == 1 && filter->first_delta <= filter->delta_limit && filter->first_epsilon < *epsilon) {
+    if (filter->n_charges == 1 && filter->first_delta <= filter->delta_limit && filter->first_epsilon < *epsilon) {
         *epsilon = filter->first_epsilon;
         *delta = filter->first_delta;
     }
@@ -71,7 +71,7 @@ bool sg_filter_admits(const struct sg_filter *filter, const struct sg_charge *ch
 {
     struct sg_filter after = *filter;
     double epsilon, delta;
-    if (filter->n_runs && strcmp(filter->relation, charge->relation) != 0)
+    if (filter->n_charges && strcmp(filter->relation, charge->relation) != 0)
         return false;
     sg_filter_add(&after, charge);
     sg_filter_spent(&after, &epsilon, &delta);
@@ -101,42 +101,101 @@ static double fitting_noise(const struct sg_filter *filter, const struct sg_plan
     return ceil(high * 1000) / 1000;
 }
 
-enum sg_status sg_filter_refuse(const struct sg_filter *filter, const char *population, const struct sg_plan *plan)
+/* The most runs of the plan that fit as one programme; 0 when not even one does. */
+static int64_t fitting_runs(const struct sg_filter *filter, const struct sg_plan *plan, int64_t runs)
+{
+    int64_t low = 0, high = runs; /* low fits, high does not */
+    while (high - low > 1) {
+        int64_t middle = low + (high - low) / 2;
+        struct sg_plan whole;
+        struct sg_charge charge;
+        bool fits = sg_plan_programme(plan, middle, &whole) == SG_OK &&
+                    sg_filter_charge(filter, &whole, &charge) == SG_OK && sg_filter_admits(filter, &charge);
+        if (fits)
+            low = middle;
+        else
+            high = middle;
+    }
+    return low;
+}
+
+static void what_fits(const struct sg_filter *filter, const struct sg_plan *plan, int64_t runs,
+                      const struct sg_plan *whole, char out[160])
+{
+    int64_t fewer = runs > 1 ? fitting_runs(filter, plan, runs) : 0;
+    double noise = fitting_noise(filter, whole);
+    if (fewer > 0)
+        snprintf(out, 160, "%lld run%s of it would fit", (long long)fewer, fewer == 1 ? "" : "s");
+    else if (noise > 0)
+        snprintf(out, 160, "the same plan with noise_multiplier %.3f instead of %.3f would fit", noise,
+                 plan->noise_multiplier);
+    else
+        snprintf(out, 160, "no noise up to 1000 would make it fit");
+}
+
+enum sg_status sg_filter_refuse(const struct sg_filter *filter, const char *population, const struct sg_plan *plan,
+                                int64_t runs)
 {
     double epsilon, delta;
-    char fits[160];
+    char fits[160], what[64] = "this run";
+    struct sg_plan whole = *plan;
+    if (runs > 1) {
+        snprintf(what, sizeof what, "this programme of %lld runs", (long long)runs);
+        SG_TRY(sg_plan_programme(plan, runs, &whole));
+    }
     sg_filter_spent(filter, &epsilon, &delta);
-    if (filter->n_runs && strcmp(filter->relation, sg_relation_name(plan->relation)) != 0)
+    if (filter->n_charges && strcmp(filter->relation, sg_relation_name(plan->relation)) != 0)
         return sg_fail(SG_REFUSED,
                        "population %s: its runs are accounted under %s; a run under %s cannot be added to them",
                        population, filter->relation, sg_relation_name(plan->relation));
-    double noise = fitting_noise(filter, plan);
-    if (noise > 0)
-        snprintf(fits, sizeof fits, "the same plan with noise_multiplier %.3f instead of %.3f would fit", noise,
-                 plan->noise_multiplier);
-    else
-        snprintf(fits, sizeof fits, "no noise up to 1000 would make it fit");
+    what_fits(filter, plan, runs, &whole, fits);
     return sg_fail(
         SG_REFUSED,
-        "population %s: epsilon %.3f (delta %.3g) of %.3f (delta %.3g) is spent by %lld runs, and this run of epsilon "
-        "%.3f (delta %.3g) does not fit beside them; %s",
-        population, epsilon, delta, filter->epsilon_limit, filter->delta_limit, (long long)filter->n_runs,
-        plan->epsilon, plan->delta, fits);
+        "population %s: epsilon %.3f (delta %.3g) of %.3f (delta %.3g) is spent by %lld runs or programmes, and %s of "
+        "epsilon %.3f (delta %.3g) does not fit beside them; %s",
+        population, epsilon, delta, filter->epsilon_limit, filter->delta_limit, (long long)filter->n_charges, what,
+        whole.epsilon, whole.delta, fits);
 }
 
-static enum sg_status read_runs(sqlite3 *db, const char *population, struct sg_filter *out)
+int64_t sg_filter_more(const struct sg_filter *filter, const struct sg_charge *charge)
+{
+    struct sg_filter after = *filter;
+    int64_t n = 0;
+    while (n < 1000000 && sg_filter_admits(&after, charge)) {
+        sg_filter_add(&after, charge);
+        n++;
+    }
+    return n;
+}
+
+enum sg_status sg_filter_nominal(const struct sg_filter *filter, double epsilon, struct sg_charge *out)
+{
+    struct sg_phase phase = {.sample_rate = 1, .noise_multiplier = 1, .steps = 1};
+    const struct sg_history history = {
+        .sampler = SG_SAMPLER_FULL_BATCH, .sensitivity = 1, .phases = &phase, .n_phases = 1};
+    struct sg_epsilon figure;
+    SG_TRY(sg_account_calibrate(&history, epsilon, filter->delta_limit, &phase.noise_multiplier, &figure));
+    *out = (struct sg_charge){
+        .epsilon = epsilon,
+        .delta = filter->delta_limit,
+        .relation = filter->n_charges ? filter->relation : sg_relation_name(history.relation),
+    };
+    return sg_account_rdp(&history, filter->order, &out->rho);
+}
+
+static enum sg_status read_charges(sqlite3 *db, const char *population, struct sg_filter *out)
 {
     sqlite3_stmt *rows = NULL;
-    SG_TRY(sg_db_prepare(
-        db,
-        "SELECT epsilon, delta, rho, delta_slack, relation, status FROM run WHERE population = ? AND is_private "
-        "ORDER BY run_no",
-        &rows));
+    SG_TRY(
+        sg_db_prepare(db,
+                      "SELECT epsilon, delta, rho, delta_slack, relation, start_leaf AS leaf FROM run WHERE population "
+                      "= ?1 AND is_private AND programme IS NULL UNION ALL SELECT epsilon, delta, rho, delta_slack, "
+                      "relation, leaf FROM programme WHERE population = ?1 ORDER BY leaf",
+                      &rows));
     sg_db_bind(rows, "t", population);
     int code;
     while ((code = sqlite3_step(rows)) == SQLITE_ROW) {
-        const char *relation = (const char *)sqlite3_column_text(rows, 4),
-                   *status = (const char *)sqlite3_column_text(rows, 5);
+        const char *relation = (const char *)sqlite3_column_text(rows, 4);
         bool unknown = sqlite3_column_type(rows, 2) == SQLITE_NULL || sqlite3_column_type(rows, 3) == SQLITE_NULL;
         struct sg_charge charge = {
             .epsilon = sqlite3_column_double(rows, 0),
@@ -145,11 +204,25 @@ static enum sg_status read_runs(sqlite3 *db, const char *population, struct sg_f
             .slack = unknown ? INFINITY : sqlite3_column_double(rows, 3),
             .relation = relation ? relation : "",
         };
-        out->n_open += status && strcmp(status, "running") == 0;
         sg_filter_add(out, &charge);
     }
     sqlite3_finalize(rows);
     return code == SQLITE_DONE ? SG_OK : sg_db_fail(db, "reading the budget");
+}
+
+static enum sg_status count_runs(sqlite3 *db, const char *population, struct sg_filter *out)
+{
+    sqlite3_stmt *row = NULL;
+    SG_TRY(sg_db_prepare(db, "SELECT count(*), sum(status = 'running') FROM run WHERE population = ? AND is_private",
+                         &row));
+    sg_db_bind(row, "t", population);
+    int code = sqlite3_step(row);
+    if (code == SQLITE_ROW) {
+        out->n_runs = sqlite3_column_int64(row, 0);
+        out->n_open = sqlite3_column_int64(row, 1);
+    }
+    sqlite3_finalize(row);
+    return code == SQLITE_ROW ? SG_OK : sg_db_fail(db, "reading the budget");
 }
 
 enum sg_status sg_filter_read(sqlite3 *db, const char *population, struct sg_filter *out)
@@ -172,5 +245,6 @@ enum sg_status sg_filter_read(sqlite3 *db, const char *population, struct sg_fil
                                  "--view populations lists them");
     if (code != SQLITE_ROW)
         return sg_db_fail(db, "reading the budget");
-    return read_runs(db, population, out);
+    SG_TRY(read_charges(db, population, out));
+    return count_runs(db, population, out);
 }

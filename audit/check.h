@@ -24,6 +24,12 @@ struct sg_check_population {
     struct sg_filter filter;
 };
 
+struct sg_check_programme {
+    char id[40], population[128];
+    json_t *plan; /* as recorded; owned */
+    int64_t runs, drawn;
+};
+
 struct sg_check {
     const struct sg_verify_options *options;
     struct sg_verdict *verdict;
@@ -39,6 +45,8 @@ struct sg_check {
     struct sg_buffer signer_of; /* a byte a leaf: the index of its key, 255 for none */
     struct sg_check_population *populations;
     size_t n_populations;
+    struct sg_check_programme *programmes;
+    size_t n_programmes;
     struct sg_checkpoint since;
 };
 
@@ -49,6 +57,7 @@ void sg_check_error(struct sg_check *check, const char *place);
 
 /* Events in order, after their bytes were checked: keys, plans, budgets. */
 void sg_check_semantics(struct sg_check *check, const struct sg_event *event, const struct sg_check_key *signer);
+void sg_check_programmes_free(struct sg_check *check);
 /* Every leaf with its node rows and its checkpoint. */
 void sg_check_leaves(struct sg_check *check);
 void sg_check_cosignatures(struct sg_check *check);

@@ -14,6 +14,7 @@ struct memo_entry {
     uint8_t key[SG_DIGEST_BYTES];
     bool is_good;
     char text[256];
+    double epsilon; /* of the programme; of the plan, recomputed, for a run alone */
     struct sg_charge charge;
 };
 struct sg_plan_memo {
@@ -31,37 +32,43 @@ void sg_plan_memo_free(struct sg_plan_memo **memo)
     *memo = NULL;
 }
 
-/* Digest of the plan as recorded and of the filter's constants, on which the charge depends. */
-static void memo_key(json_t *plan, const struct sg_filter *filter, uint8_t out[SG_DIGEST_BYTES])
+/* Digest of what the charge depends on: the plan as recorded, how many runs of it, the filter's constants. */
+static void memo_key(json_t *plan, int64_t runs, const struct sg_filter *filter, uint8_t out[SG_DIGEST_BYTES])
 {
     struct sg_buffer text = {0};
     sg_json_dump(plan, &text);
+    sg_buffer_printf(&text, "|%lld", (long long)runs);
     if (filter)
         sg_buffer_printf(&text, "|%.17g|%.17g|%.17g", filter->order, filter->epsilon_limit, filter->delta_limit);
     sg_sha256(text.data, text.len, out);
     sg_buffer_free(&text);
 }
 
-static void recompute(const struct sg_plan *plan, const struct sg_filter *filter, struct memo_entry *out)
+static void recompute(const struct sg_plan *plan, int64_t runs, const struct sg_filter *filter, struct memo_entry *out)
 {
+    struct sg_plan whole = *plan;
     enum sg_status status = sg_plan_check(plan);
+    if (status == SG_OK && runs > 0)
+        status = sg_plan_programme(plan, runs, &whole);
     if (status == SG_OK && filter)
-        status = sg_filter_charge(filter, plan, &out->charge);
+        status = sg_filter_charge(filter, &whole, &out->charge);
+    out->epsilon = whole.epsilon;
     out->is_good = status == SG_OK;
     snprintf(out->text, sizeof out->text, "%.255s", status == SG_OK ? "" : sg_error_text());
 }
 
+/* `runs` 0: a run alone. */
 static const struct memo_entry *plan_entry(struct sg_check *check, json_t *object, const struct sg_plan *plan,
-                                           const struct sg_filter *filter)
+                                           int64_t runs, const struct sg_filter *filter)
 {
     uint8_t key[SG_DIGEST_BYTES];
-    memo_key(object, filter, key);
+    memo_key(object, runs, filter, key);
     struct memo_entry *entry = &check->memo->entry[(key[0] | key[1] << 8) % MEMO_SLOTS];
     if (entry->is_used && memcmp(entry->key, key, sizeof key) == 0)
         return entry;
     *entry = (struct memo_entry){.is_used = true};
     memcpy(entry->key, key, sizeof key);
-    recompute(plan, filter, entry);
+    recompute(plan, runs, filter, entry);
     check->verdict->n_plans_recomputed++;
     return entry;
 }
@@ -176,16 +183,17 @@ static void check_reservation(struct sg_check *check, const json_t *budget, stru
     if (number_of(budget, "filter_order") != filter->order ||
         number_of(budget, "epsilon_limit") != filter->epsilon_limit ||
         number_of(budget, "delta_limit") != filter->delta_limit ||
-        number_of(budget, "runs_before") != (double)filter->n_runs)
-        sg_check_problem(check, SG_BROKEN, place,
-                         "its reservation names other limits or other runs before it than the ledger has");
+        number_of(budget, "charges_before") != (double)filter->n_charges)
+        sg_check_problem(
+            check, SG_BROKEN, place,
+            "its reservation names other limits or another number of charges before it than the ledger has");
     if (!sg_filter_admits(filter, &recorded))
-        sg_check_problem(check, SG_BROKEN, place, "it was started although its population's limit does not admit it");
+        sg_check_problem(check, SG_BROKEN, place, "it was begun although its population's limit does not admit it");
     sg_filter_add(filter, &recorded);
     sg_filter_spent(filter, &epsilon, &delta);
     if (!not_below(number_of(budget, "epsilon_after"), epsilon))
         sg_check_problem(check, SG_BROKEN, place,
-                         "the spend it records lies below the one that follows from the runs so far");
+                         "the spend it records lies below the one that follows from what was charged so far");
 }
 
 static bool dataset_allows(struct sg_check *check, const char *dataset, const char *commitment,
@@ -210,6 +218,86 @@ static bool dataset_allows(struct sg_check *check, const char *dataset, const ch
     return allows;
 }
 
+/* ---- Programmes. */
+static struct sg_check_programme *find_programme(struct sg_check *check, const char *id)
+{
+    for (size_t i = 0; i < check->n_programmes; i++)
+        if (strcmp(check->programmes[i].id, id) == 0)
+            return &check->programmes[i];
+    return NULL;
+}
+
+void sg_check_programmes_free(struct sg_check *check)
+{
+    for (size_t i = 0; i < check->n_programmes; i++)
+        json_decref(check->programmes[i].plan);
+    free(check->programmes);
+}
+
+static void remember_programme(struct sg_check *check, const json_t *facts, const char *population, json_t *plan)
+{
+    const char *id = json_string_value(json_object_get(facts, "programme_id"));
+    check->programmes = sg_realloc(check->programmes, check->n_programmes + 1, sizeof *check->programmes);
+    struct sg_check_programme *p = &check->programmes[check->n_programmes];
+    *p = (struct sg_check_programme){.runs = json_integer_value(json_object_get(facts, "runs"))};
+    if (!id || strlen(id) >= sizeof p->id || find_programme(check, id))
+        return; /* a repeated id is said where the tables are derived; one that is too long cannot be drawn from */
+    strcpy(p->id, id);
+    strcpy(p->population, population);
+    p->plan = json_incref(plan);
+    check->n_programmes++;
+}
+
+static void semantics_programme(struct sg_check *check, const struct sg_event *event, const char *place)
+{
+    const json_t *facts = event->facts;
+    json_t *object = json_object_get(facts, "plan");
+    const char *dataset = json_string_value(json_object_get(facts, "dataset"));
+    struct sg_check_population *population =
+        find_population(check, json_string_value(json_object_get(facts, "population")));
+    int64_t runs = json_integer_value(json_object_get(facts, "runs"));
+    double epsilon = number_of(facts, "epsilon"), delta = number_of(facts, "delta");
+    struct sg_plan plan;
+    bool is_public, is_same_data;
+    if (sg_plan_from_json(object, SG_BROKEN, &plan) != SG_OK || !plan.is_private || plan.n_panels < 1 || runs < 1 ||
+        !dataset || !population)
+        return; /* said where the tables are derived */
+    if (!dataset_allows(check, dataset, NULL, &plan, &is_public, &is_same_data))
+        sg_check_problem(check, SG_BROKEN, place, "its plan assumes fewer people than its dataset may hold");
+    const struct memo_entry *entry =
+        plan_entry(check, object, &plan, runs, population->filter.is_limited ? &population->filter : NULL);
+    remember_programme(check, facts, population->name, object);
+    if (!entry->is_good) {
+        sg_check_problem(check, SG_BROKEN, place, "%s", entry->text);
+        return;
+    }
+    struct sg_charge charge = entry->charge;
+    if (!not_below(epsilon, entry->epsilon) || delta != plan.delta)
+        sg_check_problem(check, SG_BROKEN, place,
+                         "the recorded epsilon %.9g (delta %.3g) of its %lld runs lies below %.9g (delta %.3g), which "
+                         "follows from the plan",
+                         epsilon, delta, (long long)runs, entry->epsilon, plan.delta);
+    else
+        charge.epsilon = epsilon;
+    if (population->filter.is_limited)
+        check_reservation(check, json_object_get(facts, "budget"), &population->filter, &charge, place);
+}
+
+static void check_drawn(struct sg_check *check, const struct sg_event *event, json_t *plan, const char *id,
+                        const char *place)
+{
+    struct sg_check_programme *programme = find_programme(check, id);
+    if (!programme)
+        return; /* said where the tables are derived: so is a programme of other people */
+    programme->drawn++;
+    if (programme->drawn > programme->runs)
+        sg_check_problem(check, SG_BROKEN, place, "all runs of its programme were drawn before it");
+    if (!json_equal(plan, programme->plan))
+        sg_check_problem(check, SG_BROKEN, place, "its plan is not the one that its programme fixed");
+    if (!json_is_null(json_object_get(event->facts, "budget")))
+        sg_check_problem(check, SG_BROKEN, place, "it is drawn from a programme and has a reservation of its own");
+}
+
 static void semantics_run(struct sg_check *check, const struct sg_event *event, const char *place)
 {
     json_t *object = json_object_get(event->facts, "plan");
@@ -229,8 +317,11 @@ static void semantics_run(struct sg_check *check, const struct sg_event *event, 
         sg_check_problem(check, SG_BROKEN, place, "its data commitment is not that of its dataset");
     if (!plan.is_private && !is_public)
         sg_check_problem(check, SG_BROKEN, place, "a run without privacy on people whose privacy is limited");
-    bool is_charged = plan.is_private && population->filter.is_limited;
-    const struct memo_entry *entry = plan_entry(check, object, &plan, is_charged ? &population->filter : NULL);
+    const char *programme = json_string_value(json_object_get(event->facts, "programme"));
+    bool is_charged = plan.is_private && population->filter.is_limited && !programme;
+    const struct memo_entry *entry = plan_entry(check, object, &plan, 0, is_charged ? &population->filter : NULL);
+    if (programme)
+        check_drawn(check, event, object, programme, place);
     if (!entry->is_good)
         sg_check_problem(check, SG_BROKEN, place, "%s", entry->text);
     else if (is_charged)
@@ -245,6 +336,8 @@ void sg_check_semantics(struct sg_check *check, const struct sg_event *event, co
         semantics_key(check, event, signer, place);
     else if (strcmp(event->type, "dataset.register") == 0)
         semantics_dataset(check, event);
+    else if (strcmp(event->type, "programme.register") == 0)
+        semantics_programme(check, event, place);
     else if (strcmp(event->type, "run.start") == 0)
         semantics_run(check, event, place);
 }

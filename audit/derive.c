@@ -15,6 +15,8 @@ enum {
     SAME_POPULATION,
     ADD_DATASET,
     DATASET_POPULATION,
+    ADD_PROGRAMME,
+    PROGRAMME_POPULATION,
     ADD_RUN,
     END_RUN,
     ADD_PARAM,
@@ -34,7 +36,9 @@ static const char *const sql[N_STATEMENTS] = {
                         "filter_order IS ?6 FROM population WHERE name = ?1",
     [ADD_DATASET] = "INSERT INTO dataset VALUES(?,?,?,?,?,?,?,?,?)",
     [DATASET_POPULATION] = "SELECT population FROM dataset WHERE name = ?",
-    [ADD_RUN] = "INSERT INTO run VALUES(?,?,?,?,'running',NULL,?,?,?,?,?,?,?,NULL,?,?,?,NULL,?,?,?,?,NULL)",
+    [ADD_RUN] = "INSERT INTO run VALUES(?,?,?,?,'running',NULL,?,?,?,?,?,?,?,NULL,?,?,?,NULL,?,?,?,?,NULL,?)",
+    [ADD_PROGRAMME] = "INSERT INTO programme VALUES(?,?,?,?,?,?,?,?,?,?,?,?,?)",
+    [PROGRAMME_POPULATION] = "SELECT population FROM programme WHERE programme_id = ?",
     [END_RUN] = "UPDATE run SET status = ?2, reason = ?3, steps_done = ?4, ended_ms = ?5, end_leaf = ?6 "
                 "WHERE run_id = ?1 AND run_no = ?7 AND status = 'running'",
     [ADD_PARAM] = "INSERT INTO param VALUES(?,?,?,?)",
@@ -266,26 +270,26 @@ static enum sg_status add_params(struct sg_derive *derive, int64_t run_no, const
 }
 
 struct run_start {
-    const char *run_id, *dataset, *population, *code, *base, *relation;
+    const char *run_id, *dataset, *population, *programme, *code, *base, *relation;
     int64_t run_no;
     bool secret_supplied;
     struct sg_plan plan;
     double rho, slack;
 };
 
-static enum sg_status read_run_budget(const json_t *facts, struct run_start *out)
+static enum sg_status read_reservation(const json_t *facts, double *rho, double *slack)
 {
     const json_t *budget = json_object_get(facts, "budget");
-    out->rho = out->slack = NAN;
+    *rho = *slack = NAN;
     if (json_is_null(budget))
         return SG_OK;
-    SG_TRY(sg_json_double(budget, "rho", "budget", SG_BROKEN, &out->rho));
-    return sg_json_double(budget, "delta_slack", "budget", SG_BROKEN, &out->slack);
+    SG_TRY(sg_json_double(budget, "rho", "budget", SG_BROKEN, rho));
+    return sg_json_double(budget, "delta_slack", "budget", SG_BROKEN, slack);
 }
 
 static enum sg_status read_run_start(const json_t *facts, struct run_start *out)
 {
-    const json_t *base = json_object_get(facts, "base_model_digest");
+    const json_t *base = json_object_get(facts, "base_model_digest"), *programme = json_object_get(facts, "programme");
     SG_TRY(text_of(facts, "run_id", &out->run_id));
     SG_TRY(whole_of(facts, "run_no", &out->run_no));
     SG_TRY(text_of(facts, "dataset", &out->dataset));
@@ -297,31 +301,62 @@ static enum sg_status read_run_start(const json_t *facts, struct run_start *out)
         return sg_fail(SG_BROKEN, "run.start: its plan has no panels, or is private and has no epsilon");
     if (!base || (!json_is_null(base) && !json_is_string(base)))
         return sg_fail(SG_BROKEN, "facts: base_model_digest must be a string or null");
+    if (!programme || (!json_is_null(programme) && !json_is_string(programme)))
+        return sg_fail(SG_BROKEN, "facts: programme must be a string or null");
     out->base = json_string_value(base);
+    out->programme = json_string_value(programme);
     out->relation = out->plan.is_private ? sg_relation_name(out->plan.relation) : NULL;
-    return read_run_budget(facts, out);
+    return read_reservation(facts, &out->rho, &out->slack);
 }
 
-static enum sg_status check_dataset(struct sg_derive *derive, const struct run_start *run)
+/* Whether the dataset or programme of that name is one of the population. */
+static bool is_of(struct sg_derive *derive, int which, const char *name, const char *population)
 {
-    sqlite3_stmt *statement = derive->statement[DATASET_POPULATION];
-    sg_db_bind(statement, "t", run->dataset);
-    bool good = sqlite3_step(statement) == SQLITE_ROW &&
-                strcmp((const char *)sqlite3_column_text(statement, 0), run->population) == 0;
+    sqlite3_stmt *statement = derive->statement[which];
+    sg_db_bind(statement, "t", name);
+    bool is = sqlite3_step(statement) == SQLITE_ROW &&
+              strcmp((const char *)sqlite3_column_text(statement, 0), population) == 0;
     sqlite3_reset(statement);
-    return good ? SG_OK : sg_fail(SG_BROKEN, "run.start: its dataset is not registered under its population");
+    return is;
+}
+
+static enum sg_status derive_programme(struct sg_derive *derive, const struct sg_event *event)
+{
+    const json_t *facts = event->facts;
+    const char *id, *dataset, *population;
+    int64_t runs;
+    double epsilon, delta, rho, slack;
+    struct sg_plan plan;
+    SG_TRY(text_of(facts, "programme_id", &id));
+    SG_TRY(text_of(facts, "dataset", &dataset));
+    SG_TRY(text_of(facts, "population", &population));
+    SG_TRY(whole_of(facts, "runs", &runs));
+    SG_TRY(sg_json_double(facts, "epsilon", "facts", SG_BROKEN, &epsilon));
+    SG_TRY(sg_json_double(facts, "delta", "facts", SG_BROKEN, &delta));
+    SG_TRY(sg_plan_from_json(json_object_get(facts, "plan"), SG_BROKEN, &plan));
+    SG_TRY(read_reservation(facts, &rho, &slack));
+    if (runs < 1 || !plan.is_private || !isfinite(plan.epsilon) || plan.n_panels < 1)
+        return sg_fail(SG_BROKEN, "programme.register: it has no runs, or its plan is not private");
+    if (!is_of(derive, DATASET_POPULATION, dataset, population))
+        return sg_fail(SG_BROKEN, "programme.register: its dataset is not registered under its population");
+    sg_db_bind(derive->statement[ADD_PROGRAMME], "tttirrrtrrtii", id, dataset, population, runs, plan.epsilon, epsilon,
+               delta, sg_relation_name(plan.relation), rho, slack, event->user, event->time_ms, event->seq);
+    return apply(derive, ADD_PROGRAMME, event->type);
 }
 
 static enum sg_status derive_run_start(struct sg_derive *derive, const struct sg_event *event)
 {
     struct run_start run;
     SG_TRY(read_run_start(event->facts, &run));
-    SG_TRY(check_dataset(derive, &run));
+    if (!is_of(derive, DATASET_POPULATION, run.dataset, run.population))
+        return sg_fail(SG_BROKEN, "run.start: its dataset is not registered under its population");
+    if (run.programme && !is_of(derive, PROGRAMME_POPULATION, run.programme, run.population))
+        return sg_fail(SG_BROKEN, "run.start: its programme is not registered for its population");
     const struct sg_plan *plan = &run.plan;
-    sg_db_bind(derive->statement[ADD_RUN], "itttirrtrrittittii", run.run_no, run.run_id, run.dataset, run.population,
+    sg_db_bind(derive->statement[ADD_RUN], "itttirrtrrittittiit", run.run_no, run.run_id, run.dataset, run.population,
                (int64_t)plan->is_private, plan->is_private ? plan->epsilon : NAN, plan->is_private ? plan->delta : NAN,
                run.relation, run.rho, run.slack, plan->steps, event->user, event->host, event->time_ms, run.code,
-               run.base, (int64_t)run.secret_supplied, event->seq);
+               run.base, (int64_t)run.secret_supplied, event->seq, run.programme);
     SG_TRY(apply(derive, ADD_RUN, event->type));
     SG_TRY(add_params(derive, run.run_no, "configuration", json_object_get(event->facts, "configuration"), event->seq));
     return add_params(derive, run.run_no, "parameters", json_object_get(event->facts, "parameters"), event->seq);
@@ -419,10 +454,19 @@ static const struct {
     const char *type;
     enum sg_status (*derive)(struct sg_derive *derive, const struct sg_event *event);
 } handlers[] = {
-    {"ledger.genesis", derive_genesis},   {"key.add", derive_key_add},       {"key.revoke", derive_key_revoke},
-    {"dataset.register", derive_dataset}, {"run.start", derive_run_start},   {"run.complete", derive_run_end},
-    {"run.fail", derive_run_end},         {"run.abort", derive_run_end},     {"model.approve", derive_decision},
-    {"model.deploy", derive_decision},    {"model.retire", derive_decision}, {"dataset.erase", derive_erasure},
+    {"ledger.genesis", derive_genesis},
+    {"key.add", derive_key_add},
+    {"key.revoke", derive_key_revoke},
+    {"dataset.register", derive_dataset},
+    {"programme.register", derive_programme},
+    {"run.start", derive_run_start},
+    {"run.complete", derive_run_end},
+    {"run.fail", derive_run_end},
+    {"run.abort", derive_run_end},
+    {"model.approve", derive_decision},
+    {"model.deploy", derive_decision},
+    {"model.retire", derive_decision},
+    {"dataset.erase", derive_erasure},
 };
 
 enum sg_status sg_derive_event(struct sg_derive *derive, const struct sg_event *event)

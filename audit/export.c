@@ -107,6 +107,7 @@ enum sg_status sg_export_leaves_of(struct sg_ledger *ledger, int64_t run_no, int
         "SELECT seq FROM leaf WHERE type IN ('ledger.genesis', 'key.add', 'key.revoke') "
         "UNION SELECT leaf FROM dataset WHERE name = (SELECT dataset FROM run WHERE run_no = ?1) "
         "UNION SELECT leaf FROM erasure WHERE dataset = (SELECT dataset FROM run WHERE run_no = ?1) "
+        "UNION SELECT leaf FROM programme WHERE programme_id = (SELECT programme FROM run WHERE run_no = ?1) "
         "UNION SELECT start_leaf FROM run WHERE run_no = ?1 "
         "UNION SELECT end_leaf FROM run WHERE run_no = ?1 AND end_leaf IS NOT NULL "
         "UNION SELECT leaf FROM decision WHERE model IN (SELECT sha256 FROM artifact WHERE run_no = ?1) ORDER BY 1",

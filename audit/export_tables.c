@@ -88,6 +88,7 @@ static const struct {
     {"population", "name = (SELECT population FROM run WHERE run_no = " THE_RUN ")"},
     {"dataset", "name = (SELECT dataset FROM run WHERE run_no = " THE_RUN ")"},
     {"erasure", "dataset = (SELECT dataset FROM run WHERE run_no = " THE_RUN ")"},
+    {"programme", "programme_id = (SELECT programme FROM run WHERE run_no = " THE_RUN ")"},
     {"run", "run_no = " THE_RUN},
     {"param", "run_no = " THE_RUN},
     {"metric", "run_no = " THE_RUN},

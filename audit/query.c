@@ -131,6 +131,16 @@ enum sg_status sg_query_runs(struct sg_ledger *ledger, const struct sg_run_filte
     return status;
 }
 
+/* ---- Programmes, and everything that was charged to a population: its programmes, and the runs outside them. */
+#define PROGRAMMES                                                                                                     \
+    "SELECT p.programme_id, p.dataset, p.population, p.runs, (SELECT count(*) FROM run r WHERE r.programme = "         \
+    "p.programme_id) AS drawn, p.run_epsilon, p.epsilon, p.delta, p.actor, p.registered_ms, p.leaf FROM programme p"
+#define CHARGES                                                                                                        \
+    "SELECT run_no, run_id, status, actor, dataset, epsilon, delta, rho, started_ms, start_leaf AS leaf FROM run "     \
+    "WHERE population = ?1 AND is_private AND programme IS NULL UNION ALL SELECT NULL, programme_id, (SELECT "         \
+    "count(*) FROM run r WHERE r.programme = programme_id) || ' of ' || runs || ' drawn', actor, dataset, epsilon, "   \
+    "delta, rho, registered_ms, leaf FROM programme WHERE population = ?1 ORDER BY leaf"
+
 /* ---- Views: the questions an officer asks, one statement each. ?1 is the subject. */
 const struct sg_view sg_views[] = {
     {"events", "what happened, in order", "[TYPE]",
@@ -167,6 +177,12 @@ const struct sg_view sg_views[] = {
      "SELECT p.name, p.unit, p.is_limited, p.epsilon_limit, p.delta_limit, p.filter_order, (SELECT count(*) FROM run r "
      "WHERE "
      "r.population = p.name) AS runs, p.leaf FROM population p ORDER BY p.name"},
+    {"programmes", "which runs were fixed in advance, and how many of them were drawn", "[POPULATION]",
+     PROGRAMMES " WHERE ?1 IS NULL OR p.population = ?1 ORDER BY p.leaf"},
+    {"drawn", "which runs were drawn from which programme", "[PROGRAMME]",
+     "SELECT programme, run_no, run_id, status, dataset, actor, started_ms, start_leaf AS leaf FROM run WHERE "
+     "programme "
+     "IS NOT NULL AND (?1 IS NULL OR programme = ?1) ORDER BY run_no"},
     {"datasets", "which data is registered", NULL,
      "SELECT name, population, unit, population_size, is_public, row_bucket, commitment, schema_digest, leaf FROM "
      "dataset ORDER BY leaf"},
@@ -317,14 +333,17 @@ enum sg_status sg_query_show(struct sg_ledger *ledger, const char *run, json_t *
 }
 
 /* ---- Budget. */
+
+/* What one more run like the last charged one would add: of a programme, one of its runs. */
 static enum sg_status last_charge(struct sg_ledger *ledger, const char *population, struct sg_charge *out, bool *found)
 {
     sqlite3_stmt *row = NULL;
-    SG_TRY(sg_db_prepare(
-        ledger->db,
-        "SELECT epsilon, delta, rho, delta_slack FROM run WHERE population = ? AND is_private AND rho IS NOT "
-        "NULL ORDER BY run_no DESC LIMIT 1",
-        &row));
+    SG_TRY(
+        sg_db_prepare(ledger->db,
+                      "SELECT epsilon, delta, rho, delta_slack, start_leaf AS leaf FROM run WHERE population = ?1 AND "
+                      "is_private AND rho IS NOT NULL UNION ALL SELECT run_epsilon, delta, rho / runs, delta_slack / "
+                      "runs, leaf FROM programme WHERE population = ?1 AND rho IS NOT NULL ORDER BY leaf DESC LIMIT 1",
+                      &row));
     sg_db_bind(row, "t", population);
     *found = sqlite3_step(row) == SQLITE_ROW;
     if (*found)
@@ -337,22 +356,48 @@ static enum sg_status last_charge(struct sg_ledger *ledger, const char *populati
 static enum sg_status set_more_runs(struct sg_ledger *ledger, const char *population, const struct sg_filter *filter,
                                     json_t *object)
 {
-    struct sg_filter after = *filter;
     struct sg_charge charge;
     bool found = false;
-    int64_t n = 0;
     if (filter->is_limited)
         SG_TRY(last_charge(ledger, population, &charge, &found));
-    if (!found) {
-        json_object_set_new(object, "more_runs_like_last", json_null());
-        return SG_OK;
+    if (found)
+        charge.relation = filter->relation;
+    json_object_set_new(object, "more_runs_like_last",
+                        found ? json_integer(sg_filter_more(filter, &charge)) : json_null());
+    return SG_OK;
+}
+
+/* Appends the plan of a charge's leaf, and how often it is run. */
+static enum sg_status add_plan(struct sg_ledger *ledger, int64_t leaf, struct sg_plan_runs *out)
+{
+    json_t *statement = NULL;
+    SG_TRY(sg_query_leaf(ledger, leaf, &statement));
+    const json_t *facts = json_object_get(json_object_get(statement, "predicate"), "facts");
+    const json_t *runs = json_object_get(facts, "runs");
+    out->runs = json_is_integer(runs) ? json_integer_value(runs) : 1;
+    enum sg_status status = sg_plan_from_json(json_object_get(facts, "plan"), SG_BROKEN, &out->plan);
+    json_decref(statement);
+    return status;
+}
+
+/* What would have been spent if every charge had been fixed before the first run, at the limit's delta; null when it
+ * cannot be said. Less than what is spent by the filter's rule, which pays for the freedom to choose. */
+static enum sg_status set_as_fixed(struct sg_ledger *ledger, const struct sg_filter *filter, json_t *object)
+{
+    const json_t *by = json_object_get(object, "by"), *row;
+    size_t n = json_array_size(by), i;
+    double epsilon = NAN;
+    if (filter->is_limited) {
+        struct sg_plan_runs *list = sg_alloc(n + 1, sizeof *list);
+        enum sg_status status = SG_OK;
+        json_array_foreach(by, i, row) if (status == SG_OK) status =
+            add_plan(ledger, json_integer_value(json_object_get(row, "leaf")), &list[i]);
+        if (status == SG_OK)
+            epsilon = sg_plans_as_fixed(list, n, filter->delta_limit);
+        free(list);
+        SG_TRY(status);
     }
-    charge.relation = filter->relation;
-    while (n < 1000000 && sg_filter_admits(&after, &charge)) {
-        sg_filter_add(&after, &charge);
-        n++;
-    }
-    json_object_set_new(object, "more_runs_like_last", json_integer(n));
+    json_object_set_new(object, "epsilon_as_if_fixed", sg_json_real(epsilon));
     return SG_OK;
 }
 
@@ -382,11 +427,11 @@ enum sg_status sg_query_budget(struct sg_ledger *ledger, const char *population,
     json_object_set_new(o, "open_runs", json_integer(filter.n_open));
     enum sg_status status = set_more_runs(ledger, population, &filter, o);
     if (status == SG_OK)
-        status =
-            set_rows(ledger, o, "by",
-                     "SELECT run_no, run_id, status, actor, dataset, epsilon, delta, rho, started_ms, start_leaf AS "
-                     "leaf FROM run WHERE population = ?1 AND is_private ORDER BY run_no",
-                     population);
+        status = set_rows(ledger, o, "programmes", PROGRAMMES " WHERE p.population = ?1 ORDER BY p.leaf", population);
+    if (status == SG_OK)
+        status = set_rows(ledger, o, "by", CHARGES, population);
+    if (status == SG_OK)
+        status = set_as_fixed(ledger, &filter, o);
     if (status == SG_OK)
         *object = o;
     else

@@ -107,6 +107,11 @@ static void privacy_part(struct sg_buffer *out, const json_t *facts, const struc
         sg_html_heading(out, "What was reserved before the data was opened");
         sg_html_members(out, json_object_get(facts, "budget"), NULL);
     }
+    if (json_is_string(json_object_get(facts, "programme")))
+        sg_html_paragraph(out,
+                          "It was drawn from programme %.60s, which fixed this plan and the number of its runs in "
+                          "advance and paid for all of them: the run itself reserved nothing.",
+                          json_string_value(json_object_get(facts, "programme")));
 }
 
 static void run_body(struct sg_buffer *out, const json_t *show, const json_t *decisions, const struct sg_plan *plan)

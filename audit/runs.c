@@ -5,9 +5,9 @@
 #include <time.h>
 
 #include "budget.h"
+#include "programmes.h"
 #include "schema.h"
 #include "side.h"
-#include "spend.h"
 #include "store.h"
 
 static void set_text(json_t *object, const char *key, const char *text)
@@ -209,63 +209,6 @@ static json_t *clock_facts(void)
     return object;
 }
 
-static json_t *budget_facts(const struct sg_filter *before, const struct sg_charge *charge)
-{
-    struct sg_filter after = *before;
-    double epsilon, delta;
-    json_t *object = json_object();
-    json_object_set_new(object, "filter_order", json_real(before->order));
-    json_object_set_new(object, "rho", sg_json_real(charge->rho));
-    json_object_set_new(object, "delta_slack", sg_json_real(charge->slack));
-    json_object_set_new(object, "epsilon_limit", json_real(before->epsilon_limit));
-    json_object_set_new(object, "delta_limit", json_real(before->delta_limit));
-    json_object_set_new(object, "runs_before", json_integer(before->n_runs));
-    sg_filter_spent(before, &epsilon, &delta);
-    json_object_set_new(object, "epsilon_before", sg_json_real(epsilon));
-    sg_filter_add(&after, charge);
-    sg_filter_spent(&after, &epsilon, &delta);
-    json_object_set_new(object, "epsilon_after", sg_json_real(epsilon));
-    json_object_set_new(object, "delta_after", sg_json_real(delta));
-    return object;
-}
-
-/* *budget: a new object, or null where no limit applies. */
-static enum sg_status reserve(struct sg_ledger *ledger, const struct sg_dataset_entry *dataset,
-                              const struct sg_plan *plan, json_t **budget)
-{
-    struct sg_spend spend;
-    struct sg_charge charge;
-    *budget = NULL;
-    SG_TRY(sg_spend_read(ledger, dataset->name, dataset->population, &spend));
-    if (!spend.is_found || spend.is_public != dataset->is_public || spend.population_size != dataset->population_size ||
-        memcmp(spend.commitment, dataset->commitment, SG_DIGEST_BYTES) != 0)
-        return sg_fail(
-            SG_BROKEN,
-            "ledger: its tables say something else about dataset %s than the signed event: run sealgrad ledger verify",
-            dataset->name);
-    const struct sg_filter *filter = &spend.filter;
-    if (!plan->is_private && !dataset->is_public)
-        return sg_fail(
-            SG_REFUSED,
-            "population %s has a privacy limit: a run without privacy on dataset %s is refused; set privacy, or "
-            "register public data with --public",
-            dataset->population, dataset->name);
-    if (plan->is_private && plan->population_size < dataset->population_size)
-        return sg_fail(
-            SG_USAGE,
-            "the plan's population_size %lld lies below the %lld registered for dataset %s: give population_size",
-            (long long)plan->population_size, (long long)dataset->population_size, dataset->name);
-    if (!plan->is_private || !filter->is_limited) {
-        *budget = json_null();
-        return SG_OK;
-    }
-    SG_TRY(sg_filter_charge(filter, plan, &charge));
-    if (!sg_filter_admits(filter, &charge))
-        return sg_filter_refuse(filter, dataset->population, plan);
-    *budget = budget_facts(filter, &charge);
-    return SG_OK;
-}
-
 static enum sg_status next_run(struct sg_ledger *ledger, struct sg_run *out)
 {
     uint8_t random[4];
@@ -289,6 +232,7 @@ static json_t *start_facts(const struct sg_run_facts *facts, const struct sg_run
     set_digest(object, "data_commitment", dataset->commitment);
     json_object_set_new(object, "plan", sg_plan_to_json(facts->plan));
     json_object_set_new(object, "budget", budget);
+    set_text(object, "programme", facts->programme);
     set_value(object, "configuration", facts->configuration);
     set_value(object, "parameters", facts->parameters);
     set_digest(object, "secret_commitment", facts->secret_commitment);
@@ -311,7 +255,12 @@ static enum sg_status append_start(struct sg_ledger *ledger, const struct sg_run
     enum sg_status status = sg_ledger_find_dataset(ledger, facts->dataset, &dataset);
     sg_wipe(dataset.dataset_key, sizeof dataset.dataset_key);
     SG_TRY(status);
-    SG_TRY(reserve(ledger, &dataset, facts->plan, &budget));
+    if (facts->programme) {
+        SG_TRY(sg_reserve_drawn(ledger, &dataset, facts->plan, facts->programme, out));
+        budget = json_null();
+    } else {
+        SG_TRY(sg_reserve(ledger, &dataset, facts->plan, 1, &budget));
+    }
     SG_TRY(next_run(ledger, out));
     json_t *object = start_facts(facts, out, &dataset, budget), *subjects;
     struct sg_buffer configuration = {0};
@@ -330,12 +279,7 @@ enum sg_status sg_ledger_run_start(struct sg_ledger *ledger, const struct sg_run
 {
     char event_id[33] = "";
     *out = (struct sg_run){0};
-    if (sg_plan_check(facts->plan) != SG_OK) {
-        char *text = sg_strdup(sg_error_text());
-        enum sg_status status = sg_fail(SG_FAILED, "the plan does not agree with itself and is not recorded: %s", text);
-        free(text);
-        return status;
-    }
+    SG_TRY(sg_reserve_check_plan(facts->plan));
     SG_TRY(sg_store_begin(ledger));
     return sg_store_end(ledger, append_start(ledger, facts, event_id, out), event_id);
 }
@@ -406,19 +350,4 @@ enum sg_status sg_ledger_run_end(struct sg_ledger *ledger, const struct sg_run *
     char event_id[33] = "";
     SG_TRY(sg_store_begin(ledger));
     return sg_store_end(ledger, append_end(ledger, run, result, event_id), event_id);
-}
-
-enum sg_status sg_ledger_budget(struct sg_ledger *ledger, const char *population, struct sg_budget *out)
-{
-    struct sg_filter filter;
-    *out = (struct sg_budget){0};
-    SG_TRY(sg_filter_read(ledger->db, population, &filter));
-    out->is_limited = filter.is_limited;
-    out->epsilon_limit = filter.epsilon_limit;
-    out->delta_limit = filter.delta_limit;
-    out->n_runs = filter.n_runs;
-    out->n_open = filter.n_open;
-    if (filter.is_limited)
-        sg_filter_spent(&filter, &out->epsilon_spent, &out->delta_spent);
-    return SG_OK;
 }

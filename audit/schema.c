@@ -36,7 +36,13 @@ static const char derived[] =
     "delta_slack REAL, steps INTEGER NOT NULL, steps_done INTEGER, actor TEXT NOT NULL, host TEXT NOT NULL, "
     "started_ms INTEGER NOT NULL, ended_ms INTEGER, code_digest TEXT NOT NULL, base_model TEXT, secret_supplied "
     "INTEGER NOT NULL, "
-    "start_leaf INTEGER NOT NULL, end_leaf INTEGER) STRICT;"
+    "start_leaf INTEGER NOT NULL, end_leaf INTEGER, programme TEXT) STRICT;"
+    "CREATE TABLE programme(programme_id TEXT PRIMARY KEY, dataset TEXT NOT NULL, population TEXT NOT NULL, runs "
+    "INTEGER "
+    "NOT NULL, run_epsilon REAL NOT NULL, epsilon REAL NOT NULL, delta REAL NOT NULL, relation TEXT NOT NULL, rho "
+    "REAL, "
+    "delta_slack REAL, actor TEXT NOT NULL, registered_ms INTEGER NOT NULL, leaf INTEGER NOT NULL) STRICT, WITHOUT "
+    "ROWID;"
     "CREATE TABLE param(run_no INTEGER NOT NULL, name TEXT NOT NULL, value TEXT NOT NULL, leaf INTEGER NOT NULL, "
     "PRIMARY KEY(run_no, name)) STRICT, WITHOUT ROWID;"
     "CREATE TABLE metric(run_no INTEGER NOT NULL, ordinal INTEGER NOT NULL, name TEXT NOT NULL, value REAL, split TEXT "
@@ -78,6 +84,7 @@ const struct sg_schema_table sg_schema_tables[] = {
     {"population", "name", true},
     {"dataset", "name", true},
     {"run", "run_no", true},
+    {"programme", "programme_id", true},
     {"param", "run_no, name", true},
     {"metric", "run_no, ordinal", true},
     {"artifact", "run_no, ordinal", true},

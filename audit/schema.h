@@ -12,7 +12,7 @@
 
 enum {
     SG_LEDGER_APPLICATION_ID = 0x53474c31, /* "SGL1", bytes 68 to 71 of the file */
-    SG_LEDGER_VERSION = 1,                 /* user_version */
+    SG_LEDGER_VERSION = 2,                 /* user_version */
 };
 
 struct sg_schema_table {

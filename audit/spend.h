@@ -12,10 +12,17 @@ struct sg_spend {
     int64_t population_size;
     uint8_t commitment[SG_DIGEST_BYTES];
     struct sg_filter filter;
+    struct {
+        bool is_found;
+        char population[128];
+        struct sg_plan plan;
+        int64_t runs, drawn;
+    } programme; /* the one asked for */
 };
-/* Inside a transaction. Hashes every leaf: SG_BROKEN when they are not those whose root the last checkpoint signs. So
- * nobody gains budget by editing the derived tables, which need no key. */
+/* Inside a transaction, for the population that the tables name: a dataset whose signed event says another one is not
+ * found. `programme` is the id of one to look for, or NULL. Hashes every leaf: SG_BROKEN when they are not those whose
+ * root the last checkpoint signs. So nobody gains budget by editing the derived tables, which need no key. */
 SG_MUST_USE enum sg_status sg_spend_read(struct sg_ledger *ledger, const char *dataset, const char *population,
-                                         struct sg_spend *out);
+                                         const char *programme, struct sg_spend *out);
 
 #endif

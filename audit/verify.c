@@ -210,6 +210,7 @@ static enum sg_status verify_db(sqlite3 *db, const struct sg_verify_options *opt
     sqlite3_close(check.expected);
     sg_plan_memo_free(&own);
     free(check.populations);
+    sg_check_programmes_free(&check);
     sg_buffer_free(&check.signer_of);
     return status;
 }

@@ -220,6 +220,7 @@ class Derived:
         self.keys, self.populations, self.datasets, self.runs = {}, {}, {}, {}
         self.params, self.metrics, self.artifacts = {}, {}, {}
         self.decisions, self.erasures = {}, {}
+        self.programmes, self.fixed, self.drawn = {}, {}, {}
 
     def event(self, seq, kind, p):
         f = p["facts"]
@@ -238,6 +239,8 @@ class Derived:
                 raise Fault("the dataset's name is taken")
             self.datasets[f["name"]] = [f["population"], f["unit"], f["population_size"], int(f["public"]), f["row_bucket"],
                                         bytes.fromhex(f["commitment"]), bytes.fromhex(f["schema_digest"]), seq]
+        elif kind == "programme.register":
+            self.programme(seq, p, f)
         elif kind == "run.start":
             self.start(seq, p, f)
         elif kind in ("run.complete", "run.fail", "run.abort"):
@@ -255,6 +258,31 @@ class Derived:
         else:
             raise Fault(f"unknown event type {kind}")
 
+    def programme(self, seq, p, f):
+        plan, budget = f["plan"], f["budget"] or {}
+        if f["programme_id"] in self.programmes or f["runs"] < 1 or not plan["private"]:
+            raise Fault("a programme's id is taken, it has no runs, or its plan is not private")
+        if self.datasets.get(f["dataset"], [None])[0] != f["population"]:
+            raise Fault("the programme's dataset is not registered under its population")
+        if (f["budget"] is not None) != bool(self.populations[f["population"]][1]):
+            raise Fault("a programme on limited people without a reservation, or the reverse")
+        if f["delta"] != plan["delta"] or f["epsilon"] < plan["epsilon"] * (1 - 1e-9):
+            raise Fault("a programme that costs less than one of its runs")
+        self.fixed[f["programme_id"]], self.drawn[f["programme_id"]] = plan, 0
+        self.programmes[f["programme_id"]] = [f["dataset"], f["population"], f["runs"], plan["epsilon"], f["epsilon"], f["delta"],
+                                              plan["neighboring_relation"], budget.get("rho"), budget.get("delta_slack"),
+                                              p["by"]["user"], p["time_ms"], seq]
+
+    def draw(self, f):
+        name = f["programme"]
+        if self.programmes.get(name, [None, None])[1] != f["population"]:
+            raise Fault("the run's programme is not registered for its population")
+        self.drawn[name] += 1
+        if self.drawn[name] > self.programmes[name][2]:
+            raise Fault("all runs of the programme were drawn before")
+        if f["plan"] != self.fixed[name] or f["budget"] is not None:
+            raise Fault("a drawn run has another plan than its programme, or a reservation of its own")
+
     def start(self, seq, p, f):
         plan, budget = f["plan"], f["budget"] or {}
         if f["run_no"] in self.runs or any(r[0] == f["run_id"] for r in self.runs.values()):
@@ -270,7 +298,9 @@ class Derived:
                                   plan["epsilon"] if private else None, plan["delta"] if private else None,
                                   plan["neighboring_relation"] if private else None, budget.get("rho"), budget.get("delta_slack"),
                                   plan["steps"], None, p["by"]["user"], p["by"]["host"], p["time_ms"], None, f["code_digest"],
-                                  f["base_model_digest"], int(f["secret_supplied"]), seq, None]
+                                  f["base_model_digest"], int(f["secret_supplied"]), seq, None, f["programme"]]
+        if f["programme"] is not None:
+            self.draw(f)
         for part in ("configuration", "parameters"):
             for name, value in flat(part, f[part] or {}):
                 self.params[f["run_no"], name] = [value, seq]
@@ -330,7 +360,7 @@ class Verifier:
                 self.problem("file", f"table {table} has other columns")
         if self.db.execute("PRAGMA application_id").fetchone()[0] != 0x53474C31:
             self.problem("file", "application_id")
-        if self.db.execute("PRAGMA user_version").fetchone()[0] != 1:
+        if self.db.execute("PRAGMA user_version").fetchone()[0] != 2:
             self.problem("file", "user_version")
         for (text,) in self.db.execute("PRAGMA integrity_check(20)"):
             if text != "ok":
@@ -394,7 +424,7 @@ class Verifier:
 
     def genesis(self, said, p):
         name, kind, public = parse_vkey(p["facts"]["key"])
-        if said != "ledger.genesis" or name != p["origin"] or kind == 4 or p["facts"]["schema_version"] != 1:
+        if said != "ledger.genesis" or name != p["origin"] or kind == 4 or p["facts"]["schema_version"] != 2:
             raise Fault("not a genesis event")
         self.origin, self.root_label, self.root_public = name, label(public), public
         self.signers[self.root_label] = public
@@ -477,6 +507,7 @@ class Verifier:
         self.rows("population", 1, d.populations)
         self.rows("dataset", 1, d.datasets)
         self.rows("run", 1, d.runs)
+        self.rows("programme", 1, d.programmes)
         self.rows("param", 2, d.params, lambda a, b: same_param(a, b) if not isinstance(a, int) else a == b)
         self.rows("metric", 2, d.metrics)
         self.rows("artifact", 2, d.artifacts)

@@ -134,6 +134,22 @@ static enum sg_status derive_epsilon(struct sg_plan *plan)
     return SG_OK;
 }
 
+enum sg_status sg_plan_programme(const struct sg_plan *plan, int64_t runs, struct sg_plan *out)
+{
+    *out = *plan;
+    if (!plan->is_private)
+        return sg_fail(SG_USAGE, "a programme fixes what privacy costs: its plan must be private");
+    if (runs < 1 || __builtin_mul_overflow(plan->steps, runs, &out->steps))
+        return sg_fail(SG_USAGE, "a programme has at least one run, and fewer than 2^63 steps in all");
+    enum sg_status status = derive_epsilon(out);
+    if (status == SG_OK || runs == 1)
+        return status;
+    char *text = sg_strdup(sg_error_text());
+    status = sg_fail(status, "%lld runs of this plan together: %s", (long long)runs, text);
+    free(text);
+    return status;
+}
+
 static enum sg_status resolve_rate(const struct sg_plan_request *request, struct sg_plan *plan)
 {
     int given = (request->sample_rate > 0) + (request->expected_batch_size > 0) + (request->population_size > 0);
@@ -402,6 +418,45 @@ json_t *sg_plan_to_json(const struct sg_plan *plan)
     for (size_t i = 0; i < sizeof fields / sizeof *fields; i++)
         json_object_set_new(object, fields[i].name, field_to_json(&fields[i], (const char *)plan + fields[i].offset));
     return object;
+}
+
+static bool field_differs(const struct field *field, const struct sg_plan *plan, const struct sg_plan *fixed,
+                          char text[160])
+{
+    json_t *a = field_to_json(field, (const char *)plan + field->offset),
+           *b = field_to_json(field, (const char *)fixed + field->offset);
+    bool differs = !json_equal(a, b);
+    if (differs) {
+        char *x = json_dumps(a, JSON_ENCODE_ANY | JSON_REAL_PRECISION(10)),
+             *y = json_dumps(b, JSON_ENCODE_ANY | JSON_REAL_PRECISION(10));
+        snprintf(text, 160, "%s is %.40s instead of %.40s", field->name, x ? x : "?", y ? y : "?");
+        free(x);
+        free(y);
+    }
+    json_decref(a);
+    json_decref(b);
+    return differs;
+}
+
+/* Fields that follow from the others: named first they would say nothing about what was changed. */
+static bool is_derived(const struct field *field)
+{
+    static const char *const names[] = {
+        "epsilon", "epsilon_lower", "epsilon_rdp", "accountant", "sample_threshold", "units_per_panel_max", "clip_norm",
+        "shrink",  "noise_std",     "grid",        "divisor",    "delta_caps",       "delta_noise",         "delta_accountant"};
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+        if (strcmp(field->name, names[i]) == 0)
+            return true;
+    return false;
+}
+
+bool sg_plan_differs(const struct sg_plan *plan, const struct sg_plan *fixed, char text[160])
+{
+    for (int derived = 0; derived < 2; derived++)
+        for (size_t i = 0; i < sizeof fields / sizeof *fields; i++)
+            if (is_derived(&fields[i]) == (derived == 1) && field_differs(&fields[i], plan, fixed, text))
+                return true;
+    return false;
 }
 
 static bool parse_text_field(const struct field *field, const char *text, void *out)

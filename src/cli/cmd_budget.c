@@ -15,6 +15,16 @@ static long long whole_of(const json_t *object, const char *key)
     return json_integer_value(json_object_get(object, key));
 }
 
+static void print_programmes(const json_t *programmes)
+{
+    size_t i;
+    const json_t *p;
+    json_array_foreach(programmes, i, p)
+        printf("programme      %s: %lld of %lld runs drawn; all of them cost epsilon %.4f, delta %.3g\n",
+               json_string_value(json_object_get(p, "programme_id")), whole_of(p, "drawn"), whole_of(p, "runs"),
+               real_of(p, "epsilon"), real_of(p, "delta"));
+}
+
 static enum sg_status print_budget(const json_t *o)
 {
     printf("population     %s\n", json_string_value(json_object_get(o, "population")));
@@ -23,19 +33,23 @@ static enum sg_status print_budget(const json_t *o)
     } else {
         printf("limit          epsilon %.4f, delta %.3g, for life\n", real_of(o, "epsilon_limit"),
                real_of(o, "delta_limit"));
-        printf("spent          epsilon %.4f, delta %.3g, by %lld runs (%lld not ended)\n", real_of(o, "epsilon_spent"),
-               real_of(o, "delta_spent"), whole_of(o, "runs"), whole_of(o, "open_runs"));
+        printf("spent          epsilon %.4f, delta %.3g; %lld runs began (%lld not ended)\n",
+               real_of(o, "epsilon_spent"), real_of(o, "delta_spent"), whole_of(o, "runs"), whole_of(o, "open_runs"));
         printf("left           epsilon %.4f", real_of(o, "epsilon_left"));
         if (json_is_integer(json_object_get(o, "more_runs_like_last")))
             printf("; %lld more runs like the last one fit", whole_of(o, "more_runs_like_last"));
-        printf("\nrule           one run: its certified epsilon; several: Renyi filter at order %g, fixed at "
-               "registration\n",
+        printf("\nrule           one run or programme: its certified epsilon; several: Renyi filter at order %g, fixed "
+               "at registration\n",
                real_of(o, "filter_order"));
+        if (json_array_size(json_object_get(o, "by")) > 0 && json_is_real(json_object_get(o, "epsilon_as_if_fixed")))
+            printf("as if fixed    epsilon %.4f, delta %.3g, had all of it been fixed in advance; enforces nothing\n",
+                   real_of(o, "epsilon_as_if_fixed"), real_of(o, "delta_limit"));
+        print_programmes(json_object_get(o, "programmes"));
     }
     if (json_array_size(json_object_get(o, "by")) == 0)
         return SG_OK;
     puts("");
-    return sg_print_rows(json_object_get(o, "by"), "table", "runs");
+    return sg_print_rows(json_object_get(o, "by"), "table", "charges");
 }
 
 enum sg_status sg_cmd_budget(int argc, char **argv)

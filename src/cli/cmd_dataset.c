@@ -45,7 +45,13 @@ static enum sg_status check_flags(const struct flags *flags)
     return SG_OK;
 }
 
-static void print_result(const struct flags *flags, const struct sg_dataset *data, int64_t size, const char *unit)
+/* How many runs of epsilon 1 and of epsilon 3 the limit still has room for. */
+struct room {
+    int64_t ones, threes;
+};
+
+static void print_result(const struct flags *flags, const struct sg_dataset *data, int64_t size, const char *unit,
+                         const struct room *room)
 {
     char commitment[65], plain[65];
     sg_hex_encode(data->commitment, SG_DIGEST_BYTES, commitment);
@@ -57,6 +63,8 @@ static void print_result(const struct flags *flags, const struct sg_dataset *dat
                                    "delta_limit", flags->is_public ? json_null() : json_real(flags->delta_limit), "commitment",
                                    commitment, "plain_sha256", plain, "values_out_of_bounds", sg_report_bucket(data->n_clipped),
                                    "ledger_size", (json_int_t)size);
+        json_object_set_new(object, "runs_of_epsilon_1", flags->is_public ? json_null() : json_integer(room->ones));
+        json_object_set_new(object, "runs_of_epsilon_3", flags->is_public ? json_null() : json_integer(room->threes));
         sg_print_json(object);
         json_decref(object);
         return;
@@ -69,6 +77,10 @@ static void print_result(const struct flags *flags, const struct sg_dataset *dat
     else
         printf("  %-22s epsilon %g, delta %g over all runs ever made on this population\n", "limit", flags->epsilon_limit,
                flags->delta_limit);
+    if (!flags->is_public)
+        printf("  %-22s about %lld at epsilon 1, or %lld at epsilon 3, chosen one after another (counted as single Gaussian\n"
+               "  %-22s releases at the limit's delta; plans differ, and a programme fixed in advance may hold more)\n",
+               "room for runs", (long long)room->ones, (long long)room->threes, "");
     printf("  %-22s %s units\n", "size", sg_report_bucket(data->n_units));
     printf("  %-22s %s\n", "values out of bounds", sg_report_bucket(data->n_clipped));
     printf("  %-22s %s\n", "commitment", commitment);
@@ -110,7 +122,12 @@ static enum sg_status check_and_append(const struct flags *flags, const char *pa
         int64_t size;
         uint8_t root[SG_DIGEST_BYTES];
         sg_ledger_head(ledger, &size, root);
-        print_result(flags, data, size, sg_schema_unit(schema));
+        struct room room = {0};
+        status = sg_ledger_runs_of(ledger, flags->population, 1, &room.ones);
+        if (status == SG_OK)
+            status = sg_ledger_runs_of(ledger, flags->population, 3, &room.threes);
+        if (status == SG_OK)
+            print_result(flags, data, size, sg_schema_unit(schema), &room);
     }
     sg_wipe(dataset_key, sizeof dataset_key);
     sg_dataset_close(&data);

@@ -221,8 +221,8 @@ static enum sg_status print_run(const json_t *o)
     }
     printf("\nhow it was made (as signed)\n");
     static const char *const keys[] = {
-        "data_commitment", "secret_commitment", "secret_supplied",   "code_digest",   "binary_digest",
-        "environment",     "libraries",         "base_model_digest", "show_internal", "clock"};
+        "programme",   "data_commitment", "secret_commitment", "secret_supplied", "code_digest", "binary_digest",
+        "environment", "libraries",       "base_model_digest", "show_internal",   "clock"};
     for (size_t i = 0; i < sizeof keys / sizeof *keys; i++) {
         const json_t *value = json_object_get(facts, keys[i]);
         char *text = value ? sg_print_cell(value) : sg_strdup("not recorded");

@@ -23,7 +23,7 @@ static void on_signal(int signal_number)
 }
 
 struct flags {
-    const char *ledger, *key, *unlock_file, *out, *backend, *noise_source, *secret;
+    const char *ledger, *key, *unlock_file, *programme, *out, *backend, *noise_source, *secret;
     int64_t workers, seed;
     bool dry_run, no_ledger, json, show_internal, quiet;
 };
@@ -99,7 +99,15 @@ static enum sg_status dry_run(const struct sg_train_options *options, bool json)
     return SG_OK;
 }
 
-static void print_json(const struct sg_train_result *r, const char *model)
+static json_t *programme_json(const struct sg_train_result *r, const char *programme)
+{
+    if (!programme)
+        return json_null();
+    return json_pack("{s:s, s:I, s:I}", "programme_id", programme, "drawn", (json_int_t)r->drawn, "runs",
+                     (json_int_t)r->programme_runs);
+}
+
+static void print_json(const struct sg_train_result *r, const char *model, const char *programme)
 {
     char root[2 * SG_DIGEST_BYTES + 1];
     sg_hex_encode(r->ledger_root, SG_DIGEST_BYTES, root);
@@ -111,13 +119,14 @@ static void print_json(const struct sg_train_result *r, const char *model)
                                r->plan.is_private ? sg_json_real(r->plan.delta) : json_null(), "steps",
                                (json_int_t)r->steps_done, "metrics", r->metrics, "model", model, "model_sha256",
                                r->model_digest, "ledger", ledger, "plan", sg_plan_to_json(&r->plan));
+    json_object_set_new(object, "programme", programme_json(r, programme));
     if (r->internal)
         json_object_set(object, "internal", r->internal);
     sg_print_json(object);
     json_decref(object);
 }
 
-static void print_words(const struct sg_train_result *r, const char *model)
+static void print_words(const struct sg_train_result *r, const char *model, const char *programme)
 {
     sg_report_plan(&r->plan);
     sg_report_metrics(r->metrics);
@@ -133,6 +142,9 @@ static void print_words(const struct sg_train_result *r, const char *model)
         printf("%-24s%s, ledger of %lld events\n", "run", r->run_id, (long long)r->ledger_size);
     else
         printf("%-24snot recorded: no ledger\n", "run");
+    if (programme)
+        printf("%-24srun %lld of %lld of %s; charged with it, nothing more\n", "programme", (long long)r->drawn,
+               (long long)r->programme_runs, programme);
 }
 
 static enum sg_status run(const struct sg_train_options *options, const struct flags *flags)
@@ -141,9 +153,9 @@ static enum sg_status run(const struct sg_train_options *options, const struct f
     enum sg_status status = sg_train(options, &result);
     if (status == SG_OK && options->comm->rank == 0) {
         if (flags->json)
-            print_json(&result, options->config->out_folder);
+            print_json(&result, options->config->out_folder, options->programme);
         else
-            print_words(&result, options->config->out_folder);
+            print_words(&result, options->config->out_folder, options->programme);
     }
     sg_train_result_free(&result);
     return status;
@@ -154,6 +166,7 @@ static enum sg_status with_config(const char *path, const struct flags *flags, s
     struct sg_train_options options = {
         .comm = comm,
         .n_workers = sg_workers_choose(flags->workers),
+        .programme = flags->programme,
         .secret_file = flags->secret,
         .no_ledger = flags->no_ledger,
         .show_internal = flags->show_internal,
@@ -180,6 +193,8 @@ static enum sg_status train(int argc, char **argv)
         {"ledger", SG_OPTION_TEXT, &flags.ledger, "FILE", "the ledger that records the run", 0, 0, false},
         {"key", SG_OPTION_TEXT, &flags.key, "FILE", "signing key", 0, 0, false},
         {"unlock-file", SG_OPTION_TEXT, &flags.unlock_file, "FILE", "file whose first line is the key's passphrase", 0,
+         0, false},
+        {"programme", SG_OPTION_TEXT, &flags.programme, "ID", "draw the run from this programme: it is charged nothing more", 0,
          0, false},
         {"out", SG_OPTION_TEXT, &flags.out, "FOLDER", "where the model goes", 0, 0, false},
         {"workers", SG_OPTION_INT, &flags.workers, "N", "worker threads (default: one a core); changes no bit", 1, 1024,

@@ -13,6 +13,7 @@ enum sg_status sg_cmd_epsilon(int argc, char **argv);
 enum sg_status sg_cmd_calibrate(int argc, char **argv);
 
 /* sealgrad-trainer */
+enum sg_status sg_cmd_programme(int argc, char **argv);
 enum sg_status sg_cmd_train(int argc, char **argv);
 enum sg_status sg_cmd_score(int argc, char **argv);
 enum sg_status sg_cmd_evaluate(int argc, char **argv);

@@ -7,6 +7,7 @@ static const struct sg_command commands[] = {
     {"key", sg_cmd_key, "add, rotate or revoke a ledger's keys"},
     {"ledger", sg_cmd_ledger, "make, verify and query the record"},
     {"budget", sg_cmd_budget, "privacy spent on a population, and what is left"},
+    {"programme", NULL, "fix a plan and a number of runs in advance, and charge them once"},
     {"train", NULL, "train a model from a configuration"},
     {"score", NULL, "score a file with a trained model"},
     {"evaluate", NULL, "metrics of a trained model on a labelled file"},

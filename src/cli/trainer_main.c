@@ -3,6 +3,7 @@
 #include "options.h"
 
 static const struct sg_command commands[] = {
+    {"programme", sg_cmd_programme, "fix a plan and a number of runs in advance, and charge them once"},
     {"train", sg_cmd_train, "train a model from a configuration"},
     {"score", sg_cmd_score, "score a file with a trained model"},
     {"evaluate", sg_cmd_evaluate, "metrics of a trained model on a labelled file"},

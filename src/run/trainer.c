@@ -40,7 +40,9 @@ static enum sg_status open_ledger(struct session *s)
 {
     const struct sg_config *config = s->options->config;
     if (s->options->no_ledger)
-        return SG_OK;
+        return s->options->programme
+                   ? sg_fail(SG_USAGE, "train: a programme stands in a ledger: --programme and --no-ledger exclude each other")
+                   : SG_OK;
     if (!config->ledger_file || !config->key_file)
         return sg_fail(SG_USAGE, "train: no ledger; give --ledger FILE and --key KEY (or the ledger section), or say --no-ledger");
     if (!config->dataset)
@@ -116,6 +118,7 @@ static enum sg_status start_run(struct session *s)
     sg_record_binary_digest(binary);
     struct sg_run_facts facts = {
         .dataset = o->config->dataset,
+        .programme = o->programme,
         .plan = &s->prepared.plan,
         .configuration = o->config->record,
         .parameters = sg_record_parameters(o, &s->prepared),
@@ -278,6 +281,8 @@ static void fill_result(struct session *s, struct sg_train_result *out)
 {
     out->plan = s->prepared.plan;
     memcpy(out->run_id, s->run.run_id, sizeof out->run_id);
+    out->drawn = s->run.drawn;
+    out->programme_runs = s->run.programme_runs;
     out->n_clipped_values = s->dataset ? s->dataset->n_clipped : 0;
     if (s->ledger)
         sg_ledger_head(s->ledger, &out->ledger_size, out->ledger_root);

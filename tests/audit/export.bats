@@ -89,7 +89,7 @@ bad() {
     [ "$status" = 0 ] && [ "$output" = '{"format":"datasette","out":"meta","files":1}' ]
     mkdir empty
     run sg ledger export new.db --format csv --out empty
-    [ "$status" = 0 ] && [ "$output" = "exported     csv, 9 files in empty" ]
+    [ "$status" = 0 ] && [ "$output" = "exported     csv, 10 files in empty" ]
     run sg ledger export new.db --format openlineage --out nothing
     [ "$status" = 0 ] && [ ! -s nothing/events.jsonl ]
     run sg ledger export --help

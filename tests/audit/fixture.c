@@ -112,8 +112,8 @@ enum sg_status fixture_register(struct sg_ledger *ledger, const char *name, cons
     return sg_ledger_register_dataset(ledger, &facts, key);
 }
 
-enum sg_status fixture_start(struct sg_ledger *ledger, const char *dataset, const struct sg_plan *plan,
-                             struct sg_run *out)
+enum sg_status fixture_draw(struct sg_ledger *ledger, const char *dataset, const struct sg_plan *plan,
+                            const char *programme, struct sg_run *out)
 {
     uint8_t commitment[SG_DIGEST_BYTES];
     memset(commitment, 9, sizeof commitment);
@@ -123,6 +123,7 @@ enum sg_status fixture_start(struct sg_ledger *ledger, const char *dataset, cons
     json_t *libraries = json_pack("{s:s}", "libsodium", "1.0.18");
     struct sg_run_facts facts = {
         .dataset = dataset,
+        .programme = programme,
         .plan = plan,
         .configuration = configuration,
         .parameters = parameters,
@@ -137,6 +138,12 @@ enum sg_status fixture_start(struct sg_ledger *ledger, const char *dataset, cons
     json_decref(parameters);
     json_decref(libraries);
     return status;
+}
+
+enum sg_status fixture_start(struct sg_ledger *ledger, const char *dataset, const struct sg_plan *plan,
+                             struct sg_run *out)
+{
+    return fixture_draw(ledger, dataset, plan, NULL, out);
 }
 
 enum sg_status fixture_end(struct sg_ledger *ledger, const struct sg_run *run, enum sg_run_end end)
@@ -177,6 +184,21 @@ char *fixture_twenty(const char *folder, const struct sg_signer *signer)
         .kind = "model.approve", .model = "1", .role = "validator", .reason = "all tests passed", .expires_ms = 1};
     must(sg_ledger_decide(ledger, &decision));
     must(sg_ledger_erase_dataset(ledger, "book-2", "retention"));
+    sg_ledger_close(&ledger);
+    return path;
+}
+
+char *fixture_programme(const char *folder, const struct sg_signer *signer)
+{
+    char *path = fixture_twenty(folder, signer);
+    struct sg_ledger *ledger = NULL;
+    struct sg_plan plan = fixture_plan(1, 1e-6);
+    struct sg_programme programme;
+    struct sg_run run;
+    must(sg_ledger_open(path, signer, &ledger));
+    must(sg_ledger_register_programme(ledger, "book", &plan, 3, &programme));
+    must(fixture_draw(ledger, "book", &plan, programme.programme_id, &run));
+    must(fixture_end(ledger, &run, SG_RUN_COMPLETE));
     sg_ledger_close(&ledger);
     return path;
 }

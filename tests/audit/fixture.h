@@ -21,9 +21,14 @@ enum sg_status fixture_register(struct sg_ledger *ledger, const char *name, cons
                                 double epsilon_limit, double delta_limit);
 enum sg_status fixture_start(struct sg_ledger *ledger, const char *dataset, const struct sg_plan *plan,
                              struct sg_run *out);
+/* The same, drawn from a programme; programme NULL: a run alone. */
+enum sg_status fixture_draw(struct sg_ledger *ledger, const char *dataset, const struct sg_plan *plan,
+                            const char *programme, struct sg_run *out);
 enum sg_status fixture_end(struct sg_ledger *ledger, const struct sg_run *run, enum sg_run_end end);
 /* A ledger with 20 events of every kind, all runs ended. Returns its path. */
 char *fixture_twenty(const char *folder, const struct sg_signer *signer);
+/* The same, and then a programme of three runs of which one was drawn and completed: 23 events. */
+char *fixture_programme(const char *folder, const struct sg_signer *signer);
 /* Has it witnessed by a fixed witness whose memory is FOLDER, and fills a policy that asks for that witness. */
 void fixture_witness(const char *folder, const char *path, const struct sg_signer *signer, struct sg_trust *policy);
 

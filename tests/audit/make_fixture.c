@@ -1,6 +1,8 @@
-/* make_fixture FOLDER [p256]: a witnessed ledger of 20 events and its policy, for tests in other languages. */
+/* make_fixture FOLDER [p256|programme]: a witnessed ledger of 20 events (signed by P-256; with a programme, 23) and its
+ * policy, for tests in other languages. */
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/file.h"
 #include "fixture.h"
@@ -9,10 +11,12 @@ int main(int argc, char **argv)
 {
     if (argc < 2 || argc > 3)
         return 2;
-    struct sg_signer *signer = argc == 3 ? fixture_signer_p256(1) : fixture_signer(1);
+    bool is_p256 = argc == 3 && strcmp(argv[2], "p256") == 0, has_programme = argc == 3 && !is_p256;
+    struct sg_signer *signer = is_p256 ? fixture_signer_p256(1) : fixture_signer(1);
     struct sg_trust policy;
     struct sg_buffer text = {0};
-    char *path = fixture_twenty(argv[1], signer), *out = sg_format("%s/policy", argv[1]);
+    char *path = has_programme ? fixture_programme(argv[1], signer) : fixture_twenty(argv[1], signer);
+    char *out = sg_format("%s/policy", argv[1]);
     fixture_witness(argv[1], path, signer, &policy);
     sg_buffer_text(&text, "log ");
     sg_vkey_print(&policy.logs[0], &text);

@@ -70,12 +70,28 @@ ATTACKS = [
     "UPDATE cosignature SET size = 19",
     "UPDATE cosignature SET line = replace(line, 'compliance', 'complience')",
     "DELETE FROM cosignature",
-    "PRAGMA user_version = 2",
+    "PRAGMA user_version = 1",
     "PRAGMA application_id = 7",
     "CREATE VIEW extra AS SELECT * FROM leaf",
     "CREATE TABLE extra(x)",
     "CREATE TRIGGER extra AFTER INSERT ON run BEGIN DELETE FROM leaf; END",
     "DROP TABLE metric",
+]
+
+# The last three events of the larger ledger are a programme and a run drawn from it.
+PROGRAMME_ATTACKS = [
+    "UPDATE programme SET runs = 4",
+    "UPDATE programme SET epsilon = 0.5",
+    "UPDATE programme SET rho = NULL",
+    "UPDATE programme SET population = 'open-data'",
+    "DELETE FROM programme",
+    "INSERT INTO programme SELECT 'prog-000002-00000000', dataset, population, runs, run_epsilon, epsilon, delta, relation, rho, "
+    "delta_slack, actor, registered_ms, leaf FROM programme",
+    "UPDATE run SET programme = NULL",
+    "UPDATE run SET programme = (SELECT programme_id FROM programme) WHERE run_no = 1",
+    "UPDATE run SET programme = NULL, rho = 0 WHERE run_no = 8",
+    "UPDATE leaf SET body = CAST(replace(CAST(body AS TEXT), 'a', 'b') AS BLOB) WHERE seq = 20",
+    "DELETE FROM leaf WHERE seq = 20",
 ]
 
 
@@ -139,5 +155,14 @@ with tempfile.TemporaryDirectory(dir="/dev/shm" if os.access("/dev/shm", os.W_OK
         shutil.copy(ledger, copy)
         attack(copy, sql)
         compare(copy, ["--trust", policy], "P-256: " + sql, 3)
-    print(f"{len(ATTACKS) + 4} attacks and 14 more files: {bad} disagreements")
+    larger = os.path.join(folder, "larger")
+    os.mkdir(larger)
+    subprocess.run([make_fixture, larger, "programme"], check=True)
+    ledger, trust = os.path.join(larger, "ledger.db"), ["--trust", os.path.join(larger, "policy")]
+    compare(ledger, trust, "untouched, with a programme", 0)
+    for sql in PROGRAMME_ATTACKS:
+        shutil.copy(ledger, copy)
+        attack(copy, sql)
+        compare(copy, trust, sql, 3)
+    print(f"{len(ATTACKS) + len(PROGRAMME_ATTACKS) + 4} attacks and 15 more files: {bad} disagreements")
 sys.exit(1 if bad else 0)

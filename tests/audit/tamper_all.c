@@ -1,5 +1,5 @@
 /* Would catch: any byte of a ledger that can be changed so that a table reads differently while verify still says ok,
- * and any change on which verify crashes, hangs or grows. Every byte of a 20-event ledger is changed once, in memory.
+ * and any change on which verify crashes, hangs or grows. Every byte of a 23-event ledger is changed once, in memory.
  *
  *   tamper_all            2,000 seeded positions, at least 40 in every table
  *   tamper_all --full     every byte
@@ -179,7 +179,7 @@ int main(int argc, char **argv)
     random_state = (uint64_t)seed;
     char *folder = fixture_folder();
     struct sg_signer *signer = fixture_signer(1);
-    char *path = fixture_twenty(folder, signer);
+    char *path = fixture_programme(folder, signer);
     struct sg_buffer file = {0}, truth = {0};
     struct sg_trust trust;
     fixture_witness(folder, path, signer, &trust);
@@ -188,7 +188,7 @@ int main(int argc, char **argv)
     struct sg_verify_options options = {.trust = &trust, .memo = sg_plan_memo_new()};
     static struct sg_verdict verdict;
     if (sg_verify_bytes((uint8_t *)file.data, file.len, &options, &verdict) != SG_OK || verdict.status != SG_OK ||
-        verdict.size != 20)
+        verdict.size != 23)
         die(verdict.n_listed ? verdict.problems[0].text : "the untouched ledger is not ok");
     if (!dump((uint8_t *)file.data, file.len, &truth))
         die("the untouched ledger");

@@ -221,7 +221,7 @@ static void test_sql_attacks(void **state)
         {"INSERT INTO run SELECT 8, 'run-8', dataset, population, status, reason, is_private, epsilon, delta, "
          "relation, rho, delta_slack, "
          "steps, steps_done, actor, host, started_ms, ended_ms, code_digest, base_model, secret_supplied, start_leaf, "
-         "end_leaf FROM run "
+         "end_leaf, programme FROM run "
          "WHERE run_no = 7",
          "table run", "more"},
         {"UPDATE metric SET value = value + 1e-15 WHERE run_no = 1", "table metric", "value"},
@@ -244,7 +244,7 @@ static void test_sql_attacks(void **state)
         {"INSERT INTO signing_key VALUES('x', 'writer', 'y', 3, NULL, NULL)", "table signing_key", "more"},
         {"INSERT INTO cosignature VALUES(20, 'nobody', 'nonsense')", "cosignature 20", "does not belong"},
         {"INSERT INTO cosignature VALUES(77, 'nobody', 'nonsense')", "cosignature 77", "does not belong"},
-        {"PRAGMA user_version = 2", "file", "format version"},
+        {"PRAGMA user_version = 1", "file", "format version"},
         {"PRAGMA application_id = 7", "file", "mark of a ledger"},
     };
     struct sg_verify_options options = trusting(stage);
@@ -378,7 +378,7 @@ static json_t *start_of(struct stage *stage, const char *run)
     sg_ledger_close(&ledger);
     json_object_set_new(copy, "run_id", json_string("run-forged"));
     json_object_set_new(copy, "run_no", json_integer(8));
-    json_object_set_new(json_object_get(copy, "budget"), "runs_before", json_integer(6));
+    json_object_set_new(json_object_get(copy, "budget"), "charges_before", json_integer(6));
     return copy;
 }
 
@@ -460,7 +460,7 @@ static void test_over_budget_is_seen(void **state)
     sg_ledger_close(&ledger);
     json_t *f = start_of(stage, run.run_id);
     json_object_set_new(f, "run_no", json_integer(9));
-    json_object_set_new(json_object_get(f, "budget"), "runs_before", json_integer(1));
+    json_object_set_new(json_object_get(f, "budget"), "charges_before", json_integer(1));
     append_raw(stage, "run.start", f);
     struct sg_verify_options options = trusting(stage);
     verify(stage, &options);

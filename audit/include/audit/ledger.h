@@ -65,9 +65,24 @@ struct sg_dataset_entry {
 SG_MUST_USE enum sg_status sg_ledger_find_dataset(struct sg_ledger *ledger, const char *name,
                                                   struct sg_dataset_entry *out);
 
+/* ---- Programmes: a plan and a number of runs of it, fixed in advance. */
+struct sg_programme {
+    char programme_id[40];
+    int64_t runs;
+    double epsilon, delta; /* of all its runs together: certified, and all that they are ever charged */
+};
+/* Reserves the cost of `runs` runs of this plan and appends programme.register in one transaction. Runs are drawn from it
+ * by sg_run_facts.programme, on any dataset of the dataset's population, and are charged nothing more; runs that are never
+ * drawn are not given back. SG_REFUSED when the population's limit does not admit it, with how many runs would fit;
+ * nothing is written then. SG_USAGE for a plan without privacy. */
+SG_MUST_USE enum sg_status sg_ledger_register_programme(struct sg_ledger *ledger, const char *dataset,
+                                                        const struct sg_plan *plan, int64_t runs,
+                                                        struct sg_programme *out);
+
 /* ---- Runs. */
 struct sg_run_facts {
-    const char *dataset; /* registered name */
+    const char *dataset;   /* registered name */
+    const char *programme; /* the id of the programme that the run is drawn from; NULL: a programme of one */
     const struct sg_plan *plan;
     json_t *configuration;                                 /* as written by the user, without paths */
     json_t *parameters;                                    /* resolved hyperparameters */
@@ -82,12 +97,15 @@ struct sg_run_facts {
 struct sg_run {
     char run_id[40];
     int64_t run_no;
-    int64_t leaf; /* of run.start */
+    int64_t leaf;                  /* of run.start */
+    int64_t drawn, programme_runs; /* the drawn-th of that many runs of its programme; 0 without one */
 };
 /* Reserves the plan's spend and appends run.start in one transaction, durable on return. SG_REFUSED when the
  * population's limit does not admit the plan (the text says spent, limit and what would fit); nothing is written then.
  * A plan without privacy is refused on a population with a limit (SG_REFUSED). SG_USAGE when the dataset is not
- * registered or the plan's population_size lies below the registered one. */
+ * registered or the plan's population_size lies below the registered one. With a programme nothing is reserved:
+ * SG_REFUSED when all its runs are drawn, SG_USAGE when it is not registered for these people or fixed another plan (the
+ * text names the first field that differs). A run keeps its place in the programme however it ends. */
 SG_MUST_USE enum sg_status sg_ledger_run_start(struct sg_ledger *ledger, const struct sg_run_facts *facts,
                                                struct sg_run *out);
 
@@ -124,10 +142,14 @@ SG_MUST_USE enum sg_status sg_ledger_erase_dataset(struct sg_ledger *ledger, con
 struct sg_budget {
     double epsilon_limit, delta_limit;
     double epsilon_spent,
-        delta_spent; /* of every run ever started on it, composed by the population's rule, rounded up */
+        delta_spent; /* of every run and programme ever begun, composed by the population's rule, rounded up */
     int64_t n_runs, n_open;
     bool is_limited;
 };
 SG_MUST_USE enum sg_status sg_ledger_budget(struct sg_ledger *ledger, const char *population, struct sg_budget *out);
+/* How many more runs of this epsilon the population's limit has room for, chosen one after another, if each were a single
+ * Gaussian release to everybody at the limit's delta; 0 where there is no limit. */
+SG_MUST_USE enum sg_status sg_ledger_runs_of(struct sg_ledger *ledger, const char *population, double epsilon,
+                                             int64_t *runs);
 
 #endif

@@ -33,7 +33,9 @@ SG_MUST_USE enum sg_status sg_query_show(struct sg_ledger *ledger, const char *r
 /* The statement of one leaf, parsed. SG_USAGE when there is no such leaf. */
 SG_MUST_USE enum sg_status sg_query_leaf(struct sg_ledger *ledger, int64_t seq, json_t **statement);
 /* {population, limited, epsilon_limit, delta_limit, epsilon_spent, delta_spent, epsilon_left, filter_order, runs,
- * open_runs, more_runs_like_last, by: [rows]}. */
+ * open_runs, more_runs_like_last, programmes: [rows], by: [rows],
+ * epsilon_as_if_fixed}; by: what was charged, in order: programmes, and runs
+ * outside them. epsilon_as_if_fixed enforces nothing: what all of them, fixed before the first, would have cost. */
 SG_MUST_USE enum sg_status sg_query_budget(struct sg_ledger *ledger, const char *population, json_t **object);
 
 /* 2026-01-31T23:59:59.123Z */

@@ -72,6 +72,27 @@ SG_MUST_USE enum sg_status sg_plan_check(const struct sg_plan *plan);
 /* The one history of this plan as the accountant sees it (microbatches count with sensitivity 2). `phase` is storage. */
 struct sg_history sg_plan_history(const struct sg_plan *plan, struct sg_phase *phase);
 
+/* What `runs` runs of this plan cost together, fixed in advance: *out is the plan with runs * steps steps, its epsilon the
+ * certified one of that composition at the same total delta. The shares of delta that caps and noise take grow with the
+ * steps and with 1 + e^epsilon and are refused above 1 % each, as for one run. It is for accounting (sg_plan_history,
+ * epsilon, delta and its shares); nothing is trained by it. runs = 1 gives the plan. SG_USAGE for a plan without privacy,
+ * fewer than one run, or shares that are too large. */
+SG_MUST_USE enum sg_status sg_plan_programme(const struct sg_plan *plan, int64_t runs, struct sg_plan *out);
+
+/* A list of plans, each run so many times, composed as if all of it had been fixed before the first run: a figure to
+ * compare with, which enforces nothing where plans were chosen in knowledge of earlier runs. Certified, at total delta;
+ * INFINITY when there is no such figure (plans without privacy, under several relations, or in more than 64 kinds, or
+ * shares of delta for caps and noise beyond 2 % of it); 0 for an empty list. */
+struct sg_plan_runs {
+    struct sg_plan plan;
+    int64_t runs;
+};
+double sg_plans_as_fixed(const struct sg_plan_runs *list, size_t n, double delta);
+
+/* Whether two plans differ in any field, bit for bit, and then the first that does, with both values: deciding fields
+ * come before the figures that follow from them. */
+bool sg_plan_differs(const struct sg_plan *plan, const struct sg_plan *fixed, char text[160]);
+
 /* Exact both ways: reals as 17 digits. epsilon is null without privacy. */
 json_t *sg_plan_to_json(const struct sg_plan *plan);
 SG_MUST_USE enum sg_status sg_plan_from_json(const json_t *object, enum sg_status status, struct sg_plan *out);

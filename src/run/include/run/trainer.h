@@ -19,6 +19,7 @@ struct sg_train_options {
     const struct sg_ops *ops;
     struct sg_comm *comm;
     int n_workers;
+    const char *programme;          /* id of the programme that the run is drawn from; NULL: a programme of one */
     const char *secret_file;        /* NULL: 32 bytes from the operating system */
     bool no_ledger, show_internal, quiet;
     const char *code_digest;        /* SG_CODE_DIGEST of the program */
@@ -42,6 +43,7 @@ void sg_prepared_free(struct sg_prepared *prepared);
 
 struct sg_train_result {
     char run_id[40];         /* "" without a ledger */
+    int64_t drawn, programme_runs; /* the drawn-th of that many runs of its programme; 0 without one */
     struct sg_plan plan;
     int64_t steps_done;
     json_t *metrics;         /* by split */
