@@ -19,8 +19,8 @@ struct sg_pkcs11_uri {
 SG_MUST_USE enum sg_status sg_pkcs11_uri_parse(const char *text, struct sg_pkcs11_uri *out);
 
 struct sg_pkcs11;
-/* A signer named after the object. Several signers of one module are closed in reverse order, since the first one opened
- * starts and ends the module. SG_USAGE when module, token, object or PIN is at fault. */
+/* A signer named after the object. Several signers of one module are closed in reverse order, since the first one
+ * opened starts and ends the module. SG_USAGE when module, token, object or PIN is at fault. */
 SG_MUST_USE enum sg_status sg_pkcs11_open(const char *uri, const char *unlock_file, struct sg_signer **out);
 SG_MUST_USE enum sg_status sg_pkcs11_sign(const struct sg_pkcs11 *module, const void *bytes, size_t n,
                                           uint8_t out[SG_SIGNATURE_MAX], size_t *len);

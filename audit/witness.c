@@ -88,19 +88,19 @@ enum sg_status sg_evidence_add_cosignature(struct sg_ledger *ledger, int64_t siz
 }
 
 /* ---- The witness. */
-static char *memory_path(const char *folder, const char *origin)
+static char *memory_path(const char *folder, const char *origin, const char *kind)
 {
     uint8_t digest[SG_DIGEST_BYTES];
     char hex[2 * SG_DIGEST_BYTES + 1];
     sg_sha256(origin, strlen(origin), digest);
     sg_hex_encode(digest, SG_DIGEST_BYTES, hex);
-    return sg_format("%s/%s.checkpoint", folder, hex);
+    return sg_format("%s/%s.%s", folder, hex, kind);
 }
 
 /* *out has size 0 when nothing is remembered. */
 static enum sg_status read_memory(const char *folder, const char *origin, struct sg_checkpoint *out)
 {
-    char *path = memory_path(folder, origin);
+    char *path = memory_path(folder, origin, "checkpoint");
     struct sg_buffer text = {0};
     struct sg_note_check note;
     enum sg_status status = SG_OK;
@@ -128,6 +128,8 @@ enum sg_status sg_witness_size(const char *folder, const char *origin, int64_t *
 
 struct request {
     enum sg_witness_fault fault; /* set before the functions below fail */
+    const char *bytes;           /* the whole of it */
+    size_t n;
     int64_t old_size;
     struct sg_proof proof;
     const char *note;
@@ -149,7 +151,7 @@ static bool take_hash(const char *line, size_t len, struct sg_proof *proof)
 static bool parse_request(const char *text, size_t n, struct request *out)
 {
     const char *end = text + n, *feed = n ? memchr(text, '\n', n) : NULL;
-    *out = (struct request){0};
+    *out = (struct request){.bytes = text, .n = n};
     if (!feed || strncmp(text, "old ", 4) != 0 || text[4] == '-' ||
         !sg_number_int64(text + 4, (size_t)(feed - text - 4), &out->old_size))
         return false;
@@ -217,7 +219,7 @@ static enum sg_status check_continues(struct request *request, const struct sg_c
     return sg_fail(
         SG_BROKEN,
         "this checkpoint does not continue the %lld events that the witness has cosigned: two ledgers carry the origin "
-        "%s; keep the request and the witness's file, together they prove it",
+        "%s; the request is kept beside the witness's file, together they prove it",
         (long long)memory->size, memory->origin);
 }
 
@@ -236,6 +238,19 @@ static enum sg_status lock_memory(const char *folder, int *lock)
     return status;
 }
 
+/* What the ledger's key signed and the memory contradicts is evidence. Only the last one is kept: a witness's disk
+ * cannot be filled from outside. */
+static enum sg_status keep_refused(const char *folder, const struct request *request, enum sg_status refusal)
+{
+    char *text = sg_strdup(sg_error_text()), *path = memory_path(folder, request->checkpoint.origin, "refused");
+    enum sg_status status = sg_file_write(path, request->bytes, request->n, 0644);
+    if (status == SG_OK)
+        status = sg_fail(refusal, "%s", text);
+    free(text);
+    free(path);
+    return status;
+}
+
 static enum sg_status cosign_locked(const char *folder, const struct sg_signer *witness, struct request *request,
                                     int64_t time_s, int64_t *old_size, struct sg_buffer *line)
 {
@@ -249,12 +264,14 @@ static enum sg_status cosign_locked(const char *folder, const struct sg_signer *
         return sg_fail(SG_USAGE,
                        "the witness has seen %lld events of this ledger, the request starts from %lld: make it anew",
                        (long long)memory.size, (long long)request->old_size);
-    SG_TRY(check_continues(request, &memory));
+    enum sg_status status = check_continues(request, &memory);
+    if (status == SG_BROKEN)
+        status = keep_refused(folder, request, status);
+    SG_TRY(status);
     request->fault = SG_WITNESS_FAILED;
     SG_TRY(sg_vkey_cosigner(sg_signer_vkey(witness), &key));
-    char *path = memory_path(folder, request->checkpoint.origin);
-    enum sg_status status =
-        sg_file_write(path, request->note, request->note_len, 0644); /* before the signature leaves */
+    char *path = memory_path(folder, request->checkpoint.origin, "checkpoint");
+    status = sg_file_write(path, request->note, request->note_len, 0644); /* before the signature leaves */
     free(path);
     if (status == SG_OK)
         status = sg_note_sign(witness, &key, request->note, request->text_len, (uint64_t)time_s, line);

@@ -140,6 +140,16 @@ static bool read_size(const struct sg_buffer *response, int64_t *out)
            sg_number_int64(response->data, response->len - 1, out) && *out >= 0;
 }
 
+/* Another process may have appended, and had it witnessed, since the ledger was opened: that is no older copy. */
+static enum sg_status look_again(struct sg_ledger *ledger, int64_t *size)
+{
+    SG_TRY(sg_db_run(ledger->db, "BEGIN"));
+    enum sg_status status = sg_store_load_head(ledger);
+    sqlite3_exec(ledger->db, "COMMIT", NULL, NULL, NULL);
+    *size = (int64_t)ledger->tree.size;
+    return status;
+}
+
 enum sg_status sg_witness_submit(struct sg_ledger *ledger, const char *url, const struct sg_trust *trust, int64_t *size)
 {
     struct sg_buffer response = {0};
@@ -156,8 +166,12 @@ enum sg_status sg_witness_submit(struct sg_ledger *ledger, const char *url, cons
         old_size = 0;
     if (status == SG_OK)
         status = post_from(ledger, url, old_size, &code, &response);
-    if (status == SG_OK && code == 409 && read_size(&response, &remembered) && remembered != old_size)
-        status = post_from(ledger, url, remembered, &code, &response);
+    if (status == SG_OK && code == 409 && read_size(&response, &remembered) && remembered != old_size) {
+        if (remembered > *size)
+            status = look_again(ledger, size);
+        if (status == SG_OK)
+            status = post_from(ledger, url, remembered, &code, &response);
+    }
     if (status == SG_OK && code == 409)
         status = sg_fail(
             SG_BROKEN, "the witness has cosigned another ledger of this origin at this size: one of the two is a fork");

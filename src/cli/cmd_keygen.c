@@ -67,8 +67,8 @@ static enum sg_status print_result(const char *folder, const char *name, const c
         sg_print_json(object);
         json_decref(object);
     } else if (status == SG_OK) {
-        printf("secret key   %s (0600: keep it)\npublic key   %s (give it to whoever verifies)\n             %s\n", key,
-               pub, vkey.data);
+        printf("secret key   %s (%s)\npublic key   %s (give it to whoever verifies)\n             %s\n", key,
+               strncmp(key, "pkcs11:", 7) == 0 ? "it never leaves the module" : "0600: keep it", pub, vkey.data);
     }
     sg_buffer_free(&vkey);
     free(pub);

@@ -384,7 +384,9 @@ enum sg_status sg_ledger_verb_witness(int argc, char **argv)
         return sg_ledger_verb_witness_serve(argc - 1, argv + 1);
     SG_TRY(sg_options_parse(&line, argc, argv, &path, NULL));
     if (!!f.request_to + !!f.sign_to + !!f.add + !!f.url > 1)
-        return sg_fail(SG_USAGE, "ledger witness: --request-to, --sign-to, --add and --url exclude each other");
+        return sg_fail(SG_USAGE,
+                       "ledger witness: --request-to, --sign-to and --add are three separate steps, and --url "
+                       "takes none of them");
     if (f.url)
         return sg_ledger_witness_url(path, f.url, f.trust, f.json);
     if (f.request_to)

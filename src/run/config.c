@@ -103,7 +103,7 @@ static char *resolve_path(const char *config_path, const char *path)
     if (!path)
         return NULL;
     const char *slash = strrchr(config_path, '/');
-    if (*path == '/' || !slash)
+    if (*path == '/' || !slash || strncmp(path, "pkcs11:", 7) == 0) /* a key in an HSM has no path */
         return sg_strdup(path);
     return sg_format("%.*s/%s", (int)(slash - config_path), config_path, path);
 }

@@ -189,6 +189,13 @@ static void test_growth(void **state)
     assert_int_equal(submit(s, &other, &size), SG_USAGE);
     must(submit(s, &s->policy, &size)); /* from the size that the witness says */
     assert_int_equal(verdict(s), SG_OK);
+    struct sg_ledger *early = NULL; /* opened before others append and ask */
+    must(sg_ledger_open(s->path, NULL, &early));
+    grow(s, "e");
+    must(submit(s, &s->policy, &size));
+    assert_int_equal(sg_witness_submit(early, s->url, &s->policy, &size), SG_OK);
+    assert_int_equal(size, 6);
+    sg_ledger_close(&early);
 }
 
 static void test_protocol(void **state)
@@ -251,6 +258,22 @@ static void copy(const char *from, const char *to)
     sg_buffer_free(&bytes);
 }
 
+/* The witness keeps the request that contradicts its memory: another root at the same size, signed by the same key. */
+static void expect_refused_kept(struct stage *s)
+{
+    struct sg_buffer request = {0}, kept = {0};
+    uint8_t digest[SG_DIGEST_BYTES];
+    char hex[2 * SG_DIGEST_BYTES + 1];
+    sg_sha256("bank.example/credit", 19, digest);
+    sg_hex_encode(digest, sizeof digest, hex);
+    char *path = sg_format("%s/%s.refused", s->state, hex);
+    must(sg_file_read(path, "refused request", 1 << 16, &kept));
+    request_from(s, 3, &request);
+    assert_string_equal(kept.data, request.data);
+    sg_buffer_free(&request), sg_buffer_free(&kept);
+    free(path);
+}
+
 static void test_older_copy_and_fork(void **state)
 {
     struct stage *s = *state;
@@ -267,6 +290,7 @@ static void test_older_copy_and_fork(void **state)
     grow(s, "x"); /* as long as the true one */
     assert_int_equal(submit(s, &s->policy, &size), SG_BROKEN);
     assert_non_null(strstr(sg_error_text(), "fork"));
+    expect_refused_kept(s);
     grow(s, "y"); /* longer */
     assert_int_equal(submit(s, &s->policy, &size), SG_BROKEN);
     assert_int_equal(verdict(s), SG_INCOMPLETE);

@@ -20,8 +20,8 @@ SG_MUST_USE enum sg_status sg_evidence_since(struct sg_ledger *ledger, const cha
 
 /* A witness. Its whole memory of a ledger is one file in `folder`, named by the SHA-256 of the origin: the last
  * checkpoint it cosigned. The file is replaced atomically before the signature is given out. `log` is the ledger's key,
- * which the witness was told by other means. SG_BROKEN when the checkpoint does not continue the one remembered: that
- * text and the remembered file together prove the fork. SG_USAGE, with the size remembered in *old_size, when the
+ * which the witness was told by other means. SG_BROKEN when the checkpoint does not continue the one remembered: the
+ * request is kept as a file *.refused beside the remembered one, and the two together prove the fork. SG_USAGE, with the size remembered in *old_size, when the
  * request starts from another size. */
 SG_MUST_USE enum sg_status sg_witness_cosign(const char *folder, const struct sg_signer *witness,
                                              const struct sg_trust *log, const char *request, size_t n, int64_t time_s,
