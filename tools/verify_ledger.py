@@ -27,7 +27,7 @@ EVIDENCE = {
     "cosignature": ["size", "witness", "line"],
     "tsa": ["size", "token"],
 }
-OBJECTS = {"table": 14, "trigger": 9}
+OBJECTS = {"table": 15, "trigger": 9}
 
 
 class Fault(Exception):

@@ -89,7 +89,7 @@ need_mpi() {
     ranks 3 train train.yaml --ledger wide.db --key keys/signing.key --out m --quiet --json >out
     [ "$(wc -l <out)" -eq 1 ]
     grep -q '"status":"complete"' out
-    [ "$(ls m | wc -l)" -eq 4 ]
+    [ "$(ls m | wc -l)" -eq 5 ]
     [ "$(sealgrad ledger runs wide.db --json | wc -l)" -eq 1 ]
     sealgrad ledger verify wide.db --trust keys/signing.pub --allow-unwitnessed --json | grep -q '"verdict":"ok".*"size":4'
     sealgrad ledger show wide.db 1 --json | grep -q '"ranks":3'

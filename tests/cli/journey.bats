@@ -34,7 +34,7 @@ verify() { sealgrad ledger verify ledger.db --trust keys/signing.pub --allow-unw
     [ "$(value "o['metrics']['test']['auc'] > .9 and o['metrics']['validation']['auc'] > .9")" = True ]
     [ "$(value "sorted(o['metrics'])")" = "['test', 'validation']" ]
     [ "$(value "o['model_sha256']")" = "$(sha256sum <m/model.safetensors | cut -d' ' -f1)" ]
-    [ "$(ls m | tr '\n' ' ')" = "config.json model.safetensors schema.yaml statement.json " ]
+    [ "$(ls m | tr '\n' ' ')" = "config.json model.safetensors run.proof schema.yaml statement.json " ]
     run_id=$(value "o['run_id']") root=$(value "o['ledger']['root']")
 
     one_object verify --json
