@@ -78,24 +78,31 @@ static void close_loop(struct loop *l)
     free(l->gradient);
 }
 
-/* Epsilon so far is not needed by anyone in a hurry: it is found at most once a second. */
-static void show_progress(struct loop *l, int64_t step)
+/* What has been spent after n_steps and how fast it goes. The whole plan's epsilon is the plan's own. */
+static void set_note(struct loop *l, int64_t n_steps)
 {
     const struct sg_plan *plan = &l->prepared->plan;
+    char epsilon[32] = "without privacy";
+    struct sg_phase phase;
+    struct sg_history history = sg_plan_history(plan, &phase);
+    phase.steps = n_steps;
+    struct sg_epsilon figure = {.epsilon = plan->epsilon};
+    if (plan->is_private &&
+        (n_steps == plan->steps || sg_account_epsilon(&history, plan->delta_accountant, &figure) == SG_OK))
+        snprintf(epsilon, sizeof epsilon, "epsilon %.3f", figure.epsilon);
+    double seconds = sg_clock_seconds() - l->progress.start_s + 1e-9;
+    snprintf(l->note, sizeof l->note, "%s  %.0f examples/s", epsilon, (double)l->n_units / seconds);
+}
+
+/* Nobody in a hurry needs epsilon so far: it is found at most once a second. */
+static void show_progress(struct loop *l, int64_t step)
+{
     double now = sg_clock_seconds();
     if (l->progress.terminal < 0)
         return;
     if (now - l->note_s >= 1) {
         l->note_s = now;
-        char epsilon[32] = "without privacy";
-        struct sg_phase phase;
-        struct sg_history history = sg_plan_history(plan, &phase);
-        phase.steps = step + 1;
-        struct sg_epsilon figure;
-        if (plan->is_private && sg_account_epsilon(&history, plan->delta_accountant, &figure) == SG_OK)
-            snprintf(epsilon, sizeof epsilon, "epsilon %.3f", figure.epsilon);
-        double rate = (double)l->n_units / (now - l->progress.start_s + 1e-9);
-        snprintf(l->note, sizeof l->note, "%s  %.0f examples/s", epsilon, rate);
+        set_note(l, step + 1);
     }
     sg_progress_update(&l->progress, step + 1, l->note);
 }
@@ -152,6 +159,8 @@ enum sg_status sg_train_steps(const struct sg_train_options *options, struct sg_
     for (; status == SG_OK && step < prepared->plan.steps; step++)
         status = one_step(&l, step);
     *steps_done = sg_mechanism_steps_done(mechanism);
+    if (*steps_done > 0 && l.progress.terminal >= 0)
+        set_note(&l, *steps_done);
     sg_progress_end(&l.progress, *steps_done, l.note);
     if (status == SG_OK) {
         memcpy(l.optimizer.weights, sg_optimizer_result(&l.optimizer), (size_t)prepared->plan.n_weights * sizeof(float));
