@@ -241,7 +241,11 @@ static void progress_draws_a_bar_on_a_terminal(void **state)
 {
     (void)state;
     int terminal = posix_openpt(O_RDWR | O_NOCTTY);
-    assert_true(terminal >= 0 && grantpt(terminal) == 0 && unlockpt(terminal) == 0);
+    if (terminal < 0 || grantpt(terminal) != 0) {
+        print_message("SKIPPED: this machine gives no pseudo-terminal (is devpts mounted?)\n");
+        skip();
+    }
+    assert_int_equal(unlockpt(terminal), 0);
     int line = open(ptsname(terminal), O_RDWR | O_NOCTTY);
     assert_true(line >= 0);
     pid_t child = fork();
