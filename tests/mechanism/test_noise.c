@@ -49,8 +49,8 @@ static void add(struct sg_noise *noise, uint64_t step, uint64_t first, int64_t n
 
 static void check_partitions(enum sg_noise_source source, uint64_t first, int64_t n, int rounds)
 {
+    struct sg_noise *noise = open_or_skip(source, key); /* a skip does not come back: nothing is held before it */
     int64_t *whole = sg_alloc((size_t)n, sizeof *whole), *parts = sg_alloc((size_t)n, sizeof *parts);
-    struct sg_noise *noise = open_or_skip(source, key);
     add(noise, 3, first, n, whole);
     uint32_t random = 12345;
     for (int round = 0; round < rounds; round++) {
@@ -103,8 +103,8 @@ static void values_are_the_golden_ones(enum sg_noise_source source, const int64_
     char text[2 * SG_DIGEST_BYTES + 1];
     for (int i = 0; i < SG_KEY_BYTES; i++)
         counting[i] = (uint8_t)i;
-    int64_t *value = sg_alloc(N, sizeof *value);
     struct sg_noise *noise = open_or_skip(source, counting);
+    int64_t *value = sg_alloc(N, sizeof *value);
     add(noise, 7, ((uint64_t)1 << 35) - 10001, N, value);
     assert_memory_equal(value, golden, 4 * sizeof *golden);
     sg_sha256(value, N * sizeof *value, digest);
