@@ -233,15 +233,15 @@ const struct sg_tap *test_fill_taps(void *self, const int32_t *unit, int64_t n, 
                 memcpy(g + (p->offset[t][b] + r) * ldg, u->g[t][unit[b]] + r * out, (size_t)out * sizeof *g);
             }
         p->memory[t] = memory;
-        p->tap[t] = (struct sg_tap){a,
-                                    g,
-                                    lda,
-                                    ldg,
-                                    in,
-                                    out,
-                                    p->offset[t],
-                                    u->per_step[t],
-                                    t == 0 ? 0 : p->tap[t - 1].weight + u->n_in[t - 1] * u->n_out[t - 1]};
+        p->tap[t] = (struct sg_tap){.a = a,
+                                    .g = g,
+                                    .lda = lda,
+                                    .ldg = ldg,
+                                    .n_in = in,
+                                    .n_out = out,
+                                    .offset = p->offset[t],
+                                    .per_step = u->per_step[t],
+                                    .weight = t == 0 ? 0 : p->tap[t - 1].weight + u->n_in[t - 1] * u->n_out[t - 1]};
     }
     *n_taps = (size_t)u->n_taps;
     return p->tap;
@@ -305,14 +305,14 @@ const struct sg_tap *test_fill_model(void *self, const int32_t *unit, int64_t n,
         memcpy(u->batch_digest[b], u->digest[i], SG_ID_DIGEST_BYTES);
         u->batch_label[b] = u->label[i];
     }
-    const struct sg_batch batch = {n,
-                                   u->offset[n],
-                                   u->offset,
-                                   u->batch_x,
-                                   s ? u->batch_statics : NULL,
-                                   u->batch_label,
-                                   (const uint8_t(*)[SG_ID_DIGEST_BYTES])u->batch_digest,
-                                   u->step};
+    const struct sg_batch batch = {.n_units = n,
+                                   .n_rows = u->offset[n],
+                                   .offset = u->offset,
+                                   .x = u->batch_x,
+                                   .statics = s ? u->batch_statics : NULL,
+                                   .label = u->batch_label,
+                                   .digest = (const uint8_t(*)[SG_ID_DIGEST_BYTES])u->batch_digest,
+                                   .step = u->step};
     sg_model_forward(u->model, u->packed, &batch, true, u->workspace, u->logit);
     u->ops->bce(n, u->logit, u->batch_label, 1.0f / (float)u->microbatch, NULL, u->dlogit);
     return sg_model_backward(u->model, u->packed, &batch, u->dlogit, u->workspace, n_taps);

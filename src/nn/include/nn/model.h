@@ -1,11 +1,16 @@
 /* Models: parameters with names, forward, backward into taps. Knows nothing of privacy.
  *
- * Two families from one specification:
+ * Families from one specification:
  *   logistic          logit = linear path
  *   bilstm_attention  BiLSTM layers -> additive attention pooling (Bahdanau et al. 2015: score = v . tanh(W h + b), no
  * bias on v) -> [pooled, static] -> tanh or ReLU MLP -> logit, plus the linear path where there is one. The linear path
  * is one LINEAR layer on [features of the last linear_steps rows, oldest first, the newest row always in the last
- * place, zero in front where the history is shorter; static features; 1]. */
+ * place, zero in front where the history is shorter; static features; 1].
+ *   encoder           BERT (Devlin et al. 2019): embeddings of word, position and type -> layer norm -> blocks of
+ * self-attention and GELU feed-forward, layer norm after each -> pooling -> head; rows are tokens. Parameters are those
+ * of the published files, name for name: weight (out, in) and bias (out, 1) apart. tabular           the same blocks
+ * over the rows of a history: a row's features are projected to the width, positions are embedded, the static features
+ * are one more row in front of each unit, whose output is pooled. */
 #ifndef SG_NN_MODEL_H
 #define SG_NN_MODEL_H
 
@@ -17,9 +22,36 @@
 #include "nn/tap.h"
 #include "ops/ops.h"
 
-enum sg_model_kind { SG_MODEL_LOGISTIC, SG_MODEL_BILSTM_ATTENTION };
+enum sg_model_kind { SG_MODEL_LOGISTIC, SG_MODEL_BILSTM_ATTENTION, SG_MODEL_ENCODER, SG_MODEL_TABULAR };
 
-#define SG_MODEL_LAYERS_MAX 8
+#define SG_MODEL_LAYERS_MAX 8 /* of a BiLSTM */
+#define SG_ENCODER_LAYERS_MAX 64
+
+/* CLS: the first token's row through BERT's pooler (dense, tanh). MEAN: the mean of all rows, no pooler. */
+enum sg_pooling { SG_POOL_CLS, SG_POOL_MEAN };
+/* What the head's outputs mean: one logit; one logit a class; one value; a token for each masked row (tied decoder). */
+enum sg_objective { SG_BINARY, SG_CLASSES, SG_REGRESSION, SG_MASKED_TOKENS };
+/* Linear layers that LoRA (Hu et al. 2022) adds its factors to: bits of sg_encoder_spec.lora_targets. */
+enum sg_lora_target {
+    SG_LORA_QUERY = 1,
+    SG_LORA_KEY = 2,
+    SG_LORA_VALUE = 4,
+    SG_LORA_ATTENTION_OUTPUT = 8,
+    SG_LORA_INTERMEDIATE = 16,
+    SG_LORA_OUTPUT = 32
+};
+
+struct sg_encoder_spec {
+    int64_t vocabulary, width, layers, heads, intermediate; /* width is a multiple of heads */
+    int64_t positions, types;                               /* rows of the two smaller embeddings */
+    int gelu;                                               /* enum sg_gelu */
+    double layer_norm_epsilon;
+    int pooling;       /* enum sg_pooling */
+    bool unit_length;  /* what is pooled is scaled to length 1 before the head */
+    int64_t lora_rank; /* 0: none */
+    double lora_alpha; /* factors are scaled by alpha / rank */
+    unsigned lora_targets;
+};
 
 struct sg_model_spec {
     enum sg_model_kind kind;
@@ -31,11 +63,15 @@ struct sg_model_spec {
     int64_t mlp;        /* width of the hidden layer before the logit; 0: logit straight from [pooled, static] */
     enum sg_activation mlp_activation;
     int64_t linear_steps; /* rows that the linear path sees; 0 for bilstm_attention: no linear path */
-    double dropout;       /* on [pooled, static] and between LSTM layers, keyed by unit; 0 none; at most .95 */
+    double dropout;       /* on [pooled, static] and between LSTM layers; of an encoder after the embeddings, after each
+                             sublayer's last linear layer and before the head; keyed by unit; 0 none; at most .95 */
+    int objective;        /* enum sg_objective */
+    int64_t n_outputs;    /* 1, or the number of classes */
+    struct sg_encoder_spec encoder; /* encoder and tabular */
 };
 
 struct sg_parameter {
-    char name[96]; /* "lstm.0.forward.weight" (4H, F+H+1: columns x, h, bias), "lstm.0.reverse.weight",
+    char name[96]; /* as in the file: "lstm.0.forward.weight" (4H, F+H+1: columns x, h, bias), "lstm.0.reverse.weight",
                       "attention.weight", "attention.score.weight", "mlp.weight", "output.weight", "linear.weight" */
     int64_t n_out, n_in;
     int64_t first; /* position in the vector of all parameters */
@@ -50,7 +86,8 @@ struct sg_batch {
     const int32_t *offset;       /* (B+1), offset[0] = 0, every unit has at least one row */
     const float *x;              /* (R, F) */
     const float *statics;        /* (B, S); NULL when S = 0 */
-    const float *label;          /* (B); NULL for scoring */
+    const int32_t *token;        /* (R) ids of an encoder's rows, special ones included; NULL otherwise */
+    const float *label;          /* (B); NULL for scoring; a class is its number */
     const uint8_t (*digest)[16]; /* (B) unit id digests, key of the dropout masks; NULL when dropout is off */
     int64_t step;                /* part of the dropout key */
 };
@@ -82,15 +119,16 @@ size_t sg_workspace_bytes(const struct sg_model *model, int64_t units_max, int64
 struct sg_workspace *sg_workspace_place(const struct sg_model *model, int64_t units_max, int64_t rows_max,
                                         bool with_backward, void *memory);
 
-/* logit (B). training: dropout on, which needs a workspace with_backward. Activations stay in the workspace for
- * backward. A batch of no units is fine. One panel a call is as fast as several and keeps the working set in the cache.
+/* logit (B, n_outputs). training: dropout on, which needs a workspace with_backward. Activations stay in the workspace
+ * for backward. A batch of no units is fine. One panel a call is as fast as several and keeps the working set in the
+ * cache.
  */
 void sg_model_forward(const struct sg_model *model, const void *packed, const struct sg_batch *batch, bool training,
                       struct sg_workspace *workspace, float *logit);
-/* From dlogit (B) of the per-unit loss (times any public scale): fills the taps of trainable weights and returns them
- * (borrowed from the workspace and the batch's offsets, valid until the next forward). Each trainable weight has
- * exactly one tap, in the order of the parameter table. After one forward, one backward: it overwrites what forward
- * left. The holder may write into a and g, to zero the rows of a unit that is left out. */
+/* From dlogit (B, n_outputs) of the per-unit loss (times any public scale): fills the taps of trainable weights and
+ * returns them (borrowed from the workspace and the batch's offsets, valid until the next forward). Each trainable
+ * weight has exactly one tap, in the order of the parameter table. After one forward, one backward: it overwrites what
+ * forward left. The holder may write into a and g, to zero the rows of a unit that is left out. */
 const struct sg_tap *sg_model_backward(const struct sg_model *model, const void *packed, const struct sg_batch *batch,
                                        const float *dlogit, struct sg_workspace *workspace, size_t *n_taps);
 /* Number of taps that backward returns, and their shapes (a, g and offset are NULL), for the plan's operation counts.

@@ -8,10 +8,17 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-/* LINEAR: the bias, where there is one, is the last column of W and a ends in 1. */
+/* LINEAR: weight (n_out, n_in). A bias is the last column of W and a ends in 1, or a tap of its own with n_in = 1 whose
+ * a is one shared 1 (lda = 0: the same row for all, never written). EMBED: weight (n_out ids, n_in floats); a is NULL,
+ * id says which row of the weight a row's g (R, n_in) belongs to, -1 none. SCALE: the gain of a layer norm, weight
+ * (n_out, 1); a = xhat (R, n_out), g (R, n_out): its gradient is sum of g a, by coordinate. */
+enum sg_tap_kind { SG_TAP_LINEAR, SG_TAP_EMBED, SG_TAP_SCALE };
+
 struct sg_tap {
-    float *a; /* (R, n_in), distance lda */
-    float *g; /* (R, n_out), distance ldg */
+    enum sg_tap_kind kind;
+    float *a;          /* (R, n_in), distance lda */
+    float *g;          /* (R, n_out), distance ldg */
+    const int32_t *id; /* (R) of an EMBED tap */
     int64_t lda, ldg, n_in, n_out;
     const int32_t *offset; /* (B+1): unit b of the batch owns rows offset[b] .. offset[b+1] of this tap */
     bool per_step;  /* a row for each time step of a unit; false: one row a unit. For the plan's operation counts */

@@ -1,13 +1,13 @@
 /* The op table that every backend fills. Valid C17 and C++.
  *
- * Shapes are asserted, ops never fail. All arrays are row-major float32 unless said; `ld*` is the distance between rows in
- * floats. A "row" is one time step (or token) of one unit; units own consecutive rows. Ops are single-threaded: a worker
- * calls them on its own memory and passes its own scratch (scratch_bytes, aligned to 64).
+ * Shapes are asserted, ops never fail. All arrays are row-major float32 unless said; `ld*` is the distance between rows
+ * in floats. A "row" is one time step (or token) of one unit; units own consecutive rows. Ops are single-threaded: a
+ * worker calls them on its own memory and passes its own scratch (scratch_bytes, aligned to 64).
  *
- * The one rule behind every signature: a row's bits do not depend on its neighbours. Each output of a GEMM is one chain of
- * fused multiply-adds over ascending k, whatever the number and position of rows, and a weight gradient sums rows in chains
- * of at most SG_CHAIN_ROWS. The reference backend (plain loops) and the CPU backend give the same bits for the GEMMs and
- * absorb; for transcendental functions they agree to a stated bound. */
+ * The one rule behind every signature: a row's bits do not depend on its neighbours. Each output of a GEMM is one chain
+ * of fused multiply-adds over ascending k, whatever the number and position of rows, and a weight gradient sums rows in
+ * chains of at most SG_CHAIN_ROWS. The reference backend (plain loops) and the CPU backend give the same bits for the
+ * GEMMs and absorb; for transcendental functions they agree to a stated bound. */
 #ifndef SG_OPS_OPS_H
 #define SG_OPS_OPS_H
 
@@ -26,26 +26,31 @@ extern "C" {
 enum sg_norm_route { SG_ROUTE_GRAM, SG_ROUTE_INSTANTIATE };
 
 enum sg_activation { SG_TANH, SG_RELU };
+/* Hendrycks & Gimpel 2016: x Phi(x), and its approximation by tanh. */
+enum sg_gelu { SG_GELU_ERF, SG_GELU_TANH };
 
 /* Per clip group: what the clip weight is made from, summed over taps. */
 struct sg_group_norm {
-    double norm2;  /* squared L2 norm of the gradient as computed */
-    double slack2; /* sum over taps of gamma * mass^2: what rounding may have hidden (DESIGN: n_up^2 = norm2 + slack2) */
-    double mass2;  /* sum over taps of (sum over rows |a||g|)^2 */
-    bool excluded; /* a non-finite value in a or g, or a row of a above 2^64: contributes nothing, rows are set to zero */
+    double norm2; /* squared L2 norm of the gradient as computed */
+    double
+        slack2;   /* sum over taps of gamma * mass^2: what rounding may have hidden (DESIGN: n_up^2 = norm2 + slack2) */
+    double mass2; /* sum over taps of (sum over rows |a||g|)^2 */
+    bool excluded; /* a non-finite value in a or g, or a row of a above 2^64: contributes nothing, rows are set to zero
+                    */
 };
 
 struct sg_optimizer_step {
-    float learning_rate, momentum;      /* SGD: v = momentum v + g; p -= lr v */
-    float beta1, beta2, epsilon;        /* Adam (Kingma & Ba 2015, algorithm 1) */
-    double correction1, correction2;    /* 1 - beta1^t, 1 - beta2^t */
+    float learning_rate, momentum;   /* SGD: v = momentum v + g; p -= lr v */
+    float beta1, beta2, epsilon;     /* Adam (Kingma & Ba 2015, algorithm 1) */
+    double correction1, correction2; /* 1 - beta1^t, 1 - beta2^t */
 };
 
 struct sg_ops {
     const char *name;       /* "reference", "cpu" */
     const char *arithmetic; /* version of the arithmetic, part of the numeric environment: "cpu-1" */
 
-    /* Scratch that any op below may need, for GEMMs with n_k and n_cols up to `widest` and groups of up to `rows_max` rows. */
+    /* Scratch that any op below may need, for GEMMs with n_k and n_cols up to `widest` and groups of up to `rows_max`
+     * rows. */
     size_t (*scratch_bytes)(int64_t widest, int64_t rows_max);
 
     /* ---- GEMM. A weight w (n_out, n_in) is packed once per step and shared by all workers. ---- */
@@ -54,8 +59,8 @@ struct sg_ops {
     void (*pack_forward)(int64_t n_out, int64_t n_in, const float *w, int64_t ldw, void *packed);
     /* For dx = g w: n_k = n_out, n_cols = n_in. A sub-range of columns of w is packed by offsetting w. */
     void (*pack_backward)(int64_t n_out, int64_t n_in, const float *w, int64_t ldw, void *packed);
-    /* c[c_rows[i]][j] = chain over k ascending of fma(a[a_rows[i]][k], b[k][j], acc), acc starting at +0, or at the old c
-     * when `accumulate`. Row lists may be NULL (row i). Rows of c in one call are distinct. */
+    /* c[c_rows[i]][j] = chain over k ascending of fma(a[a_rows[i]][k], b[k][j], acc), acc starting at +0, or at the old
+     * c when `accumulate`. Row lists may be NULL (row i). Rows of c in one call are distinct. */
     void (*gemm)(int64_t n_rows, int64_t n_k, int64_t n_cols, const float *a, int64_t lda, const int32_t *a_rows,
                  const void *packed, float *c, int64_t ldc, const int32_t *c_rows, bool accumulate, void *scratch);
 
@@ -70,53 +75,117 @@ struct sg_ops {
 
     /* x = f(x) in place; g *= f'(.) from the output y of f. */
     void (*activate)(enum sg_activation f, int64_t n_rows, int64_t width, float *x, int64_t ldx);
-    void (*activate_backward)(enum sg_activation f, int64_t n_rows, int64_t width, const float *y, int64_t ldy, float *g,
-                              int64_t ldg);
+    void (*activate_backward)(enum sg_activation f, int64_t n_rows, int64_t width, const float *y, int64_t ldy,
+                              float *g, int64_t ldg);
 
     /* ---- LSTM cell (Hochreiter & Schmidhuber 1997; gate order i, f, g, o) for one step of one direction.
-     * rows[i] is the row of the i-th active unit now, prev[i] the row of its step before or -1, next[i] after or -1 (in the
-     * direction of the recurrence).
-     * forward: gates (rows, 4H) holds pre-activations and gets activations; c (rows, H); h = o * tanh(c) is written to
-     * y[rows[i]] and, where next[i] >= 0, to h_next[next[i]] (the recurrent columns of the layer's input rows). */
+     * rows[i] is the row of the i-th active unit now, prev[i] the row of its step before or -1, next[i] after or -1 (in
+     * the direction of the recurrence). forward: gates (rows, 4H) holds pre-activations and gets activations; c (rows,
+     * H); h = o * tanh(c) is written to y[rows[i]] and, where next[i] >= 0, to h_next[next[i]] (the recurrent columns
+     * of the layer's input rows). */
     void (*lstm_forward)(int64_t n, int64_t hidden, const int32_t *rows, const int32_t *prev, const int32_t *next,
                          float *gates, int64_t ldgates, float *c, int64_t ldc, float *y, int64_t ldy, float *h_next,
                          int64_t ldh);
-    /* backward: dy[rows[i]] is the whole gradient of h at this step (from above and from the recurrence); dc[rows[i]] the
-     * gradient of c carried from the next step (ignored where next[i] < 0). gates gets the gradient of the pre-activations;
-     * dc[prev[i]] gets the carry, where prev[i] >= 0. */
+    /* backward: dy[rows[i]] is the whole gradient of h at this step (from above and from the recurrence); dc[rows[i]]
+     * the gradient of c carried from the next step (ignored where next[i] < 0). gates gets the gradient of the
+     * pre-activations; dc[prev[i]] gets the carry, where prev[i] >= 0. */
     void (*lstm_backward)(int64_t n, int64_t hidden, const int32_t *rows, const int32_t *prev, const int32_t *next,
                           float *gates, int64_t ldgates, const float *c, int64_t ldc, const float *dy, int64_t lddy,
                           float *dc, int64_t lddc);
 
-    /* ---- Attention pooling: alpha = softmax of score over a unit's rows (unit b owns offset[b] .. offset[b+1], at least
-     * one), pooled[b] = sum alpha_r h_r. backward: dscore (rows) and dh (rows, width; overwritten). ---- */
+    /* ---- Attention pooling: alpha = softmax of score over a unit's rows (unit b owns offset[b] .. offset[b+1], at
+     * least one), pooled[b] = sum alpha_r h_r. backward: dscore (rows) and dh (rows, width; overwritten). ---- */
     void (*pool_forward)(int64_t n_units, const int32_t *offset, int64_t width, const float *score, const float *h,
                          int64_t ldh, float *alpha, float *pooled, int64_t ldp);
     void (*pool_backward)(int64_t n_units, const int32_t *offset, int64_t width, const float *alpha, const float *h,
                           int64_t ldh, const float *dpooled, int64_t lddp, float *dscore, float *dh, int64_t lddh);
 
-    /* ---- Loss: binary cross entropy on a logit, per unit. loss may be NULL; dlogit = (sigmoid(z) - y) * scale. ---- */
+    /* ---- Transformer blocks (Vaswani et al. 2017) ---- */
+    /* y = f(x); backward g *= f'(x), from the input. x and y may be the same array. */
+    void (*gelu)(enum sg_gelu f, int64_t n_rows, int64_t width, const float *x, int64_t ldx, float *y, int64_t ldy);
+    void (*gelu_backward)(enum sg_gelu f, int64_t n_rows, int64_t width, const float *x, int64_t ldx, float *g,
+                          int64_t ldg);
+    /* Layer norm (Ba et al. 2016): xhat = (x - mean) / sqrt(var + epsilon), y = xhat gain + bias; rstd (rows) keeps
+     * 1 / sqrt(var + epsilon). Mean and variance are found in double in one fixed order. xhat may be x, y may not be
+     * xhat. backward: dx = rstd (d - mean(d) - xhat mean(d xhat)), d = dy gain; dx may be dy. */
+    void (*layer_norm)(int64_t n_rows, int64_t width, float epsilon, const float *x, int64_t ldx, const float *gain,
+                       const float *bias, float *xhat, int64_t ldxhat, float *rstd, float *y, int64_t ldy);
+    void (*layer_norm_backward)(int64_t n_rows, int64_t width, const float *xhat, int64_t ldxhat, const float *rstd,
+                                const float *gain, const float *dy, int64_t lddy, float *dx, int64_t lddx);
+    /* Self-attention of each unit over its own rows (unit b owns offset[b] .. offset[b+1], at least one), for n_heads
+     * heads of `width` floats each, side by side in q, k, v and out: out_t = sum_s softmax_s(scale q_t . k_s) v_s.
+     * lse (rows, n_heads) keeps log sum exp of a row's scores, from which backward finds the probabilities again, so
+     * that no T x T matrix outlives a unit. backward overwrites dq, dk, dv. scratch as of attention_scratch_bytes. */
+    size_t (*attention_scratch_bytes)(int64_t rows_per_unit_max, int64_t width);
+    void (*attention)(int64_t n_units, const int32_t *offset, int64_t n_heads, int64_t width, float scale,
+                      const float *q, const float *k, const float *v, int64_t ld, float *lse, float *out, int64_t ldout,
+                      void *scratch);
+    void (*attention_backward)(int64_t n_units, const int32_t *offset, int64_t n_heads, int64_t width, float scale,
+                               const float *q, const float *k, const float *v, int64_t ld, const float *lse,
+                               const float *out, int64_t ldout, const float *dout, int64_t lddout, float *dq, float *dk,
+                               float *dv, int64_t ldd, void *scratch);
+    /* pooled[b] = mean of a unit's rows; backward: dh of each row = dpooled[b] / rows of b (overwritten). */
+    void (*mean_forward)(int64_t n_units, const int32_t *offset, int64_t width, const float *h, int64_t ldh,
+                         float *pooled, int64_t ldp);
+    void (*mean_backward)(int64_t n_units, const int32_t *offset, int64_t width, const float *dpooled, int64_t lddp,
+                          float *dh, int64_t lddh);
+    /* x = x / max(|x|, 1e-12) in place, length (rows) keeps that divisor; backward from y: g = (g - y (y . g)) /
+     * length. */
+    void (*unit_length)(int64_t n_rows, int64_t width, float *x, int64_t ldx, float *length);
+    void (*unit_length_backward)(int64_t n_rows, int64_t width, const float *y, int64_t ldy, const float *length,
+                                 float *g, int64_t ldg);
+
+    /* ---- Losses ---- */
+    /* Softmax cross entropy over n_classes logits, target[i] in 0 .. n_classes - 1. loss may be NULL;
+     * dlogit = (softmax(z) - onehot) * scale. */
+    void (*cross_entropy)(int64_t n_rows, int64_t n_classes, const float *logit, int64_t ld, const int32_t *target,
+                          float scale, float *loss, float *dlogit, int64_t ldd);
+    /* Squared error: loss = (z - y)^2 / 2, dlogit = (z - y) * scale. */
+    void (*squared_error)(int64_t n_units, const float *logit, const float *label, float scale, float *loss,
+                          float *dlogit);
+    /* Binary cross entropy on a logit, per unit. loss may be NULL; dlogit = (sigmoid(z) - y) * scale. ---- */
     void (*bce)(int64_t n_units, const float *logit, const float *label, float scale, float *loss, float *dlogit);
 
     /* ---- Privacy: norms, weights, the weighted sum ---- */
     /* Adds one LINEAR tap's share to each group: group j owns rows first[j] .. first[j+1] (maybe none). a (rows, n_in),
      * g (rows, n_out). Row norms and masses are found in double. A group with non-finite input or a row norm of a above
      * 2^64 is marked excluded: what w g loses where it is subnormal (2^-150) is then never worth more than 2^-86 a row.
-     * Where a row norm lies outside [2^-55, 2^48] (and is not zero) the Gram is taken wholly in double, so that no float
-     * product can underflow or overflow unseen; gamma is gamma(n_in + n_out + 4) for the Gram with pairs summed in double,
-     * 3 gamma(rows + 2) for the instantiated gradient, gamma(k) = k u / (1 - k u), u = 2^-24. docs/privacy.md derives it. */
+     * Where a row norm lies outside [2^-55, 2^48] (and is not zero) the Gram is taken wholly in double, so that no
+     * float product can underflow or overflow unseen; gamma is gamma(n_in + n_out + 4) for the Gram with pairs summed
+     * in double, 3 gamma(rows + 2) for the instantiated gradient, gamma(k) = k u / (1 - k u), u = 2^-24.
+     * docs/privacy.md derives it. */
     void (*group_norm)(enum sg_norm_route route, int64_t n_groups, const int32_t *first, int64_t n_in, int64_t n_out,
-                       const float *a, int64_t lda, const float *g, int64_t ldg, struct sg_group_norm *norm, void *scratch);
-    /* w = min(1, clip / sqrt(norm2 + slack2), kappa clip / sqrt(mass2)), rounded down to a float, so that its product with
-     * a float is rounded but once; 0 when excluded or when a norm is a NaN. clip = infinity: w = 1. */
+                       const float *a, int64_t lda, const float *g, int64_t ldg, struct sg_group_norm *norm,
+                       void *scratch);
+    /* The same for an EMBED tap: row r's gradient g[r] goes to row id[r] of the weight (n_ids, width), so rows of one
+     * group with one id add up. mass is the sum of |g|. */
+    void (*embed_norm)(int64_t n_groups, const int32_t *first, const int32_t *id, int64_t width, const float *g,
+                       int64_t ldg, struct sg_group_norm *norm, void *scratch);
+    /* And for a SCALE tap (the gain of a layer norm): the gradient is the sum over rows of g xhat, by coordinate; mass
+     * is the sum of |g xhat|. */
+    void (*scale_norm)(int64_t n_groups, const int32_t *first, int64_t width, const float *xhat, int64_t ldx,
+                       const float *g, int64_t ldg, struct sg_group_norm *norm, void *scratch);
+    /* w = min(1, clip / sqrt(norm2 + slack2), kappa clip / sqrt(mass2)), rounded down to a float, so that its product
+     * with a float is rounded but once; 0 when excluded or when a norm is a NaN. clip = infinity: w = 1. */
     void (*clip_weight)(int64_t n_groups, const struct sg_group_norm *norm, double clip, double kappa, double *w);
-    /* One panel of one tap: sum[o][i] += round_to_even((sum over rows r of (w[r] g[r][o]) a[r][i]) * (1 / grid)) as int64,
-     * where w[r] g is (float)(w[r] * (double)g), rows are summed by fmaf in chains of at most SG_CHAIN_ROWS from +0, in
-     * ascending order, the chains are added in double in ascending order, and 1 / grid is a double. Sets *overflow when a
-     * coordinate's sum exceeds limit in absolute value or is not finite (that coordinate is left out). limit / grid is at
-     * most 2^62. n_rows = 0 is nothing. */
-    void (*absorb)(int64_t n_rows, int64_t n_in, int64_t n_out, const float *a, int64_t lda, const float *g, int64_t ldg,
-                   const double *w, double grid, double limit, int64_t *sum, bool *overflow, void *scratch);
+    /* One panel of one tap: sum[o][i] += round_to_even((sum over rows r of (w[r] g[r][o]) a[r][i]) * (1 / grid)) as
+     * int64, where w[r] g is (float)(w[r] * (double)g), rows are summed by fmaf in chains of at most SG_CHAIN_ROWS from
+     * +0, in ascending order, the chains are added in double in ascending order, and 1 / grid is a double. Sets
+     * *overflow when a coordinate's sum exceeds limit in absolute value or is not finite (that coordinate is left out).
+     * limit / grid is at most 2^62. n_rows = 0 is nothing. */
+    void (*absorb)(int64_t n_rows, int64_t n_in, int64_t n_out, const float *a, int64_t lda, const float *g,
+                   int64_t ldg, const double *w, double grid, double limit, int64_t *sum, bool *overflow,
+                   void *scratch);
+
+    /* One panel of one EMBED tap: sum[id][i] += round_to_even((sum over rows r with that id, ascending, of w[r]
+     * g[r][i])
+     * * (1 / grid)), each term (float)(w[r] (double)g[r][i]), floats added from +0 in chains of at most SG_CHAIN_ROWS,
+     * the chains in double in ascending order, one rounding per id and panel. id[r] < 0 is a row that adds nothing. */
+    void (*embed_absorb)(int64_t n_rows, const int32_t *id, int64_t width, const float *g, int64_t ldg, const double *w,
+                         double grid, double limit, int64_t *sum, bool *overflow, void *scratch);
+    /* One panel of one SCALE tap: as absorb for n_in = 1 by coordinate: fmaf((float)(w g), xhat, acc). */
+    void (*scale_absorb)(int64_t n_rows, int64_t width, const float *xhat, int64_t ldx, const float *g, int64_t ldg,
+                         const double *w, double grid, double limit, int64_t *sum, bool *overflow, void *scratch);
 
     /* ---- Optimizer: plain vectors of n floats ---- */
     /* gradient[i] = (float)((double)sum[i] * scale) */
