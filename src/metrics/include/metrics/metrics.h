@@ -1,4 +1,5 @@
-/* Binary classification metrics for credit scoring: plain arrays in, numbers out. Ties are handled everywhere. */
+/* Metrics: of a binary score as in credit scoring, of classes, of values. Plain arrays in, numbers out. Ties are handled
+ * everywhere. */
 #ifndef SG_METRICS_METRICS_H
 #define SG_METRICS_METRICS_H
 
@@ -26,5 +27,28 @@ void sg_metrics_compute(int64_t n, const float *score, const float *label, struc
 double sg_metrics_psi(int64_t n_expected, const float *expected, int64_t n_actual, const float *actual);
 /* {auc, auc_low, auc_high, gini, ks, brier, log_loss, ece, lift_10, capture_10, accuracy_base_rate}; NaN is null. */
 json_t *sg_metrics_to_json(const struct sg_metrics *metrics);
+
+struct sg_class_metrics {
+    int64_t n;
+    double accuracy;          /* the most probable class is the label; the first among equals counts */
+    double top_3_accuracy;    /* the label is among the three most probable; a tie counts against it */
+    double macro_f1;          /* mean F1 over the classes that occur */
+    double balanced_accuracy; /* mean recall over the classes that occur */
+    double log_loss;          /* probabilities not below 1e-15 in the log */
+};
+
+struct sg_class_figures {
+    int64_t n, n_predicted, n_hit;
+    double precision, recall, f1; /* NaN for a class that does not occur; precision 0 where it is never predicted */
+};
+
+/* probability (n, n_classes), label: class numbers below n_classes. `figures` (n_classes) may be NULL. All NaN without
+ * records. */
+void sg_metrics_classes(int64_t n, int64_t n_classes, const float *probability, const float *label,
+                        struct sg_class_metrics *out, struct sg_class_figures *figures);
+/* {accuracy, top_3_accuracy, macro_f1, balanced_accuracy, log_loss}; NaN is null. */
+json_t *sg_metrics_classes_to_json(const struct sg_class_metrics *metrics);
+/* Regression: {rmse, mae, r2}; NaN (no records; r2 of labels that are all alike) is null. */
+json_t *sg_metrics_values(int64_t n, const float *value, const float *label);
 
 #endif
