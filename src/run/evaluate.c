@@ -7,6 +7,7 @@
 
 #include "base/bytes.h"
 #include "batch.h"
+#include "loss.h"
 #include "metrics/metrics.h"
 
 #define UNITS_AT_ONCE 256
@@ -18,7 +19,7 @@ struct share {
     const struct sg_dataset *dataset;
     const int32_t *unit;
     int64_t n_units, rows_max;
-    float *probability;
+    float *score; /* (n_units, outputs) */
     pthread_t thread;
 };
 
@@ -35,10 +36,9 @@ static void *predict_share(void *argument)
     for (int64_t at = 0; at < s->n_units;) {
         int64_t n = sg_gather_fitting(s->dataset, s->unit + at, s->n_units - at, &gathered);
         sg_gather(s->dataset, s->unit + at, n, 0, &gathered);
-        float *logit = s->probability + at;
-        sg_model_forward(s->model, s->packed, &gathered.batch, false, workspace, logit);
-        for (int64_t i = 0; i < n; i++)
-            logit[i] = (float)(1 / (1 + exp(-(double)logit[i])));
+        float *output = s->score + at * sg_outputs_of(spec);
+        sg_model_forward(s->model, s->packed, &gathered.batch, false, workspace, output);
+        sg_outputs_to_scores(spec, n, output);
         at += n;
     }
     free(memory);
@@ -55,17 +55,19 @@ static int64_t longest_unit(const struct sg_dataset *dataset)
     return longest;
 }
 
-void sg_predict(const struct sg_model *model, const float *weights, const struct sg_dataset *dataset, const int32_t *unit,
-                int64_t n_units, int n_workers, float *probability)
+void sg_predict(const struct sg_model *model, const float *weights, const struct sg_dataset *dataset,
+                const int32_t *unit, int64_t n_units, int n_workers, float *score)
 {
     void *packed = sg_alloc_aligned(sg_model_packed_bytes(model));
     sg_model_pack(model, weights, false, packed);
-    int64_t rows_max = longest_unit(dataset), each = (n_units + n_workers - 1) / n_workers;
+    int64_t rows_max = longest_unit(dataset), width = sg_outputs_of(sg_model_spec_of(model)),
+            each = (n_units + n_workers - 1) / n_workers;
     struct share *shares = sg_alloc((size_t)n_workers, sizeof *shares);
     int n_started = 0;
     for (int i = 0; i < n_workers; i++) {
         int64_t begin = each * i < n_units ? each * i : n_units, end = begin + each < n_units ? begin + each : n_units;
-        shares[i] = (struct share){model, packed, dataset, unit + begin, end - begin, rows_max, probability + begin, 0};
+        shares[i] =
+            (struct share){model, packed, dataset, unit + begin, end - begin, rows_max, score + begin * width, 0};
         /* A thread that cannot be started is no loss: its share is done here. */
         if (i + 1 < n_workers && pthread_create(&shares[n_started].thread, NULL, predict_share, &shares[i]) == 0)
             n_started++;
@@ -96,33 +98,48 @@ const char *sg_split_name(enum sg_split split)
 
 struct scored {
     int64_t n;
-    float *probability;
+    float *score;
 };
+
+json_t *sg_score_metrics(const struct sg_model_spec *spec, int64_t n, const float *score, const float *label)
+{
+    if (spec->objective == SG_REGRESSION)
+        return sg_metrics_values(n, score, label);
+    if (spec->objective == SG_CLASSES) {
+        struct sg_class_metrics metrics;
+        sg_metrics_classes(n, sg_outputs_of(spec), score, label, &metrics, NULL);
+        return sg_metrics_classes_to_json(&metrics);
+    }
+    struct sg_metrics metrics;
+    sg_metrics_compute(n, score, label, &metrics);
+    return sg_metrics_to_json(&metrics);
+}
 
 static json_t *evaluate_split(const struct sg_model *model, const float *weights, const struct sg_dataset *dataset,
                               enum sg_split split, int n_workers, struct scored *scored)
 {
+    const struct sg_model_spec *spec = sg_model_spec_of(model);
     int32_t *unit = sg_units_of_split(dataset, split, &scored->n);
     json_t *object = NULL;
     if (scored->n > 0) {
-        scored->probability = sg_alloc((size_t)scored->n, sizeof(float));
+        scored->score = sg_alloc((size_t)(scored->n * sg_outputs_of(spec)), sizeof(float));
         float *label = sg_alloc((size_t)scored->n, sizeof *label);
-        sg_predict(model, weights, dataset, unit, scored->n, n_workers, scored->probability);
+        sg_predict(model, weights, dataset, unit, scored->n, n_workers, scored->score);
         for (int64_t i = 0; i < scored->n; i++)
             label[i] = dataset->label[unit[i]];
-        struct sg_metrics metrics;
-        sg_metrics_compute(scored->n, scored->probability, label, &metrics);
-        object = sg_metrics_to_json(&metrics);
+        object = sg_score_metrics(spec, scored->n, scored->score, label);
         free(label);
     }
     free(unit);
     return object;
 }
 
+/* How far the scores of one split lie from another's: a figure of one score a unit. */
 static void set_psi(json_t *object, const char *name, const struct scored *expected, const struct scored *actual)
 {
     if (object && expected->n > 0 && actual->n > 0)
-        json_object_set_new(object, name, sg_json_real(sg_metrics_psi(expected->n, expected->probability, actual->n, actual->probability)));
+        json_object_set_new(object, name,
+                            sg_json_real(sg_metrics_psi(expected->n, expected->score, actual->n, actual->score)));
 }
 
 json_t *sg_evaluate(const struct sg_model *model, const float *weights, const struct sg_dataset *dataset, int n_workers,
@@ -132,13 +149,15 @@ json_t *sg_evaluate(const struct sg_model *model, const float *weights, const st
     struct scored scored[SG_N_SPLITS] = {0};
     for (int s = internal ? SG_SPLIT_TRAIN : SG_SPLIT_VALIDATION; s < SG_N_SPLITS; s++)
         by_split[s] = evaluate_split(model, weights, dataset, (enum sg_split)s, n_workers, &scored[s]);
-    set_psi(by_split[SG_SPLIT_TEST], "psi_from_validation", &scored[SG_SPLIT_VALIDATION], &scored[SG_SPLIT_TEST]);
-    if (internal)
+    bool is_binary = sg_model_spec_of(model)->objective == SG_BINARY;
+    if (is_binary)
+        set_psi(by_split[SG_SPLIT_TEST], "psi_from_validation", &scored[SG_SPLIT_VALIDATION], &scored[SG_SPLIT_TEST]);
+    if (is_binary && internal)
         set_psi(by_split[SG_SPLIT_TEST], "psi_from_train", &scored[SG_SPLIT_TRAIN], &scored[SG_SPLIT_TEST]);
     for (int s = 0; s < SG_N_SPLITS; s++) {
         if (by_split[s])
             json_object_set_new(result, sg_split_name((enum sg_split)s), by_split[s]);
-        free(scored[s].probability);
+        free(scored[s].score);
     }
     return result;
 }

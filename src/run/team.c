@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "batch.h"
+#include "loss.h"
 
 struct worker {
     struct sg_team *team;
@@ -14,8 +15,8 @@ struct worker {
     struct sg_gathered gathered;
     struct sg_workspace *workspace;
     struct sg_absorber absorber;
-    float *logit, *dlogit;
-    int32_t *unit;
+    float *output, *doutput; /* (units, outputs) */
+    int32_t *unit, *target;  /* (units) */
 };
 
 /* What one step asks of everybody; read-only while the workers run. */
@@ -48,12 +49,14 @@ static size_t place_worker(const struct sg_model *model, const struct sg_plan *p
     char *at = memory;
     size_t gathered = round_up(sg_gathered_place(spec->n_features, spec->n_static, units, rows, at, w ? &w->gathered : NULL));
     size_t absorber = round_up(sg_absorber_place(plan->n_weights, units, rows, at ? at + gathered : NULL, w ? &w->absorber : NULL));
-    size_t vector = round_up((size_t)units * sizeof(float));
-    size_t workspace = gathered + absorber + 3 * vector;
+    size_t outputs = round_up((size_t)(units * sg_outputs_of(spec)) * sizeof(float));
+    size_t vector = round_up((size_t)units * sizeof(int32_t));
+    size_t workspace = gathered + absorber + 2 * outputs + 2 * vector;
     if (at) {
-        w->logit = (float *)(at + gathered + absorber);
-        w->dlogit = (float *)(at + gathered + absorber + vector);
-        w->unit = (int32_t *)(at + gathered + absorber + 2 * vector);
+        w->output = (float *)(at + gathered + absorber);
+        w->doutput = (float *)(at + gathered + absorber + outputs);
+        w->unit = (int32_t *)(at + gathered + absorber + 2 * outputs);
+        w->target = (int32_t *)(at + gathered + absorber + 2 * outputs + vector);
         w->workspace = sg_workspace_place(model, units, rows, true, at + workspace);
     }
     return workspace + sg_workspace_bytes(model, units, rows, true);
@@ -77,12 +80,13 @@ static void work_on(struct worker *w, int64_t panel)
         w->unit[b] = job->train_unit[sample->unit[begin + b]];
     sg_gather(team->setup.dataset, w->unit, n, job->step, &w->gathered);
     const struct sg_batch *batch = &w->gathered.batch;
-    sg_model_forward(team->setup.model, job->packed, batch, true, w->workspace, w->logit);
+    sg_model_forward(team->setup.model, job->packed, batch, true, w->workspace, w->output);
     /* The mean over a microbatch has the public divisor k inside the clip. */
     float scale = 1.0f / (float)team->setup.plan->microbatch_size;
-    team->setup.ops->bce(n, w->logit, batch->label, scale, NULL, w->dlogit);
+    const struct sg_model_spec *spec = sg_model_spec_of(team->setup.model);
+    sg_loss_gradient(spec, team->setup.ops, n, w->output, batch->label, scale, w->target, w->doutput);
     size_t n_taps;
-    const struct sg_tap *taps = sg_model_backward(team->setup.model, job->packed, batch, w->dlogit, w->workspace, &n_taps);
+    const struct sg_tap *taps = sg_model_backward(team->setup.model, job->packed, batch, w->doutput, w->workspace, &n_taps);
     sg_mechanism_absorb(job->mechanism, sample, panel, taps, n_taps, &w->absorber, sg_workspace_scratch(w->workspace));
 }
 

@@ -6,15 +6,19 @@
 #include "data/dataset.h"
 #include "nn/model.h"
 
-/* probability[i] of label 1 for unit[i]; n_workers threads. The bits of a unit's score do not depend on the others'. */
-void sg_predict(const struct sg_model *model, const float *weights, const struct sg_dataset *dataset, const int32_t *unit,
-                int64_t n_units, int n_workers, float *probability);
+/* score (n_units, outputs) of unit[i]: the probability of label 1, those of the classes, or a value; n_workers threads.
+ * The bits of a unit's score do not depend on the others'. */
+void sg_predict(const struct sg_model *model, const float *weights, const struct sg_dataset *dataset,
+                const int32_t *unit, int64_t n_units, int n_workers, float *score);
+
+/* The metrics that go with the model's objective. */
+json_t *sg_score_metrics(const struct sg_model_spec *spec, int64_t n, const float *score, const float *label);
 
 /* The units of a split, in file order; the caller frees. */
 int32_t *sg_units_of_split(const struct sg_dataset *dataset, enum sg_split split, int64_t *n);
 
-/* Metrics by split: {"validation": {...}, "test": {..., "psi_from_validation": x}}; a split without units is left out. With
- * `internal` also {"train": {...}} and PSI from train, which are not released values. */
+/* Metrics by split: {"validation": {...}, "test": {..., "psi_from_validation": x}}; a split without units is left out.
+ * With `internal` also {"train": {...}} and PSI from train, which are not released values. */
 json_t *sg_evaluate(const struct sg_model *model, const float *weights, const struct sg_dataset *dataset, int n_workers,
                     bool internal);
 

@@ -1,0 +1,45 @@
+#include "loss.h"
+
+#include <math.h>
+
+int64_t sg_outputs_of(const struct sg_model_spec *spec)
+{
+    return spec->n_outputs > 1 ? spec->n_outputs : 1;
+}
+
+void sg_loss_gradient(const struct sg_model_spec *spec, const struct sg_ops *ops, int64_t n, const float *output,
+                      const float *label, float scale, int32_t *target, float *doutput)
+{
+    int64_t width = sg_outputs_of(spec);
+    if (spec->objective == SG_BINARY) {
+        ops->bce(n, output, label, scale, NULL, doutput);
+    } else if (spec->objective == SG_REGRESSION) {
+        ops->squared_error(n, output, label, scale, NULL, doutput);
+    } else {
+        for (int64_t i = 0; i < n; i++)
+            target[i] = (int32_t)label[i];
+        ops->cross_entropy(n, width, output, width, target, scale, NULL, doutput, width);
+    }
+}
+
+static void softmax(int64_t n_classes, float *z)
+{
+    float top = z[0];
+    double sum = 0;
+    for (int64_t c = 1; c < n_classes; c++)
+        top = z[c] > top ? z[c] : top;
+    for (int64_t c = 0; c < n_classes; c++)
+        sum += exp((double)z[c] - (double)top);
+    for (int64_t c = 0; c < n_classes; c++)
+        z[c] = (float)(exp((double)z[c] - (double)top) / sum);
+}
+
+void sg_outputs_to_scores(const struct sg_model_spec *spec, int64_t n, float *output)
+{
+    int64_t width = sg_outputs_of(spec);
+    for (int64_t i = 0; i < n; i++)
+        if (spec->objective == SG_BINARY)
+            output[i] = (float)(1 / (1 + exp(-(double)output[i])));
+        else if (spec->objective == SG_CLASSES)
+            softmax(width, output + i * width);
+}

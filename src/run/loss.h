@@ -1,0 +1,17 @@
+/* The objective of a model: from outputs to loss gradients, and from outputs to what a user reads. */
+#ifndef SG_RUN_LOSS_H
+#define SG_RUN_LOSS_H
+
+#include "nn/model.h"
+
+/* Outputs of one unit: 1, or the number of classes. */
+int64_t sg_outputs_of(const struct sg_model_spec *spec);
+
+/* doutput (n, outputs) = gradient of each unit's own loss times `scale`. target (n) is room for class numbers. */
+void sg_loss_gradient(const struct sg_model_spec *spec, const struct sg_ops *ops, int64_t n, const float *output,
+                      const float *label, float scale, int32_t *target, float *doutput);
+
+/* In place: a logit becomes the probability of label 1, logits of classes their probabilities, a value stays. */
+void sg_outputs_to_scores(const struct sg_model_spec *spec, int64_t n, float *output);
+
+#endif
