@@ -7,22 +7,18 @@
 #include "base/bytes.h"
 #include "base/file.h"
 #include "base/yaml.h"
+#include "config_parts.h"
 
 /* What the tables fill; text is borrowed from the document until it is copied into the configuration. */
 struct draft {
     struct sg_config config;
     const char *run_name, *out_folder;
     const char *data_file, *schema_file, *dataset;
-    int model_kind, mlp_activation;
-    const char *base_folder;
-    const struct sg_yaml_node *trainable;
     int relation, sampler, clip_group;
     const char *noise_source;
     const char *ledger_file, *key_file, *unlock_file;
 };
 
-static const char *const model_kinds[] = {"logistic", "bilstm_attention", NULL};
-static const char *const activations[] = {"tanh", "relu", NULL};
 static const char *const relations[] = {"add_or_remove_one", "replace_one", NULL};
 static const char *const samplers[] = {"poisson", "truncated_poisson", "fixed_size", "full_batch", "shuffle", NULL};
 static const char *const clip_groups[] = {"example", "microbatch", NULL};
@@ -42,20 +38,6 @@ static const struct sg_yaml_field data_fields[] = {
     {"file", SG_YAML_TEXT, IN_DRAFT(data_file), true, 0, 0, NULL},
     {"schema", SG_YAML_TEXT, IN_DRAFT(schema_file), true, 0, 0, NULL},
     {"dataset", SG_YAML_TEXT, IN_DRAFT(dataset), false, 0, 0, NULL},
-};
-
-static const struct sg_yaml_field model_fields[] = {
-    {"kind", SG_YAML_CHOICE, IN_DRAFT(model_kind), true, 0, 0, model_kinds},
-    {"mlp_activation", SG_YAML_CHOICE, IN_DRAFT(mlp_activation), false, 0, 0, activations},
-    {"base", SG_YAML_TEXT, IN_DRAFT(base_folder), false, 0, 0, NULL},
-    {"trainable", SG_YAML_NODE, IN_DRAFT(trainable), false, 0, 0, NULL},
-    {"hidden", SG_YAML_INT, IN_CONFIG(model.hidden), false, 1, 4096, NULL},
-    {"layers", SG_YAML_INT, IN_CONFIG(model.layers), false, 1, SG_MODEL_LAYERS_MAX, NULL},
-    {"attention", SG_YAML_INT, IN_CONFIG(model.attention), false, 1, 4096, NULL},
-    {"mlp", SG_YAML_INT, IN_CONFIG(model.mlp), false, 0, 4096, NULL},
-    {"dropout", SG_YAML_NUMBER, IN_CONFIG(model.dropout), false, 0, 0.95, NULL},
-    {"linear_path", SG_YAML_BOOL, IN_CONFIG(linear_path), false, 0, 0, NULL},
-    {"base_is_public", SG_YAML_BOOL, IN_CONFIG(base_is_public), false, 0, 0, NULL},
 };
 
 static const struct sg_yaml_field privacy_fields[] = {
@@ -96,9 +78,7 @@ static const struct sg_yaml_field ledger_fields[] = {
     {"unlock_file", SG_YAML_TEXT, IN_DRAFT(unlock_file), false, 0, 0, NULL},
 };
 
-
-/* A path of the file, relative to the file's folder, in new memory. */
-static char *resolve_path(const char *config_path, const char *path)
+char *sg_config_path(const char *config_path, const char *path)
 {
     if (!path)
         return NULL;
@@ -106,29 +86,6 @@ static char *resolve_path(const char *config_path, const char *path)
     if (*path == '/' || !slash || strncmp(path, "pkcs11:", 7) == 0) /* a key in an HSM has no path */
         return sg_strdup(path);
     return sg_format("%.*s/%s", (int)(slash - config_path), config_path, path);
-}
-
-static enum sg_status read_trainable(const struct sg_yaml_node *node, struct sg_config *config)
-{
-    const char *text;
-    if (sg_yaml_kind_of(node) == SG_YAML_SCALAR) {
-        SG_TRY(sg_yaml_text(node, "trainable", &text));
-        if (strcmp(text, "all") == 0)
-            return SG_OK;
-        if (strcmp(text, "head") != 0)
-            return sg_yaml_fail(node, "trainable is \"all\", \"head\" or a list of name patterns");
-        static const char *const head[] = {"mlp.*", "output.*", "linear.*"};
-        for (size_t i = 0; i < COUNT(head); i++)
-            config->trainable[config->n_trainable++] = sg_strdup(head[i]);
-        return SG_OK;
-    }
-    if (sg_yaml_kind_of(node) != SG_YAML_LIST || sg_yaml_count(node) == 0 || sg_yaml_count(node) > SG_PATTERNS_MAX)
-        return sg_yaml_fail(node, "trainable is \"all\", \"head\" or a list of 1 to %d name patterns", SG_PATTERNS_MAX);
-    for (size_t i = 0; i < sg_yaml_count(node); i++) {
-        SG_TRY(sg_yaml_text(sg_yaml_item(node, i, NULL), "trainable", &text));
-        config->trainable[config->n_trainable++] = sg_strdup(text);
-    }
-    return SG_OK;
 }
 
 /* privacy is "none", said in words, or a map. */
@@ -157,7 +114,7 @@ static enum sg_status read_privacy(const struct sg_yaml_node *node, struct draft
     return SG_OK;
 }
 
-static enum sg_status read_sections(const struct sg_yaml_node *root, struct draft *draft)
+static enum sg_status read_sections(const struct sg_yaml_node *root, const char *path, struct draft *draft)
 {
     static const struct section {
         const char *key;
@@ -167,21 +124,22 @@ static enum sg_status read_sections(const struct sg_yaml_node *root, struct draf
     } sections[] = {
         {"run", run_fields, COUNT(run_fields), false},
         {"data", data_fields, COUNT(data_fields), true},
-        {"model", model_fields, COUNT(model_fields), true},
         {"training", training_fields, COUNT(training_fields), true},
         {"ledger", ledger_fields, COUNT(ledger_fields), false},
     };
-    const struct sg_yaml_node *nodes[COUNT(sections) + 1] = {0};
-    struct sg_yaml_field top[COUNT(sections) + 1];
+    enum { MODEL = COUNT(sections), PRIVACY, N_NODES };
+    const struct sg_yaml_node *nodes[N_NODES] = {0};
+    struct sg_yaml_field top[N_NODES];
     for (size_t i = 0; i < COUNT(sections); i++)
         top[i] = (struct sg_yaml_field){sections[i].key, SG_YAML_NODE, i * sizeof *nodes, sections[i].required, 0, 0, NULL};
-    top[COUNT(sections)] = (struct sg_yaml_field){"privacy", SG_YAML_NODE, COUNT(sections) * sizeof *nodes, true, 0, 0, NULL};
+    top[MODEL] = (struct sg_yaml_field){"model", SG_YAML_NODE, MODEL * sizeof *nodes, true, 0, 0, NULL};
+    top[PRIVACY] = (struct sg_yaml_field){"privacy", SG_YAML_NODE, PRIVACY * sizeof *nodes, true, 0, 0, NULL};
     SG_TRY(sg_yaml_table(root, "the configuration", top, COUNT(top), nodes));
     for (size_t i = 0; i < COUNT(sections); i++)
         if (nodes[i])
             SG_TRY(sg_yaml_table(nodes[i], sections[i].key, sections[i].fields, sections[i].n_fields, draft));
-    SG_TRY(read_privacy(nodes[COUNT(sections)], draft));
-    return draft->trainable ? read_trainable(draft->trainable, &draft->config) : SG_OK;
+    SG_TRY(read_privacy(nodes[PRIVACY], draft));
+    return sg_config_read_model(nodes[MODEL], path, &draft->config);
 }
 
 /* The configuration for the record: everything but paths. */
@@ -196,8 +154,6 @@ static json_t *record_of(const struct sg_yaml_node *root)
 }
 
 static const struct sg_config defaults = {
-    .model = {.hidden = 16, .layers = 1, .attention = 32, .mlp = 32, .mlp_activation = SG_RELU},
-    .linear_path = true,
     .plan = {.microbatch_size = 1},
     .training = {.momentum = 0.9, .beta1 = 0.9, .beta2 = 0.999, .adam_epsilon = 1e-8, .decay_start = 0.5, .public_seed = 1},
 };
@@ -208,26 +164,21 @@ enum sg_status sg_config_read(const char *path, struct sg_config **out)
     struct sg_yaml *document;
     SG_TRY(sg_yaml_read(path, "configuration", &document));
     struct sg_config *config = sg_alloc(1, sizeof *config);
-    struct draft draft = {.config = defaults, .mlp_activation = SG_RELU};
-    enum sg_status status = read_sections(sg_yaml_root(document), &draft);
+    struct draft draft = {.config = defaults};
+    enum sg_status status = read_sections(sg_yaml_root(document), path, &draft);
     *config = draft.config;
     if (status == SG_OK) {
         config->path = sg_strdup(path);
         config->run_name = draft.run_name ? sg_strdup(draft.run_name) : NULL;
         config->dataset = draft.dataset ? sg_strdup(draft.dataset) : NULL;
         config->noise_source = draft.noise_source ? sg_strdup(draft.noise_source) : NULL;
-        config->out_folder = resolve_path(path, draft.out_folder);
-        config->data_file = resolve_path(path, draft.data_file);
-        config->schema_file = resolve_path(path, draft.schema_file);
-        config->base_folder = resolve_path(path, draft.base_folder);
-        config->ledger_file = resolve_path(path, draft.ledger_file);
-        config->key_file = resolve_path(path, draft.key_file);
-        config->unlock_file = resolve_path(path, draft.unlock_file);
-        config->model.kind = (enum sg_model_kind)draft.model_kind;
-        config->model.mlp_activation = (enum sg_activation)draft.mlp_activation;
+        config->out_folder = sg_config_path(path, draft.out_folder);
+        config->data_file = sg_config_path(path, draft.data_file);
+        config->schema_file = sg_config_path(path, draft.schema_file);
+        config->ledger_file = sg_config_path(path, draft.ledger_file);
+        config->key_file = sg_config_path(path, draft.key_file);
+        config->unlock_file = sg_config_path(path, draft.unlock_file);
         config->record = record_of(sg_yaml_root(document));
-        if (config->model.kind == SG_MODEL_LOGISTIC)
-            config->linear_path = true;
     }
     sg_yaml_close(&document);
     if (status != SG_OK)

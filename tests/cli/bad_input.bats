@@ -71,7 +71,7 @@ patch_at_end() { # file, bytes for printf that replace its last four
 @test "configuration: negative epsilon" { config 's/epsilon: 3/epsilon: -3/'; refused 2 c.yaml:13:19: "from 1e-6" -- train c.yaml --out m; }
 @test "configuration: delta of 1" { config 's/delta: 1e-5/delta: 1/'; refused 2 c.yaml:14:17: "target_delta" -- train c.yaml --out m; }
 @test "configuration: a number with a comma" { config 's/rate: 1/rate: 0,5/'; refused 2 c.yaml:20:18: "must be a number" -- train c.yaml --out m; }
-@test "configuration: unknown model" { config 's/bilstm_attention/transformer/'; refused 2 c.yaml:8:9: "logistic or bilstm_attention" -- train c.yaml --out m; }
+@test "configuration: unknown model" { config 's/bilstm_attention/transformer/'; refused 2 c.yaml:8:9: "logistic, bilstm_attention, encoder or tabular_transformer" -- train c.yaml --out m; }
 @test "configuration: unknown sampler" { config 's/^privacy:/&\n  sampler: magic/'; refused 2 c.yaml: "poisson" -- train c.yaml --out m; }
 @test "configuration: a sampler that cannot run" { config 's/^privacy:/&\n  sampler: shuffle/'; refused 2 c.yaml: sampler -- train c.yaml --out m; }
 @test "configuration: privacy in other words" { config '/^privacy/,/max_grad/d;$aprivacy: off'; refused 2 c.yaml:17:10: '"none"' -- train c.yaml --out m; }

@@ -100,7 +100,7 @@ static void test_faults(void **unused)
         int line;
         const char *text, *message; /* after "file:" */
     } faults[] = {
-        {4, "  kind: bilstm", "4:9: kind must be logistic or bilstm_attention, found \"bilstm\""},
+        {4, "  kind: bilstm", "4:9: kind must be logistic, bilstm_attention, encoder or tabular_transformer, found \"bilstm\""},
         {5, "  hiden: 8", "5:3: unknown key \"hiden\" in model; did you mean \"hidden\"?"},
         {5, "  hidden: 8.0", "5:11: hidden must be an integer from 1 to 4096, found \"8.0\""},
         {5, "  hidden: 0", "5:11: hidden must be an integer from 1 to 4096, found \"0\""},

@@ -31,8 +31,9 @@ struct sg_config {
     char *path;                    /* of the file, for messages */
     char *run_name;
     char *data_file, *schema_file, *dataset; /* dataset: registered name; NULL with --no-ledger */
-    struct sg_model_spec model;    /* n_features, n_static and linear_steps are completed from the schema */
+    struct sg_model_spec model;    /* inputs and outputs are completed from the schema, an encoder's shape from its base */
     bool linear_path;
+    bool head_from_names;          /* the head starts from the encoded names of the classes, which are public */
     char *base_folder;             /* NULL: from scratch */
     bool base_is_public;           /* signed assertion */
     const char *trainable[SG_PATTERNS_MAX]; /* owned; n_trainable = 0: all */
