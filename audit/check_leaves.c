@@ -24,16 +24,6 @@ static bool is_whole(sqlite3_stmt *row, int column, int64_t expected)
     return sqlite3_column_type(row, column) == SQLITE_INTEGER && sqlite3_column_int64(row, column) == expected;
 }
 
-/* The key that signed, or NULL. The label in the envelope is a hint only. */
-static const struct sg_check_key *find_signer(struct sg_check *check, const struct sg_envelope *envelope)
-{
-    for (size_t i = 0; i < check->n_keys; i++)
-        if (!check->keys[i].has_ended && strcmp(check->keys[i].label, envelope->key_label) == 0 &&
-            (check->options->quick || sg_envelope_verify(envelope, &check->keys[i].key)))
-            return &check->keys[i];
-    return NULL;
-}
-
 /* The first event names the key that signs it; whether that key deserves trust is said in the verdict. */
 static enum sg_status read_genesis(struct sg_check *check, const struct sg_event *event)
 {
@@ -72,8 +62,7 @@ static void check_columns(struct sg_check *check, sqlite3_stmt *row, const struc
         check->verdict->last_ms = event->time_ms;
 }
 
-static void check_event(struct sg_check *check, sqlite3_stmt *row, const struct sg_envelope *envelope,
-                        const char *place)
+static void check_event(struct sg_check *check, sqlite3_stmt *row, struct sg_envelope *envelope, const char *place)
 {
     struct sg_event event;
     if (sg_event_parse(envelope->payload.data ? envelope->payload.data : "", envelope->payload.len, &event) != SG_OK) {
@@ -83,7 +72,7 @@ static void check_event(struct sg_check *check, sqlite3_stmt *row, const struct 
     }
     if (check->tree.size == 0 && read_genesis(check, &event) != SG_OK)
         sg_check_error(check, place);
-    const struct sg_check_key *signer = find_signer(check, envelope);
+    const struct sg_check_key *signer = sg_check_signer(check, envelope, strncmp(event.type, "key.", 4) == 0);
     if (!signer)
         sg_check_problem(check, SG_BROKEN, place, "its signature is not by a key that was in force");
     uint8_t index = signer ? (uint8_t)(signer - check->keys) : UINT8_MAX;
@@ -97,47 +86,41 @@ static void check_event(struct sg_check *check, sqlite3_stmt *row, const struct 
     json_decref(event.statement);
 }
 
+/* Advances to the row of that index; rows before it are none of a ledger's, and are counted at the end. */
+static bool seek_node(struct sg_check *check, int level, int64_t index)
+{
+    struct sg_check_level *l = &check->level[level];
+    if (!l->rows) {
+        if (sg_db_prepare(check->db, "SELECT idx, hash FROM node WHERE level = ? ORDER BY idx", &l->rows) != SG_OK)
+            return false;
+        sg_db_bind(l->rows, "i", (int64_t)level);
+        l->has_row = sqlite3_step(l->rows) == SQLITE_ROW;
+    }
+    while (l->has_row && sqlite3_column_int64(l->rows, 0) < index)
+        l->has_row = sqlite3_step(l->rows) == SQLITE_ROW;
+    return l->has_row && is_whole(l->rows, 0, index);
+}
+
 /* The subtrees that this leaf completes, against the stored ones. Called before the leaf joins the tree. */
-static void check_nodes(struct sg_check *check, sqlite3_stmt *node, const uint8_t leaf_hash[SG_DIGEST_BYTES])
+static void check_nodes(struct sg_check *check, const uint8_t leaf_hash[SG_DIGEST_BYTES])
 {
     uint8_t hash[SG_DIGEST_BYTES];
     memcpy(hash, leaf_hash, sizeof hash);
     for (int level = 0; check->tree.size >> level & 1; level++) {
         int64_t index = (int64_t)(check->tree.size >> (level + 1));
         sg_merkle_node(check->tree.subtree[level], hash, hash);
-        sg_db_bind(node, "ii", (int64_t)level + 1, index);
-        if (sqlite3_step(node) != SQLITE_ROW || !is_blob(node, 0, hash)) {
+        if (!seek_node(check, level + 1, index) || !is_blob(check->level[level + 1].rows, 1, hash)) {
             char place[64];
             snprintf(place, sizeof place, "node %d/%lld", level + 1, (long long)index);
             sg_check_problem(check, SG_BROKEN, place, "it is missing, or is not the hash that follows from the leaves");
         }
-        sqlite3_reset(node);
     }
 }
 
-static void check_note(struct sg_check *check, const char *note, size_t n, const struct sg_buffer *text,
-                       const char *place)
-{
-    struct sg_vkey keys[SG_CHECK_KEYS_MAX];
-    struct sg_note_check result;
-    size_t n_keys = 0;
-    for (size_t i = 0; i < check->n_keys; i++)
-        if (!check->keys[i].has_ended)
-            keys[n_keys++] = check->keys[i].key;
-    if (n <= text->len || memcmp(note, text->data, text->len) != 0)
-        sg_check_problem(check, SG_BROKEN, place,
-                         "its text is not the origin, size and root that follow from the leaves");
-    else if (sg_note_verify(note, n, keys, n_keys, &result) != SG_OK)
-        sg_check_error(check, place);
-    else if (result.text_len != text->len || result.n_signatures != 1 || !result.verified)
-        sg_check_problem(check, SG_BROKEN, place, "it is not signed by exactly one key that was in force");
-}
-
 /* The checkpoint after this append; `row` stands before it. */
-static void check_checkpoint(struct sg_check *check, sqlite3_stmt *row, int64_t last)
+static void check_checkpoint(struct sg_check *check, sqlite3_stmt *row)
 {
     struct sg_checkpoint expected = {.size = (int64_t)check->tree.size};
-    struct sg_buffer text = {0};
     char place[64];
     snprintf(place, sizeof place, "checkpoint %lld", (long long)expected.size);
     memcpy(expected.origin, check->verdict->origin, sizeof expected.origin);
@@ -148,13 +131,11 @@ static void check_checkpoint(struct sg_check *check, sqlite3_stmt *row, int64_t 
     } else {
         if (!is_blob(row, 1, expected.root))
             sg_check_problem(check, SG_BROKEN, place, "its root is not the one that follows from the leaves");
-        sg_checkpoint_print(&expected, &text);
-        bool wanted = !check->options->quick || expected.size == last;
         if (sqlite3_column_type(row, 2) != SQLITE_TEXT)
             sg_check_problem(check, SG_BROKEN, place, "its note is not text");
-        else if (wanted)
-            check_note(check, (const char *)sqlite3_column_text(row, 2), (size_t)sqlite3_column_bytes(row, 2), &text,
-                       place);
+        else
+            sg_check_note(check, &expected, (const char *)sqlite3_column_text(row, 2),
+                          (size_t)sqlite3_column_bytes(row, 2), place);
     }
     if (check->options->since && expected.size == check->since.size &&
         memcmp(expected.root, check->since.root, SG_DIGEST_BYTES) != 0)
@@ -162,17 +143,18 @@ static void check_checkpoint(struct sg_check *check, sqlite3_stmt *row, int64_t 
             check, SG_BROKEN, place,
             "its root is not that of the checkpoint kept by the verifier: two different ledgers carry this origin");
     memcpy(check->verdict->root, expected.root, SG_DIGEST_BYTES);
-    sg_buffer_free(&text);
 }
 
-/* A quick check reads the first event and those that change keys, for the newest checkpoint's signature. */
-static bool is_about_keys(sqlite3_stmt *row)
+/* A quick check reads the first event and those that change keys, for the newest checkpoint's signature. Which those
+ * are is read from the bytes as signed: the column could hide a revocation. */
+static bool is_about_keys(struct sg_check *check, const char *body, size_t n)
 {
-    const char *type = (const char *)sqlite3_column_text(row, 3);
-    return type && strncmp(type, "key.", 4) == 0;
+    static const char mark[] = "urn:sealgrad:event:key.";
+    return body && sg_leaf_payload(body, n, &check->payload) == SG_OK && check->payload.data &&
+           memmem(check->payload.data, check->payload.len, mark, sizeof mark - 1);
 }
 
-static void check_leaf(struct sg_check *check, sqlite3_stmt *row, sqlite3_stmt *node)
+static void check_leaf(struct sg_check *check, sqlite3_stmt *row)
 {
     char place[64];
     snprintf(place, sizeof place, "leaf %lld", (long long)check->tree.size);
@@ -186,7 +168,7 @@ static void check_leaf(struct sg_check *check, sqlite3_stmt *row, sqlite3_stmt *
                          "its bytes do not have the stored hash: they were changed after signing");
     if (!is_blob(row, 6, check->previous))
         sg_check_problem(check, SG_BROKEN, place, "prev_hash is not the hash of the event before it");
-    if (check->options->quick && check->tree.size > 0 && !is_about_keys(row)) {
+    if (check->options->quick && check->tree.size > 0 && !is_about_keys(check, body, n)) {
         check->verdict->last_ms = sqlite3_column_int64(row, 2); /* as the column says: nothing rests on it */
     } else if (!body || sg_envelope_parse(body, n, &envelope) != SG_OK) {
         if (body)
@@ -198,7 +180,7 @@ static void check_leaf(struct sg_check *check, sqlite3_stmt *row, sqlite3_stmt *
         check_event(check, row, &envelope, place);
         sg_envelope_free(&envelope);
     }
-    check_nodes(check, node, hash);
+    check_nodes(check, hash);
     sg_merkle_append(&check->tree, hash);
     memcpy(check->previous, hash, sizeof hash);
 }
@@ -217,7 +199,7 @@ static void check_counts(struct sg_check *check, sqlite3_stmt *checkpoint)
                          (long long)n_nodes, (long long)n, (long long)expected);
 }
 
-static void walk(struct sg_check *check, sqlite3_stmt *leaf, sqlite3_stmt *node, sqlite3_stmt *checkpoint, int64_t last)
+static void walk(struct sg_check *check, sqlite3_stmt *leaf, sqlite3_stmt *checkpoint)
 {
     int code;
     while ((code = sqlite3_step(leaf)) == SQLITE_ROW) {
@@ -228,9 +210,10 @@ static void walk(struct sg_check *check, sqlite3_stmt *leaf, sqlite3_stmt *node,
             check->derive_stopped = true;
             break;
         }
-        check_leaf(check, leaf, node);
-        check_checkpoint(check, checkpoint, last);
+        check_leaf(check, leaf);
+        check_checkpoint(check, checkpoint);
     }
+    sg_check_stretch(check);
     if (code != SQLITE_ROW && code != SQLITE_DONE) {
         sg_check_problem(check, SG_BROKEN, "table leaf", "after event %lld the file cannot be read: %s",
                          (long long)check->tree.size - 1, sqlite3_errmsg(check->db));
@@ -242,23 +225,23 @@ static void walk(struct sg_check *check, sqlite3_stmt *leaf, sqlite3_stmt *node,
 
 void sg_check_leaves(struct sg_check *check)
 {
-    sqlite3_stmt *leaf = NULL, *node = NULL, *checkpoint = NULL;
-    int64_t last = 0;
-    enum sg_status status = sg_db_number(check->db, "SELECT max(seq) + 1 FROM leaf", &last);
+    sqlite3_stmt *leaf = NULL, *checkpoint = NULL;
+    enum sg_status status = sg_check_signatures_begin(check);
     if (status == SG_OK)
         status = sg_db_prepare(
             check->db, "SELECT seq, event_id, ts_ms, type, body, leaf_hash, prev_hash FROM leaf ORDER BY seq", &leaf);
     if (status == SG_OK)
-        status = sg_db_prepare(check->db, "SELECT hash FROM node WHERE level = ? AND idx = ?", &node);
-    if (status == SG_OK)
         status = sg_db_prepare(check->db, "SELECT size, root, note FROM checkpoint ORDER BY size", &checkpoint);
     if (status == SG_OK)
-        walk(check, leaf, node, checkpoint, last);
+        walk(check, leaf, checkpoint);
     else
         sg_check_error(check, "table leaf");
     if (status == SG_OK && check->tree.size == 0)
         sg_check_problem(check, SG_BROKEN, "table leaf", "it holds no event");
     sqlite3_finalize(leaf);
-    sqlite3_finalize(node);
     sqlite3_finalize(checkpoint);
+    for (size_t i = 0; i < sizeof check->level / sizeof *check->level; i++)
+        sqlite3_finalize(check->level[i].rows);
+    sg_check_signatures_end(check);
+    sg_buffer_free(&check->payload);
 }

@@ -4,6 +4,8 @@
 #include <string.h>
 #include <time.h>
 
+#include "envelope.h"
+
 #define TYPE_PREFIX "urn:sealgrad:event:"
 #define TYPE_SUFFIX ":1"
 
@@ -75,6 +77,10 @@ static bool fill_envelope(const json_t *object, struct sg_envelope *out)
 enum sg_status sg_envelope_parse(const char *bytes, size_t n, struct sg_envelope *out)
 {
     *out = (struct sg_envelope){0};
+    if (sg_envelope_read(bytes, n, out))
+        return SG_OK;
+    sg_envelope_free(out);
+    *out = (struct sg_envelope){0};
     json_t *object = NULL;
     if (n > SG_LEAF_BYTES_MAX)
         return sg_fail(SG_BROKEN, "leaf: %zu bytes, more than %d", n, SG_LEAF_BYTES_MAX);
@@ -89,16 +95,9 @@ enum sg_status sg_envelope_parse(const char *bytes, size_t n, struct sg_envelope
 
 enum sg_status sg_leaf_payload(const char *bytes, size_t n, struct sg_buffer *out)
 {
-    static const char begin[] = "{\"payloadType\":\"" SG_LEAF_PAYLOAD_TYPE "\",\"payload\":\"";
-    size_t skip = sizeof begin - 1, len = 0;
-    uint8_t *payload = NULL;
-    const char *quote = n > skip && memcmp(bytes, begin, skip) == 0 ? memchr(bytes + skip, '"', n - skip) : NULL;
-    out->len = 0;
-    if (quote && sg_base64_decode(bytes + skip, (size_t)(quote - bytes) - skip, &payload, &len)) {
-        sg_buffer_append(out, payload, len);
-        free(payload);
+    if (sg_envelope_payload(bytes, n, out))
         return SG_OK;
-    }
+    out->len = 0;
     struct sg_envelope envelope;
     SG_TRY(sg_envelope_parse(bytes, n, &envelope));
     sg_buffer_append(out, envelope.payload.data ? envelope.payload.data : "", envelope.payload.len);

@@ -78,6 +78,8 @@ void sg_ledger_close(struct sg_ledger **ledger)
     if ((*ledger)->db != (*ledger)->snapshot.db)
         sqlite3_close((*ledger)->db);
     sg_snapshot_close(&(*ledger)->snapshot);
+    sg_buffer_free(&(*ledger)->spend_text);
+    sg_buffer_free(&(*ledger)->spend_signature);
     free((*ledger)->path);
     free(*ledger);
     *ledger = NULL;

@@ -16,7 +16,9 @@ static enum sg_status setup(sqlite3 *db)
         db, "PRAGMA journal_mode=DELETE; PRAGMA synchronous=EXTRA; PRAGMA secure_delete=ON; PRAGMA trusted_schema=OFF;"
             "CREATE TABLE IF NOT EXISTS dataset_key(dataset TEXT PRIMARY KEY, key BLOB NOT NULL) STRICT;"
             "CREATE TABLE IF NOT EXISTS anchor(one INTEGER PRIMARY KEY CHECK(one = 1), size INTEGER NOT NULL, "
-            "root BLOB NOT NULL) STRICT;");
+            "root BLOB NOT NULL) STRICT;"
+            "CREATE TABLE IF NOT EXISTS spend(key_id TEXT PRIMARY KEY, record BLOB NOT NULL, signature BLOB NOT NULL) "
+            "STRICT;");
 }
 
 enum sg_status sg_side_open(const char *ledger_path, sqlite3 **out)
@@ -102,4 +104,31 @@ enum sg_status sg_side_get_anchor(sqlite3 *side, int64_t *size, uint8_t root[SG_
     }
     sqlite3_finalize(statement);
     return SG_OK;
+}
+
+enum sg_status sg_side_put_spend(sqlite3 *side, const char *label, const struct sg_buffer *text,
+                                 const struct sg_buffer *signature)
+{
+    sqlite3_stmt *statement = NULL;
+    SG_TRY(sg_db_prepare(side, "INSERT OR REPLACE INTO spend VALUES(?,?,?)", &statement));
+    sg_db_bind(statement, "tmm", label, text->data, text->len, signature->data, signature->len);
+    enum sg_status status = sg_db_done(side, statement, "writing the side storage");
+    sqlite3_finalize(statement);
+    return status;
+}
+
+bool sg_side_get_spend(sqlite3 *side, const char *label, struct sg_buffer *text, struct sg_buffer *signature)
+{
+    sqlite3_stmt *statement = NULL;
+    if (sg_db_prepare(side, "SELECT record, signature FROM spend WHERE key_id = ?", &statement) != SG_OK)
+        return false;
+    sg_db_bind(statement, "t", label);
+    bool found = sqlite3_step(statement) == SQLITE_ROW && sqlite3_column_bytes(statement, 0) > 0 &&
+                 sqlite3_column_bytes(statement, 1) > 0;
+    if (found) {
+        sg_buffer_append(text, sqlite3_column_blob(statement, 0), (size_t)sqlite3_column_bytes(statement, 0));
+        sg_buffer_append(signature, sqlite3_column_blob(statement, 1), (size_t)sqlite3_column_bytes(statement, 1));
+    }
+    sqlite3_finalize(statement);
+    return found;
 }

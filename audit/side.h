@@ -6,6 +6,7 @@
 #include <sqlite3.h>
 #include <stdint.h>
 
+#include "base/bytes.h"
 #include "base/digest.h"
 #include "base/status.h"
 
@@ -20,5 +21,9 @@ SG_MUST_USE enum sg_status sg_side_destroy_key(sqlite3 *side, const char *datase
 SG_MUST_USE enum sg_status sg_side_put_anchor(sqlite3 *side, int64_t size, const uint8_t root[SG_DIGEST_BYTES]);
 /* *size = 0 when there is none. */
 SG_MUST_USE enum sg_status sg_side_get_anchor(sqlite3 *side, int64_t *size, uint8_t root[SG_DIGEST_BYTES]);
+/* The record of what was spent that the key of that label signed (spend_state.h). */
+SG_MUST_USE enum sg_status sg_side_put_spend(sqlite3 *side, const char *label, const struct sg_buffer *text,
+                                             const struct sg_buffer *signature);
+bool sg_side_get_spend(sqlite3 *side, const char *label, struct sg_buffer *text, struct sg_buffer *signature);
 
 #endif

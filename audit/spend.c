@@ -1,23 +1,64 @@
 #include "spend.h"
 
-#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "audit/proof.h"
 #include "schema.h"
-
-/* Only three types of event matter here; the others are hashed and not parsed. */
-static bool is_of_interest(const char *payload)
-{
-    return strstr(payload, "urn:sealgrad:event:run.start:") ||
-           strstr(payload, "urn:sealgrad:event:programme.register:") ||
-           strstr(payload, "urn:sealgrad:event:dataset.register:");
-}
+#include "spend_state.h"
 
 static bool is_text(const json_t *object, const char *key, const char *expected)
 {
     const char *text = json_string_value(json_object_get(object, key));
     return text && strcmp(text, expected) == 0;
+}
+
+/* ---- One event by its number, and the proof that it is in the tree whose root the last checkpoint signs. */
+static enum sg_status check_inclusion(struct sg_ledger *ledger, int64_t seq, const char *body, size_t n)
+{
+    struct sg_proof proof;
+    uint8_t hash[SG_DIGEST_BYTES];
+    sg_merkle_leaf(body, n, hash);
+    SG_TRY(sg_proof_inclusion(sg_store_node, ledger->db, (uint64_t)seq, ledger->tree.size, &proof));
+    if (!sg_proof_check_inclusion(hash, (uint64_t)seq, ledger->tree.size, ledger->root, &proof))
+        return sg_fail(SG_BROKEN,
+                       "ledger: its events are not those that its last checkpoint signs: run sealgrad ledger verify");
+    return SG_OK;
+}
+
+static enum sg_status parse_facts(const char *body, size_t n, const char *type, json_t **statement, json_t **facts)
+{
+    struct sg_buffer payload = {0};
+    enum sg_status status = sg_leaf_payload(body, n, &payload);
+    if (status == SG_OK)
+        status = sg_json_parse(payload.data ? payload.data : "", payload.len, "statement", SG_BROKEN, statement);
+    sg_buffer_free(&payload);
+    if (status == SG_OK && is_text(*statement, "predicateType", type))
+        *facts = json_object_get(json_object_get(*statement, "predicate"), "facts");
+    return status;
+}
+
+/* *facts stays NULL when that event is missing or of another type. Who says its number need not be believed: the caller
+ * looks at what the event itself says. */
+static enum sg_status signed_facts(struct sg_ledger *ledger, int64_t seq, const char *type, json_t **statement,
+                                   json_t **facts)
+{
+    sqlite3_stmt *row = NULL;
+    *statement = *facts = NULL;
+    if (seq < 0 || seq >= (int64_t)ledger->tree.size)
+        return SG_OK;
+    SG_TRY(sg_db_prepare(ledger->db, "SELECT body FROM leaf WHERE seq = ?", &row));
+    sg_db_bind(row, "i", seq);
+    enum sg_status status = SG_OK;
+    if (sqlite3_step(row) == SQLITE_ROW && sqlite3_column_type(row, 0) == SQLITE_BLOB) {
+        const char *body = sqlite3_column_blob(row, 0);
+        size_t n = (size_t)sqlite3_column_bytes(row, 0);
+        status = check_inclusion(ledger, seq, body ? body : "", n);
+        if (status == SG_OK)
+            status = parse_facts(body ? body : "", n, type, statement, facts);
+    }
+    sqlite3_finalize(row);
+    return status;
 }
 
 static void take_dataset(const json_t *facts, const char *dataset, struct sg_spend *out)
@@ -36,38 +77,25 @@ static void take_dataset(const json_t *facts, const char *dataset, struct sg_spe
     out->filter.order = json_number_value(json_object_get(facts, "filter_order"));
 }
 
-/* `figures` has the epsilon and delta charged: the plan's for a run, its own for a programme. */
-static void take_charge(const json_t *facts, const json_t *figures, struct sg_spend *out)
+static enum sg_status read_dataset(struct sg_ledger *ledger, const char *dataset, struct sg_spend *out)
 {
-    const json_t *budget = json_object_get(facts, "budget"), *plan = json_object_get(facts, "plan");
-    const json_t *rho = json_object_get(budget, "rho"), *slack = json_object_get(budget, "delta_slack");
-    const char *relation = json_string_value(json_object_get(plan, "neighboring_relation"));
-    if (!is_text(facts, "population", out->population) || !json_is_true(json_object_get(plan, "private")))
-        return;
-    struct sg_charge charge = {
-        .epsilon = json_number_value(json_object_get(figures, "epsilon")),
-        .delta = json_number_value(json_object_get(figures, "delta")),
-        .rho = json_is_number(rho) ? json_number_value(rho) : INFINITY,
-        .slack = json_is_number(slack) ? json_number_value(slack) : INFINITY,
-        .relation = relation ? relation : "",
-    };
-    sg_filter_add(&out->filter, &charge);
-}
-
-/* A run drawn from a programme was paid for with it. */
-static void take_run(const json_t *facts, const char *programme, struct sg_spend *out)
-{
-    if (!json_is_string(json_object_get(facts, "programme")))
-        take_charge(facts, json_object_get(facts, "plan"), out);
-    else if (programme && is_text(facts, "programme", programme))
-        out->programme.drawn++;
+    sqlite3_stmt *row = NULL;
+    json_t *statement, *facts;
+    SG_TRY(sg_db_prepare(ledger->db, "SELECT leaf FROM dataset WHERE name = ?", &row));
+    sg_db_bind(row, "t", dataset);
+    int64_t seq = sqlite3_step(row) == SQLITE_ROW ? sqlite3_column_int64(row, 0) : -1;
+    sqlite3_finalize(row);
+    enum sg_status status = signed_facts(ledger, seq, "urn:sealgrad:event:dataset.register:1", &statement, &facts);
+    if (status == SG_OK && facts)
+        take_dataset(facts, dataset, out);
+    json_decref(statement);
+    return status;
 }
 
 static enum sg_status take_programme(const json_t *facts, const char *programme, struct sg_spend *out)
 {
     const char *population = json_string_value(json_object_get(facts, "population"));
-    take_charge(facts, facts, out);
-    if (!programme || !is_text(facts, "programme_id", programme) || !population ||
+    if (!is_text(facts, "programme_id", programme) || !population ||
         strlen(population) >= sizeof out->programme.population)
         return SG_OK;
     out->programme.is_found = true;
@@ -76,65 +104,42 @@ static enum sg_status take_programme(const json_t *facts, const char *programme,
     return sg_plan_from_json(json_object_get(facts, "plan"), SG_BROKEN, &out->programme.plan);
 }
 
-struct wanted {
-    const char *dataset, *programme;
-};
-
-static enum sg_status take_leaf(const struct sg_buffer *payload, const struct wanted *wanted, struct sg_spend *out)
+static enum sg_status read_programme(struct sg_ledger *ledger, const struct sg_spend_programme *programme,
+                                     struct sg_spend *out)
 {
-    json_t *statement = NULL;
-    if (!payload->data || !is_of_interest(payload->data))
-        return SG_OK;
-    SG_TRY(sg_json_parse(payload->data, payload->len, "statement", SG_BROKEN, &statement));
-    enum sg_status status = SG_OK;
-    const char *type = json_string_value(json_object_get(statement, "predicateType"));
-    const json_t *facts = json_object_get(json_object_get(statement, "predicate"), "facts");
-    if (type && strcmp(type, "urn:sealgrad:event:dataset.register:1") == 0)
-        take_dataset(facts, wanted->dataset, out);
-    if (type && strcmp(type, "urn:sealgrad:event:run.start:1") == 0)
-        take_run(facts, wanted->programme, out);
-    if (type && strcmp(type, "urn:sealgrad:event:programme.register:1") == 0)
-        status = take_programme(facts, wanted->programme, out);
+    json_t *statement, *facts;
+    out->programme.drawn = programme->drawn;
+    enum sg_status status =
+        signed_facts(ledger, programme->leaf, "urn:sealgrad:event:programme.register:1", &statement, &facts);
+    if (status == SG_OK && facts)
+        status = take_programme(facts, programme->id, out);
     json_decref(statement);
     return status;
 }
 
-/* One pass authenticates all bytes and adds up the charges of out->population. */
-static enum sg_status pass(struct sg_ledger *ledger, const struct wanted *wanted, struct sg_spend *out)
+/* The sums beside the limits that the dataset's event states. */
+static void take_sums(struct sg_spend_state *state, struct sg_spend *out)
 {
-    struct sg_merkle tree = {0};
-    struct sg_buffer payload = {0};
-    sqlite3_stmt *rows = NULL;
-    uint8_t hash[SG_DIGEST_BYTES], root[SG_DIGEST_BYTES];
-    SG_TRY(sg_db_prepare(ledger->db, "SELECT body FROM leaf ORDER BY seq", &rows));
-    enum sg_status status = SG_OK;
-    int code = SQLITE_ROW;
-    while (status == SG_OK && (code = sqlite3_step(rows)) == SQLITE_ROW) {
-        const char *body = sqlite3_column_blob(rows, 0);
-        size_t n = (size_t)sqlite3_column_bytes(rows, 0);
-        sg_merkle_leaf(body ? body : "", n, hash);
-        sg_merkle_append(&tree, hash);
-        status = sg_leaf_payload(body ? body : "", n, &payload);
-        if (status == SG_OK)
-            status = take_leaf(&payload, wanted, out);
-    }
-    if (status == SG_OK && code != SQLITE_DONE)
-        status = sg_db_fail(ledger->db, "reading its leaves");
-    sqlite3_finalize(rows);
-    sg_buffer_free(&payload);
-    sg_merkle_root(&tree, root);
-    if (status == SG_OK && (tree.size != ledger->tree.size || memcmp(root, ledger->root, sizeof root) != 0))
-        status = sg_fail(SG_BROKEN,
-                         "ledger: its events are not those that its last checkpoint signs: run sealgrad ledger verify");
-    return status;
+    struct sg_filter limits = out->filter;
+    out->filter = sg_spend_state_population(state, out->population)->charged;
+    out->filter.is_limited = limits.is_limited;
+    out->filter.epsilon_limit = limits.epsilon_limit;
+    out->filter.delta_limit = limits.delta_limit;
+    out->filter.order = limits.order;
 }
 
 enum sg_status sg_spend_read(struct sg_ledger *ledger, const char *dataset, const char *population,
                              const char *programme, struct sg_spend *out)
 {
-    struct wanted wanted = {.dataset = dataset, .programme = programme};
+    struct sg_spend_state state;
     *out = (struct sg_spend){0};
     if (snprintf(out->population, sizeof out->population, "%s", population) >= (int)sizeof out->population)
         return sg_fail(SG_BROKEN, "ledger: a population's name is too long");
-    return pass(ledger, &wanted, out);
+    SG_TRY(sg_spend_state_read(ledger, &state));
+    enum sg_status status = read_dataset(ledger, dataset, out);
+    if (status == SG_OK && programme && strlen(programme) < sizeof state.programmes->id)
+        status = read_programme(ledger, sg_spend_state_programme(&state, programme), out);
+    take_sums(&state, out);
+    sg_spend_state_free(&state);
+    return status;
 }

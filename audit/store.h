@@ -20,6 +20,7 @@ struct sg_ledger {
     int64_t last_ms;
     bool is_current; /* tree and last_* belong to the file's state inside the transaction */
     struct sg_derive *derive;
+    struct sg_buffer spend_text, spend_signature; /* a record for side storage, written after the next commit */
 };
 
 /* Reads origin, right edge and last event, and checks them against the stored checkpoint and its signature. */

@@ -162,7 +162,14 @@ static void decide(struct sg_check *check)
             sg_buffer_printf(&text, "; %lld event%s a time after the time stamp that covers it", (long long)v->n_clock,
                              v->n_clock == 1 ? " claims" : "s claim");
         if (v->quick)
-            sg_buffer_text(&text, "; quick: only hashes, roots and the newest signature were checked");
+            sg_buffer_text(&text,
+                           "; quick: only hashes, roots, the newest checkpoint's signature and those of changes of "
+                           "keys were checked; no other signature, no rule, no table");
+        else if (v->n_signatures_left)
+            sg_buffer_printf(&text,
+                             "; %lld signatures were checked, %lld not one by one: they rest on the newest "
+                             "checkpoint's (--all-signatures)",
+                             (long long)v->n_signatures, (long long)v->n_signatures_left);
     }
     snprintf(v->sentence, sizeof v->sentence, "%s", text.data);
     sg_buffer_free(&text);

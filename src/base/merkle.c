@@ -1,3 +1,5 @@
+/* The low-level calls: EVP looks its algorithm up for every digest, which costs more than the 65 bytes of a node. */
+#define OPENSSL_SUPPRESS_DEPRECATED
 #include "base/merkle.h"
 
 #include <openssl/sha.h>
@@ -8,10 +10,11 @@
 
 void sg_merkle_leaf(const void *bytes, size_t n, uint8_t out[SG_DIGEST_BYTES])
 {
-    struct sg_sha256_state *state = sg_sha256_begin();
-    sg_sha256_update(state, "\0", 1);
-    sg_sha256_update(state, bytes, n);
-    sg_sha256_end(state, out);
+    SHA256_CTX state;
+    SHA256_Init(&state);
+    SHA256_Update(&state, "\0", 1);
+    SHA256_Update(&state, bytes, n);
+    SHA256_Final(out, &state);
 }
 
 void sg_merkle_node(const uint8_t left[SG_DIGEST_BYTES], const uint8_t right[SG_DIGEST_BYTES],
@@ -20,7 +23,10 @@ void sg_merkle_node(const uint8_t left[SG_DIGEST_BYTES], const uint8_t right[SG_
     uint8_t bytes[1 + 2 * SG_DIGEST_BYTES] = {1};
     memcpy(bytes + 1, left, SG_DIGEST_BYTES);
     memcpy(bytes + 1 + SG_DIGEST_BYTES, right, SG_DIGEST_BYTES);
-    sg_sha256(bytes, sizeof bytes, out);
+    SHA256_CTX state;
+    SHA256_Init(&state);
+    SHA256_Update(&state, bytes, sizeof bytes);
+    SHA256_Final(out, &state);
 }
 
 void sg_merkle_append(struct sg_merkle *tree, const uint8_t leaf_hash[SG_DIGEST_BYTES])

@@ -47,6 +47,8 @@ static json_t *verdict_object(const struct sg_verdict *v)
     json_object_set_new(o, "open_runs", json_integer(v->n_open));
     json_object_set_new(o, "plans_recomputed", json_integer(v->n_plans_recomputed));
     json_object_set_new(o, "quick", json_boolean(v->quick));
+    json_object_set_new(o, "signatures_checked", json_integer(v->n_signatures));
+    json_object_set_new(o, "signatures_left", v->quick ? json_null() : json_integer(v->n_signatures_left));
     json_object_set_new(o, "n_problems", json_integer((json_int_t)v->n_problems));
     for (size_t i = 0; i < v->n_listed; i++) {
         json_t *text = json_string(v->problems[i].text), *place = json_string(v->problems[i].place);
@@ -71,8 +73,10 @@ static void print_verdict(const struct sg_verdict *v)
         printf("  origin    %s\n  key       %s\n  root      %s\n  events    %lld, from %s to %s\n", v->origin, v->key,
                root, (long long)v->size, first, last);
         if (!v->quick)
-            printf("  content   %lld datasets, %lld runs; %lld different plans recomputed\n", (long long)v->n_datasets,
-                   (long long)v->n_runs, (long long)v->n_plans_recomputed);
+            printf("  content   %lld datasets, %lld runs; %lld different plans recomputed\n"
+                   "  checked   every hash, root, rule and table; %s%lld signatures\n",
+                   (long long)v->n_datasets, (long long)v->n_runs, (long long)v->n_plans_recomputed,
+                   v->n_signatures_left ? "" : "all ", (long long)v->n_signatures);
         if (v->n_stamps_unchecked)
             printf("  stamps    %lld time stamps were read, not verified: no --tsa-ca\n",
                    (long long)v->n_stamps_unchecked);
@@ -173,6 +177,17 @@ enum sg_status sg_ledger_verb_verify(int argc, char **argv)
          .type = SG_OPTION_FLAG,
          .value = &how.quick,
          .help = "hashes, roots and the newest signature only"},
+        {.name = "all-signatures",
+         .type = SG_OPTION_FLAG,
+         .value = &how.all_signatures,
+         .help = "every signature of every event and checkpoint, however old"},
+        {.name = "newest",
+         .type = SG_OPTION_INT,
+         .value = &how.newest_signatures,
+         .argument = "N",
+         .help = "every signature of the newest N events (default 10000)",
+         .min = 1,
+         .max = 1e12},
         {.name = "json", .type = SG_OPTION_FLAG, .value = &json, .help = "one JSON object"},
     };
     const struct sg_command_line line = {

@@ -142,6 +142,15 @@ with tempfile.TemporaryDirectory(dir="/dev/shm" if os.access("/dev/shm", os.W_OK
         shutil.copy(ledger, copy)
         attack(copy, sql)
         compare(copy, trust, sql, 4 if sql == "DELETE FROM cosignature" else 3)
+    sampled = trust + ["--newest", "1"]  # signatures of old events and checkpoints rest on the newest one's
+    compare(ledger, sampled, "untouched, newest signature", 0)
+    unseen = [ATTACKS[22]]  # an old checkpoint's signature, of which both say that they did not check it
+    for sql in ATTACKS:
+        shutil.copy(ledger, copy)
+        attack(copy, sql)
+        compare(copy, sampled, "newest signature: " + sql, 0 if sql in unseen else 4 if sql == "DELETE FROM cosignature" else 3)
+        if sql in unseen:
+            compare(copy, trust + ["--all-signatures"], "all signatures: " + sql, 3)
     data = open(ledger, "rb").read()
     for n in range(0, len(data), len(data) // 9):  # cut anywhere
         open(copy, "wb").write(data[:n])

@@ -24,8 +24,10 @@ struct sg_verify_options {
     const struct sg_tsa *tsa;     /* authorities for time stamps; NULL: they are read, not verified */
     const char *since;            /* a checkpoint note that the verifier kept; NULL: none */
     bool allow_unwitnessed, allow_self_trust;
-    bool quick; /* every hash, node and root, and the newest checkpoint's signature; no other signature, no event's
-                   meaning, no derived table */
+    bool quick; /* every hash, node and root, the newest checkpoint's signature and those of events that change keys; no
+                   other signature, no event's meaning, no derived table */
+    bool all_signatures;       /* else those that decide: see docs/ledger.md, section 7 */
+    int64_t newest_signatures; /* and those of so many newest events; 0: 10,000 */
     struct sg_plan_memo *memo; /* NULL: a new one for this call */
 };
 
@@ -41,8 +43,9 @@ struct sg_verdict {
     int64_t n_stamps_unchecked;             /* no authorities were given */
     int64_t n_clock;                        /* time stamps before the time of the event they cover */
     int64_t n_runs, n_open, n_datasets, n_plans_recomputed;
-    int64_t n_suspect;           /* leaves by a key at a time when it was compromised */
-    size_t n_problems, n_broken; /* found */
+    int64_t n_signatures, n_signatures_left; /* of events and checkpoints: checked; not checked one by one */
+    int64_t n_suspect;                       /* leaves by a key at a time when it was compromised */
+    size_t n_problems, n_broken;             /* found */
     size_t n_listed;
     struct sg_problem problems[SG_PROBLEMS_MAX];
 };
