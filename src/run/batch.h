@@ -8,16 +8,25 @@
 struct sg_gathered {
     struct sg_batch batch; /* points into the arrays below */
     int64_t units_max, rows_max;
-    int32_t *offset;
-    float *x, *statics, *label;
+    int32_t *offset, *token;
+    float *x, *statics, *label, *prefix;
     uint8_t (*digest)[SG_UNIT_DIGEST_BYTES];
 };
 
-/* Sizing and carving share this: memory NULL returns the bytes only. */
-size_t sg_gathered_place(int64_t n_features, int64_t n_static, int64_t units_max, int64_t rows_max, void *memory,
-                         struct sg_gathered *out);
-/* Units unit[0 .. n_units) of the dataset, in that order; they must fit. */
-void sg_gather(const struct sg_dataset *dataset, const int32_t *unit, int64_t n_units, int64_t step, struct sg_gathered *out);
+/* What a model's frozen lower part makes of every unit of a dataset, found once: training from it gives the same bits
+ * (sg_model_prefix). */
+struct sg_prefix {
+    int64_t width;   /* floats a row */
+    int64_t *offset; /* (n_units + 1) rows of each unit: as in the dataset, or one a unit */
+    float *rows;
+};
+
+/* Sizing and carving share this: memory NULL returns the bytes only. prefix may be NULL. */
+size_t sg_gathered_place(const struct sg_model_spec *spec, const struct sg_prefix *prefix, int64_t units_max,
+                         int64_t rows_max, void *memory, struct sg_gathered *out);
+/* Units unit[0 .. n_units) of the dataset, in that order; they must fit. prefix as it was when placing. */
+void sg_gather(const struct sg_dataset *dataset, const struct sg_prefix *prefix, const int32_t *unit, int64_t n_units,
+               int64_t step, struct sg_gathered *out);
 /* How many of the units from `begin` fit, at least one. */
 int64_t sg_gather_fitting(const struct sg_dataset *dataset, const int32_t *unit, int64_t n_units, const struct sg_gathered *room);
 

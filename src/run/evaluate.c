@@ -1,82 +1,29 @@
 #include "run/evaluate.h"
 
-#include <math.h>
-#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/bytes.h"
-#include "batch.h"
 #include "loss.h"
 #include "metrics/metrics.h"
+#include "sweep.h"
 
-#define UNITS_AT_ONCE 256
-#define ROWS_AT_ONCE 2048
-
-struct share {
-    const struct sg_model *model;
-    const void *packed;
-    const struct sg_dataset *dataset;
-    const int32_t *unit;
-    int64_t n_units, rows_max;
-    float *score; /* (n_units, outputs) */
-    pthread_t thread;
-};
-
-static void *predict_share(void *argument)
+static void predict_chunk(const struct sg_sweep *sweep, int64_t first, const struct sg_batch *batch,
+                          struct sg_workspace *workspace)
 {
-    struct share *s = argument;
-    const struct sg_model_spec *spec = sg_model_spec_of(s->model);
-    size_t gathered_bytes = sg_gathered_place(spec->n_features, spec->n_static, UNITS_AT_ONCE, s->rows_max, NULL, NULL);
-    void *memory = sg_alloc_aligned(gathered_bytes);
-    void *workspace_memory = sg_alloc_aligned(sg_workspace_bytes(s->model, UNITS_AT_ONCE, s->rows_max, false));
-    struct sg_workspace *workspace = sg_workspace_place(s->model, UNITS_AT_ONCE, s->rows_max, false, workspace_memory);
-    struct sg_gathered gathered;
-    sg_gathered_place(spec->n_features, spec->n_static, UNITS_AT_ONCE, s->rows_max, memory, &gathered);
-    for (int64_t at = 0; at < s->n_units;) {
-        int64_t n = sg_gather_fitting(s->dataset, s->unit + at, s->n_units - at, &gathered);
-        sg_gather(s->dataset, s->unit + at, n, 0, &gathered);
-        float *output = s->score + at * sg_outputs_of(spec);
-        sg_model_forward(s->model, s->packed, &gathered.batch, false, workspace, output);
-        sg_outputs_to_scores(spec, n, output);
-        at += n;
-    }
-    free(memory);
-    free(workspace_memory);
-    return NULL;
+    const struct sg_model_spec *spec = sg_model_spec_of(sweep->model);
+    float *output = (float *)sweep->out + first * sg_outputs_of(spec);
+    sg_model_forward(sweep->model, sweep->packed, batch, false, workspace, output);
+    sg_outputs_to_scores(spec, batch->n_units, output);
 }
 
-static int64_t longest_unit(const struct sg_dataset *dataset)
-{
-    int64_t longest = ROWS_AT_ONCE;
-    for (int64_t u = 0; u < dataset->n_units; u++)
-        if (dataset->offset[u + 1] - dataset->offset[u] > longest)
-            longest = dataset->offset[u + 1] - dataset->offset[u];
-    return longest;
-}
-
-void sg_predict(const struct sg_model *model, const float *weights, const struct sg_dataset *dataset,
-                const int32_t *unit, int64_t n_units, int n_workers, float *score)
+void sg_predict(const struct sg_model *model, const float *weights, const struct sg_dataset *dataset, const int32_t *unit,
+                int64_t n_units, int n_workers, float *score)
 {
     void *packed = sg_alloc_aligned(sg_model_packed_bytes(model));
     sg_model_pack(model, weights, false, packed);
-    int64_t rows_max = longest_unit(dataset), width = sg_outputs_of(sg_model_spec_of(model)),
-            each = (n_units + n_workers - 1) / n_workers;
-    struct share *shares = sg_alloc((size_t)n_workers, sizeof *shares);
-    int n_started = 0;
-    for (int i = 0; i < n_workers; i++) {
-        int64_t begin = each * i < n_units ? each * i : n_units, end = begin + each < n_units ? begin + each : n_units;
-        shares[i] =
-            (struct share){model, packed, dataset, unit + begin, end - begin, rows_max, score + begin * width, 0};
-        /* A thread that cannot be started is no loss: its share is done here. */
-        if (i + 1 < n_workers && pthread_create(&shares[n_started].thread, NULL, predict_share, &shares[i]) == 0)
-            n_started++;
-        else
-            predict_share(&shares[i]);
-    }
-    for (int i = 0; i < n_started; i++)
-        pthread_join(shares[i].thread, NULL);
-    free(shares);
+    const struct sg_sweep sweep = {model, packed, dataset, unit, n_units, predict_chunk, score};
+    sg_sweep_run(&sweep, n_workers);
     free(packed);
 }
 

@@ -62,7 +62,7 @@ static enum sg_status open_loop(struct loop *l, const struct sg_dataset *dataset
     l->packed = sg_alloc_aligned(sg_model_packed_bytes(l->prepared->model));
     l->sum = sg_alloc_aligned(n_weights * sizeof *l->sum);
     l->gradient = sg_alloc_aligned(n_weights * sizeof *l->gradient);
-    const struct sg_team_setup setup = {l->prepared->model, l->options->ops, plan, dataset, l->options->n_workers};
+    const struct sg_team_setup setup = {l->prepared->model, l->options->ops, plan, dataset, NULL, l->options->n_workers};
     return sg_team_open(&setup, &l->team);
 }
 

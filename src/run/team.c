@@ -5,7 +5,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "batch.h"
 #include "loss.h"
 
 struct worker {
@@ -42,12 +41,13 @@ struct sg_team {
 static size_t round_up(size_t bytes) { return (bytes + 63) / 64 * 64; }
 
 /* Sizing and carving in one: memory NULL only counts. */
-static size_t place_worker(const struct sg_model *model, const struct sg_plan *plan, void *memory, struct worker *w)
+static size_t place_worker(const struct sg_model *model, const struct sg_plan *plan, const struct sg_prefix *prefix,
+                           void *memory, struct worker *w)
 {
     int64_t units = plan->units_per_panel_max, rows = units * plan->rows_per_unit_max;
     const struct sg_model_spec *spec = sg_model_spec_of(model);
     char *at = memory;
-    size_t gathered = round_up(sg_gathered_place(spec->n_features, spec->n_static, units, rows, at, w ? &w->gathered : NULL));
+    size_t gathered = round_up(sg_gathered_place(spec, prefix, units, rows, at, w ? &w->gathered : NULL));
     size_t absorber = round_up(sg_absorber_place(plan->n_weights, units, rows, at ? at + gathered : NULL, w ? &w->absorber : NULL));
     size_t outputs = round_up((size_t)(units * sg_outputs_of(spec)) * sizeof(float));
     size_t vector = round_up((size_t)units * sizeof(int32_t));
@@ -62,9 +62,9 @@ static size_t place_worker(const struct sg_model *model, const struct sg_plan *p
     return workspace + sg_workspace_bytes(model, units, rows, true);
 }
 
-size_t sg_team_worker_bytes(const struct sg_model *model, const struct sg_plan *plan)
+size_t sg_team_worker_bytes(const struct sg_model *model, const struct sg_plan *plan, const struct sg_prefix *prefix)
 {
-    return place_worker(model, plan, NULL, NULL);
+    return place_worker(model, plan, prefix, NULL, NULL);
 }
 
 /* One panel at a time: more at once was never faster, and this way everything stays in the cache. */
@@ -78,7 +78,7 @@ static void work_on(struct worker *w, int64_t panel)
         return; /* a panel without units adds nothing */
     for (int64_t b = 0; b < n; b++)
         w->unit[b] = job->train_unit[sample->unit[begin + b]];
-    sg_gather(team->setup.dataset, w->unit, n, job->step, &w->gathered);
+    sg_gather(team->setup.dataset, team->setup.prefix, w->unit, n, job->step, &w->gathered);
     const struct sg_batch *batch = &w->gathered.batch;
     sg_model_forward(team->setup.model, job->packed, batch, true, w->workspace, w->output);
     /* The mean over a microbatch has the public divisor k inside the clip. */
@@ -126,8 +126,8 @@ enum sg_status sg_team_open(const struct sg_team_setup *setup, struct sg_team **
     for (; team->n_workers < setup->n_workers; team->n_workers++) {
         struct worker *w = &team->workers[team->n_workers];
         w->team = team;
-        w->memory = sg_alloc_aligned(sg_team_worker_bytes(setup->model, setup->plan));
-        place_worker(setup->model, setup->plan, w->memory, w);
+        w->memory = sg_alloc_aligned(sg_team_worker_bytes(setup->model, setup->plan, setup->prefix));
+        place_worker(setup->model, setup->plan, setup->prefix, w->memory, w);
     }
     /* Worker 0 is the calling thread. */
     for (int i = 1; i < setup->n_workers; i++)

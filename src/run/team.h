@@ -3,6 +3,7 @@
 #define SG_RUN_TEAM_H
 
 #include "data/dataset.h"
+#include "batch.h"
 #include "mechanism/mechanism.h"
 #include "nn/model.h"
 #include "run/comm.h"
@@ -14,11 +15,12 @@ struct sg_team_setup {
     const struct sg_ops *ops;
     const struct sg_plan *plan;
     const struct sg_dataset *dataset;
+    const struct sg_prefix *prefix; /* of the dataset's units, or NULL */
     int n_workers;
 };
 
-/* Bytes of one worker. */
-size_t sg_team_worker_bytes(const struct sg_model *model, const struct sg_plan *plan);
+/* Bytes of one worker. prefix may be NULL. */
+size_t sg_team_worker_bytes(const struct sg_model *model, const struct sg_plan *plan, const struct sg_prefix *prefix);
 
 SG_MUST_USE enum sg_status sg_team_open(const struct sg_team_setup *setup, struct sg_team **out);
 void sg_team_close(struct sg_team **team);

@@ -19,6 +19,7 @@ struct sg_dataset {
     int64_t *offset;              /* (n_units + 1): unit b owns time steps offset[b] .. offset[b+1], oldest first */
     float *x;                     /* (n_rows, F) */
     float *statics;               /* (n_units, S) or NULL */
+    int32_t *token;               /* (n_rows) of a text schema: ids with [CLS] and [SEP]; x is NULL then */
     float *label;                 /* (n_units), 0 or 1; NULL when scoring data without a label column */
     uint8_t (*digest)[SG_UNIT_DIGEST_BYTES]; /* first 16 bytes of SHA-256(id) */
     uint8_t *split;               /* enum sg_split */

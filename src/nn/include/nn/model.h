@@ -87,6 +87,7 @@ struct sg_batch {
     const float *x;              /* (R, F) */
     const float *statics;        /* (B, S); NULL when S = 0 */
     const int32_t *token;        /* (R) ids of an encoder's rows, special ones included; NULL otherwise */
+    const float *prefix;         /* what sg_model_prefix found for these units, to start from; NULL: from the rows */
     const float *label;          /* (B); NULL for scoring; a class is its number */
     const uint8_t (*digest)[16]; /* (B) unit id digests, key of the dropout masks; NULL when dropout is off */
     int64_t step;                /* part of the dropout key */

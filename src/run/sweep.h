@@ -1,0 +1,23 @@
+/* One pass of a model over many units without training: in chunks, over threads. The bits of a unit's result do not depend
+ * on the others' or on the number of threads. */
+#ifndef SG_RUN_SWEEP_H
+#define SG_RUN_SWEEP_H
+
+#include "batch.h"
+#include "data/dataset.h"
+#include "nn/model.h"
+
+struct sg_sweep {
+    const struct sg_model *model;
+    const void *packed;
+    const struct sg_dataset *dataset;
+    const int32_t *unit; /* (n_units) */
+    int64_t n_units;
+    /* What to do with units `first` .. of `unit`, gathered in `batch`. Called by several threads at once. */
+    void (*chunk)(const struct sg_sweep *sweep, int64_t first, const struct sg_batch *batch, struct sg_workspace *workspace);
+    void *out;
+};
+
+void sg_sweep_run(const struct sg_sweep *sweep, int n_workers);
+
+#endif
