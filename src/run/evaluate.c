@@ -99,8 +99,16 @@ struct scored {
     float *probability;
 };
 
+static void add_bins(json_t *curves, enum sg_split split, const struct scored *scored, const float *label)
+{
+    json_t *bins = sg_metrics_bins(scored->n, scored->probability, label);
+    if (bins)
+        json_array_append_new(curves, json_pack("{s:s, s:s, s:s, s:o}", "name", "scores", "split", sg_split_name(split), "released",
+                                                "exact", "bins", bins));
+}
+
 static json_t *evaluate_split(const struct sg_model *model, const float *weights, const struct sg_dataset *dataset,
-                              enum sg_split split, int n_workers, struct scored *scored)
+                              enum sg_split split, int n_workers, struct scored *scored, json_t *curves)
 {
     int32_t *unit = sg_units_of_split(dataset, split, &scored->n);
     json_t *object = NULL;
@@ -113,6 +121,8 @@ static json_t *evaluate_split(const struct sg_model *model, const float *weights
         struct sg_metrics metrics;
         sg_metrics_compute(scored->n, scored->probability, label, &metrics);
         object = sg_metrics_to_json(&metrics);
+        if (curves && split != SG_SPLIT_TRAIN)
+            add_bins(curves, split, scored, label);
         free(label);
     }
     free(unit);
@@ -126,12 +136,13 @@ static void set_psi(json_t *object, const char *name, const struct scored *expec
 }
 
 json_t *sg_evaluate(const struct sg_model *model, const float *weights, const struct sg_dataset *dataset, int n_workers,
-                    bool internal)
+                    bool internal, json_t **curves)
 {
+    json_t *list = curves ? *curves = json_array() : NULL;
     json_t *result = json_object(), *by_split[SG_N_SPLITS] = {0};
     struct scored scored[SG_N_SPLITS] = {0};
     for (int s = internal ? SG_SPLIT_TRAIN : SG_SPLIT_VALIDATION; s < SG_N_SPLITS; s++)
-        by_split[s] = evaluate_split(model, weights, dataset, (enum sg_split)s, n_workers, &scored[s]);
+        by_split[s] = evaluate_split(model, weights, dataset, (enum sg_split)s, n_workers, &scored[s], list);
     set_psi(by_split[SG_SPLIT_TEST], "psi_from_validation", &scored[SG_SPLIT_VALIDATION], &scored[SG_SPLIT_TEST]);
     if (internal)
         set_psi(by_split[SG_SPLIT_TEST], "psi_from_train", &scored[SG_SPLIT_TRAIN], &scored[SG_SPLIT_TEST]);

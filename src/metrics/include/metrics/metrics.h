@@ -27,4 +27,13 @@ double sg_metrics_psi(int64_t n_expected, const float *expected, int64_t n_actua
 /* {auc, auc_low, auc_high, gini, ks, brier, log_loss, ece, lift_10, capture_10, accuracy_base_rate}; NaN is null. */
 json_t *sg_metrics_to_json(const struct sg_metrics *metrics);
 
+/* Fixed bins of scores: 42 of them, at odds of 2^(1/2) between 2^-10 and 2^10, with an open one on each side. Edge i is
+ * the lower edge of bin i and the upper one of bin i - 1; edge 0 is 0, edge 42 is 1. */
+enum { SG_METRICS_BINS = 42 };
+double sg_metrics_bin_edge(int edge);
+/* [[first bin, last bin, share of the records, mean score, share of positives among them], ...] from low scores to high.
+ * Neighbouring bins are joined until each has 10 records and a thousandth of all; figures are rounded to 1e-4, so that
+ * no row is about one person. NULL for fewer than 20 records or a score that is not finite. */
+json_t *sg_metrics_bins(int64_t n, const float *score, const float *label);
+
 #endif
