@@ -294,6 +294,7 @@ static json_t *end_facts(const struct sg_run *run, const struct sg_run_result *r
     json_object_set_new(object, "steps_done", json_integer(result->steps_done));
     json_object_set_new(object, "metrics", result->metrics ? json_incref(result->metrics) : json_array());
     json_object_set_new(object, "artifacts", result->artifacts ? json_incref(result->artifacts) : json_array());
+    set_value(object, "curves", result->curves);
     json_object_set_new(object, "clock", clock_facts());
     return object;
 }

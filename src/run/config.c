@@ -69,6 +69,7 @@ static const struct sg_yaml_field training_fields[] = {
     {"decay_start", SG_YAML_NUMBER, IN_CONFIG(training.decay_start), false, 0, 1, NULL},
     {"warmup_steps", SG_YAML_INT, IN_CONFIG(training.warmup_steps), false, 0, 1e9, NULL},
     {"average_decay", SG_YAML_NUMBER, IN_CONFIG(training.average_decay), false, 0, 0.99999, NULL},
+    {"validation_points", SG_YAML_INT, IN_CONFIG(training.validation_points), false, 0, 50, NULL},
     {"public_seed", SG_YAML_INT, IN_CONFIG(training.public_seed), false, 0, 1e15, NULL},
 };
 

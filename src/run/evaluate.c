@@ -62,8 +62,16 @@ json_t *sg_score_metrics(const struct sg_model_spec *spec, int64_t n, const floa
     return sg_metrics_to_json(&metrics);
 }
 
+static void add_bins(json_t *curves, enum sg_split split, const struct scored *scored, const float *label)
+{
+    json_t *bins = sg_metrics_bins(scored->n, scored->score, label);
+    if (bins)
+        json_array_append_new(curves, json_pack("{s:s, s:s, s:s, s:o}", "name", "scores", "split", sg_split_name(split), "released",
+                                                "exact", "bins", bins));
+}
+
 static json_t *evaluate_split(const struct sg_model *model, const float *weights, const struct sg_dataset *dataset,
-                              enum sg_split split, int n_workers, struct scored *scored)
+                              enum sg_split split, int n_workers, struct scored *scored, json_t *curves)
 {
     const struct sg_model_spec *spec = sg_model_spec_of(model);
     int32_t *unit = sg_units_of_split(dataset, split, &scored->n);
@@ -75,6 +83,8 @@ static json_t *evaluate_split(const struct sg_model *model, const float *weights
         for (int64_t i = 0; i < scored->n; i++)
             label[i] = dataset->label[unit[i]];
         object = sg_score_metrics(spec, scored->n, scored->score, label);
+        if (curves && spec->objective == SG_BINARY && split != SG_SPLIT_TRAIN)
+            add_bins(curves, split, scored, label);
         free(label);
     }
     free(unit);
@@ -90,12 +100,13 @@ static void set_psi(json_t *object, const char *name, const struct scored *expec
 }
 
 json_t *sg_evaluate(const struct sg_model *model, const float *weights, const struct sg_dataset *dataset, int n_workers,
-                    bool internal)
+                    bool internal, json_t **curves)
 {
+    json_t *list = curves ? *curves = json_array() : NULL;
     json_t *result = json_object(), *by_split[SG_N_SPLITS] = {0};
     struct scored scored[SG_N_SPLITS] = {0};
     for (int s = internal ? SG_SPLIT_TRAIN : SG_SPLIT_VALIDATION; s < SG_N_SPLITS; s++)
-        by_split[s] = evaluate_split(model, weights, dataset, (enum sg_split)s, n_workers, &scored[s]);
+        by_split[s] = evaluate_split(model, weights, dataset, (enum sg_split)s, n_workers, &scored[s], list);
     bool is_binary = sg_model_spec_of(model)->objective == SG_BINARY;
     if (is_binary)
         set_psi(by_split[SG_SPLIT_TEST], "psi_from_validation", &scored[SG_SPLIT_VALIDATION], &scored[SG_SPLIT_TEST]);

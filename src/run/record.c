@@ -47,6 +47,17 @@ json_t *sg_record_metrics(const json_t *by_split)
     return list;
 }
 
+json_t *sg_record_curves(const json_t *curves, const json_t *track)
+{
+    json_t *list = json_array();
+    json_array_extend(list, (json_t *)curves);
+    json_array_extend(list, (json_t *)track);
+    if (json_array_size(list) > 0)
+        return list;
+    json_decref(list);
+    return NULL;
+}
+
 void sg_record_binary_digest(char out[65])
 {
     uint8_t digest[SG_DIGEST_BYTES];

@@ -11,6 +11,8 @@ json_t *sg_record_parameters(const struct sg_train_options *options, const struc
 json_t *sg_record_libraries(void);
 /* Metrics by split as the flat list that events hold: [{name, value, split, released}]. */
 json_t *sg_record_metrics(const json_t *by_split);
+/* What the event's "curves" hold: the scores' bins and the track, either may be NULL. NULL when there is nothing. */
+json_t *sg_record_curves(const json_t *curves, const json_t *track);
 /* SHA-256 of the running program, hexadecimal; "" when it cannot be read. */
 void sg_record_binary_digest(char out[65]);
 

@@ -9,6 +9,7 @@
 #include "optimizer.h"
 #include "run/evaluate.h"
 #include "team.h"
+#include "track.h"
 
 /* What the loop holds: allocated once, before the first step. */
 struct loop {
@@ -26,6 +27,7 @@ struct loop {
     float *gradient;
     struct sg_clip_counts counts;
     int64_t n_units, n_over;
+    struct sg_track track;
     struct sg_progress progress;
     double note_s;
     char note[96];
@@ -107,6 +109,15 @@ static void show_progress(struct loop *l, int64_t step)
     sg_progress_update(&l->progress, step + 1, l->note);
 }
 
+/* The weights that would be released if the run ended here. */
+static void track_step(struct loop *l, int64_t step)
+{
+    if (!sg_track_is_due(&l->track, step + 1))
+        return;
+    copy_trainable(l->prepared->model, l->track.weights, (float *)(uintptr_t)sg_optimizer_result(&l->optimizer), true);
+    sg_track_measure(&l->track, step + 1);
+}
+
 static enum sg_status one_step(struct loop *l, int64_t step)
 {
     struct sg_comm *comm = l->options->comm;
@@ -134,6 +145,7 @@ static enum sg_status one_step(struct loop *l, int64_t step)
     l->counts.norm_sum += counts.norm_sum;
     l->n_units += l->sample.n_units;
     l->n_over += l->sample.n_over;
+    track_step(l, step);
     show_progress(l, step);
     return SG_OK;
 }
@@ -148,10 +160,11 @@ static json_t *internal_figures(const struct loop *l)
 
 enum sg_status sg_train_steps(const struct sg_train_options *options, struct sg_prepared *prepared,
                               const struct sg_dataset *dataset, struct sg_mechanism *mechanism, int64_t *steps_done,
-                              json_t **internal)
+                              json_t **internal, json_t **track)
 {
     struct loop l = {.options = options, .prepared = prepared, .mechanism = mechanism, .note_s = -1e9};
     enum sg_status status = open_loop(&l, dataset);
+    sg_track_open(options, prepared, dataset, &l.track);
     sg_progress_begin(&l.progress, "training", prepared->plan.steps);
     if (options->quiet || options->comm->rank != 0)
         l.progress.terminal = -1;
@@ -168,6 +181,11 @@ enum sg_status sg_train_steps(const struct sg_train_options *options, struct sg_
         if (options->show_internal)
             *internal = internal_figures(&l);
     }
+    json_t *tracked = sg_track_close(&l.track);
+    if (status == SG_OK)
+        *track = tracked;
+    else
+        json_decref(tracked);
     close_loop(&l);
     return status;
 }

@@ -194,7 +194,7 @@ static enum sg_status train_model(struct session *s, struct sg_train_result *out
     enum sg_status status = sg_mechanism_open(&s->prepared.plan, s->options->ops, s->shared.secret, &context, &mechanism);
     s->reason = "training";
     if (status == SG_OK)
-        status = sg_train_steps(s->options, &s->prepared, s->dataset, mechanism, &out->steps_done, &out->internal);
+        status = sg_train_steps(s->options, &s->prepared, s->dataset, mechanism, &out->steps_done, &out->internal, &out->track);
     sg_mechanism_close(&mechanism);
     sg_buffer_free(&context);
     return status;
@@ -204,7 +204,8 @@ static enum sg_status release_model(struct session *s, struct sg_train_result *o
 {
     const struct sg_train_options *o = s->options;
     s->reason = "evaluation";
-    out->metrics = sg_evaluate(s->prepared.model, s->prepared.weights, s->dataset, o->n_workers, o->show_internal);
+    out->metrics = sg_evaluate(s->prepared.model, s->prepared.weights, s->dataset, o->n_workers, o->show_internal,
+                               &out->curves);
     s->reason = "model_not_written";
     const char *unit = s->options->no_ledger ? sg_schema_unit(s->prepared.schema) : s->entry.unit;
     json_t *statement = sg_statement(&s->prepared.plan, unit, o->secret_file != NULL, o->no_ledger);
@@ -234,6 +235,7 @@ static enum sg_status end_run(struct session *s, enum sg_status status, struct s
         result.reason = *s->options->stopped ? "interrupted" : s->reason;
     } else {
         result.metrics = sg_record_metrics(out->metrics);
+        result.curves = sg_record_curves(out->curves, out->track);
         result.artifacts = json_pack("[{s:s, s:s, s:I}]", "name", "model.safetensors", "sha256", out->model_digest, "bytes",
                                      (json_int_t)out->model_bytes);
     }
@@ -251,6 +253,7 @@ static enum sg_status end_run(struct session *s, enum sg_status status, struct s
     free(first_fault);
     json_decref(result.metrics);
     json_decref(result.artifacts);
+    json_decref(result.curves);
     return status;
 }
 
@@ -311,5 +314,7 @@ void sg_train_result_free(struct sg_train_result *result)
 {
     json_decref(result->metrics);
     json_decref(result->internal);
+    json_decref(result->curves);
+    json_decref(result->track);
     *result = (struct sg_train_result){0};
 }

@@ -35,7 +35,7 @@ struct test_run {
     struct sg_comm comm;
     uint8_t secret[SG_KEY_BYTES];
     int64_t steps_done;
-    json_t *internal;
+    json_t *internal, *track;
 };
 struct test_run_setup {
     const struct sg_ops *ops;

@@ -116,6 +116,7 @@ struct sg_run_result {
     int64_t steps_done;
     json_t *metrics;   /* [{name, value, split, released}]; NULL: none */
     json_t *artifacts; /* [{name, sha256, bytes}]; NULL: none */
+    json_t *curves;    /* [{name, split, released, bins or points}], see docs/ledger.md; NULL: none */
 };
 /* At most one end per run: a second one is SG_USAGE. */
 SG_MUST_USE enum sg_status sg_ledger_run_end(struct sg_ledger *ledger, const struct sg_run *run,

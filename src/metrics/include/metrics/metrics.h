@@ -51,4 +51,13 @@ json_t *sg_metrics_classes_to_json(const struct sg_class_metrics *metrics);
 /* Regression: {rmse, mae, r2}; NaN (no records; r2 of labels that are all alike) is null. */
 json_t *sg_metrics_values(int64_t n, const float *value, const float *label);
 
+/* Fixed bins of scores: 42 of them, at odds of 2^(1/2) between 2^-10 and 2^10, with an open one on each side. Edge i is
+ * the lower edge of bin i and the upper one of bin i - 1; edge 0 is 0, edge 42 is 1. */
+enum { SG_METRICS_BINS = 42 };
+double sg_metrics_bin_edge(int edge);
+/* [[first bin, last bin, share of the records, mean score, share of positives among them], ...] from low scores to high.
+ * Neighbouring bins are joined until each has 10 records and a thousandth of all; figures are rounded to 1e-4, so that
+ * no row is about one person. NULL for fewer than 20 records or a score that is not finite. */
+json_t *sg_metrics_bins(int64_t n, const float *score, const float *label);
+
 #endif

@@ -22,6 +22,7 @@ struct sg_training {
     double decay_start;            /* fraction of the steps at full rate */
     int64_t warmup_steps;          /* linear from zero */
     double average_decay;          /* exponential moving average of the weights, 0: none; free post-processing */
+    int64_t validation_points;     /* how often the validation split is measured on the way, 0: only at the end */
     int64_t public_seed;           /* initial weights and dropout */
 };
 

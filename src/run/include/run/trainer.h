@@ -48,6 +48,8 @@ struct sg_train_result {
     int64_t steps_done;
     json_t *metrics;         /* by split */
     json_t *internal;        /* clip counts and train metrics, only with show_internal */
+    json_t *curves;          /* scores by bins, see sg_evaluate */
+    json_t *track;           /* the validation split over the steps, see track.h; NULL: not asked for */
     char model_digest[65];
     int64_t model_bytes;
     int64_t ledger_size;
