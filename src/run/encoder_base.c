@@ -1,0 +1,193 @@
+#include "encoder_base.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/bytes.h"
+#include "base/file.h"
+#include "base/json.h"
+#include "format/safetensors.h"
+
+#define CONFIG_BYTES_MAX (1 << 20)
+
+enum sg_status sg_encoder_base_spec(const char *folder, struct sg_encoder_spec *spec)
+{
+    char *path = sg_path_join(folder, "config.json");
+    struct sg_buffer bytes = {0};
+    json_t *config = NULL;
+    enum sg_status status = sg_file_read(path, "base model's config", CONFIG_BYTES_MAX, &bytes);
+    if (status == SG_OK)
+        status = sg_json_parse(bytes.data, bytes.len, path, SG_USAGE, &config);
+    if (status == SG_OK) {
+        status = sg_encoder_spec_from_bert(config, spec);
+        if (status != SG_OK)
+            status = sg_fail(status, "%s: %s", path, sg_error_text());
+    }
+    json_decref(config);
+    sg_buffer_free(&bytes);
+    free(path);
+    return status;
+}
+
+static bool starts_with(const char *text, const char *prefix)
+{
+    return strncmp(text, prefix, strlen(prefix)) == 0;
+}
+
+void sg_tensor_name(const struct sg_model *model, const struct sg_parameter *parameter, char out[128])
+{
+    bool bare = sg_model_spec_of(model)->kind != SG_MODEL_ENCODER || starts_with(parameter->name, "classifier.") ||
+                starts_with(parameter->name, "cls.");
+    snprintf(out, 128, "%s%s", bare ? "" : "bert.", parameter->name);
+}
+
+static bool has_shape(const struct sg_tensor *t, const struct sg_parameter *p)
+{
+    return t->n_dimensions == p->n_dimensions && t->shape[0] == p->n_out && (p->n_dimensions == 1 || t->shape[1] == p->n_in);
+}
+
+static enum sg_status take(const char *path, const struct sg_safetensors *file, const struct sg_model *model,
+                           const struct sg_parameter *p, float *weights)
+{
+    char name[128];
+    sg_tensor_name(model, p, name);
+    const struct sg_tensor *t = sg_safetensors_find(file, name);
+    if (!t)
+        t = sg_safetensors_find(file, p->name);
+    bool may_start_anew = starts_with(p->name, "classifier.") || strstr(p->name, ".lora_");
+    if (may_start_anew && (!t || !has_shape(t, p)))
+        return SG_OK;
+    if (!t || !has_shape(t, p))
+        return sg_fail(SG_USAGE, "%s: tensor %s is missing or not of the shape that config.json beside it describes", path,
+                       p->name);
+    for (int64_t k = 0; k < t->n; k++)
+        if (!isfinite(t->data[k]))
+            return sg_fail(SG_USAGE, "%s: tensor %s holds a value that is not finite", path, p->name);
+    memcpy(weights + p->first, t->data, (size_t)t->n * sizeof *weights);
+    return SG_OK;
+}
+
+enum sg_status sg_encoder_base_load(const char *folder, const struct sg_model *model, float *weights, char digest[65])
+{
+    char *path = sg_path_join(folder, "model.safetensors");
+    digest[0] = 0;
+    if (access(path, F_OK) != 0) {
+        free(path);
+        return SG_OK;
+    }
+    struct sg_safetensors file = {0};
+    uint8_t sha256[SG_DIGEST_BYTES] = {0};
+    enum sg_status status = sg_sha256_file(path, sha256);
+    if (status == SG_OK)
+        status = sg_safetensors_read(path, &file);
+    size_t n;
+    const struct sg_parameter *p = sg_model_parameters(model, &n);
+    for (size_t i = 0; i < n && status == SG_OK; i++)
+        status = take(path, &file, model, &p[i], weights);
+    sg_hex_encode(sha256, sizeof sha256, digest);
+    sg_safetensors_free(&file);
+    free(path);
+    return status;
+}
+
+/* The names of the classes as one batch of texts. The caller frees token and offset. */
+struct names {
+    int64_t n, n_rows;
+    int32_t *token, *offset;
+};
+
+#define NAME_TOKENS_MAX 64
+
+static enum sg_status encode_names(const struct sg_schema *schema, const struct sg_tokenizer *tokenizer, struct names *out)
+{
+    int64_t n = sg_schema_n_classes(schema);
+    *out = (struct names){.n = n,
+                          .token = sg_alloc((size_t)(n * NAME_TOKENS_MAX), sizeof(int32_t)),
+                          .offset = sg_alloc((size_t)n + 1, sizeof(int32_t))};
+    for (int64_t c = 0; c < n; c++) {
+        char *text = sg_strdup(sg_schema_class_name(schema, c));
+        for (char *p = text; *p; p++)
+            if (*p == '_')
+                *p = ' ';
+        int64_t tokens = sg_tokenizer_encode(tokenizer, text, strlen(text), NAME_TOKENS_MAX, out->token + out->n_rows, NULL);
+        free(text);
+        if (tokens < 0)
+            return sg_fail(SG_USAGE, "schema: the name of class %lld is not UTF-8", (long long)c + 1);
+        out->n_rows += tokens;
+        out->offset[c + 1] = (int32_t)out->n_rows;
+    }
+    return SG_OK;
+}
+
+static float *parameter_of(const struct sg_model *model, const char *name, float *weights)
+{
+    size_t n;
+    const struct sg_parameter *p = sg_model_parameters(model, &n);
+    for (size_t i = 0; i < n; i++)
+        if (strcmp(p[i].name, name) == 0)
+            return weights + p[i].first;
+    return NULL;
+}
+
+/* What enters the head for each name, (n, width). */
+static void embed_names(const struct sg_model *model, const struct names *names, const float *weights, float *out)
+{
+    void *packed = sg_alloc_aligned(sg_model_packed_bytes(model));
+    void *memory = sg_alloc_aligned(sg_workspace_bytes(model, names->n, names->n_rows, false));
+    struct sg_workspace *workspace = sg_workspace_place(model, names->n, names->n_rows, false, memory);
+    sg_model_pack(model, weights, false, packed);
+    const struct sg_batch batch = {
+        .n_units = names->n, .n_rows = names->n_rows, .offset = names->offset, .token = names->token};
+    sg_model_prefix(model, packed, &batch, workspace, out);
+    free(memory);
+    free(packed);
+}
+
+static void set_center(const struct names *names, int64_t width, const float *embedded, float *center)
+{
+    for (int64_t j = 0; j < width; j++) {
+        double sum = 0;
+        for (int64_t c = 0; c < names->n; c++)
+            sum += (double)embedded[c * width + j];
+        center[j] = (float)(sum / (double)names->n);
+    }
+}
+
+static void start_head(const struct sg_model *model, const struct names *names, double scale, float *weights)
+{
+    const struct sg_encoder_spec *spec = &sg_model_spec_of(model)->encoder;
+    float *embedded = sg_alloc((size_t)(names->n * spec->width), sizeof *embedded);
+    if (spec->centered) {
+        float *center = parameter_of(model, "classifier.center", weights);
+        memset(center, 0, (size_t)spec->width * sizeof *center);
+        embed_names(model, names, weights, embedded);
+        set_center(names, spec->width, embedded, center);
+    }
+    embed_names(model, names, weights, embedded);
+    float *head = parameter_of(model, "classifier.weight", weights);
+    for (int64_t i = 0; i < names->n * spec->width; i++)
+        head[i] = (float)(scale * (double)embedded[i]);
+    free(embedded);
+}
+
+enum sg_status sg_head_from_names(const struct sg_model *model, const struct sg_ops *ops, const struct sg_schema *schema,
+                                  const struct sg_tokenizer *tokenizer, double scale, float *weights)
+{
+    static const char *const head[] = {"classifier.*"};
+    struct sg_model *frozen = NULL;
+    struct names names = {0};
+    /* The same model with all below the head frozen: its prefix is what enters the head. */
+    enum sg_status status = sg_model_create(sg_model_spec_of(model), ops, 0, &frozen);
+    if (status == SG_OK)
+        status = sg_model_train_only(frozen, head, 1);
+    if (status == SG_OK)
+        status = encode_names(schema, tokenizer, &names);
+    if (status == SG_OK)
+        start_head(frozen, &names, scale, weights);
+    sg_model_close(&frozen);
+    free(names.token);
+    free(names.offset);
+    return status;
+}

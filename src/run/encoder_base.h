@@ -1,0 +1,30 @@
+/* A pretrained encoder as a start: its architecture from config.json, its weights from model.safetensors, its vocabulary. */
+#ifndef SG_RUN_ENCODER_BASE_H
+#define SG_RUN_ENCODER_BASE_H
+
+#include "data/schema.h"
+#include "data/tokenizer.h"
+#include "run/config.h"
+#include "run/trainer.h"
+
+/* The architecture of the base folder's config.json into spec->encoder; the rest of spec stays. SG_USAGE names the file. */
+SG_MUST_USE enum sg_status sg_encoder_base_spec(const char *folder, struct sg_encoder_spec *spec);
+
+/* Weights from folder/model.safetensors by name, with or without the family's prefix; `weights` holds the random start.
+ * A head of another shape and LoRA factors that are not there keep their start; anything else must be there. A folder
+ * without the file is a random start: digest then stays "". */
+SG_MUST_USE enum sg_status sg_encoder_base_load(const char *folder, const struct sg_model *model, float *weights,
+                                                char digest[65]);
+
+/* The name of a parameter in an encoder's file: all but the head's and the decoder's carry the prefix "bert.", as the
+ * usual library writes them. Other kinds of models: the name itself. */
+void sg_tensor_name(const struct sg_model *model, const struct sg_parameter *parameter, char out[128]);
+
+/* The head's start from public knowledge: row c becomes `scale` times what enters the head for the name of class c
+ * (underscores are blanks), which points the way that texts about it should. With a centre (spec.encoder.centered), that
+ * is set first: the mean over the names. */
+SG_MUST_USE enum sg_status sg_head_from_names(const struct sg_model *model, const struct sg_ops *ops,
+                                              const struct sg_schema *schema, const struct sg_tokenizer *tokenizer,
+                                              double scale, float *weights);
+
+#endif
