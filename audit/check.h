@@ -10,6 +10,7 @@
 #include "base/merkle.h"
 #include "budget.h"
 #include "derive.h"
+#include "past.h"
 
 enum { SG_CHECK_KEYS_MAX = 64 };
 
@@ -48,6 +49,8 @@ struct sg_check {
     struct sg_check_programme *programmes;
     size_t n_programmes;
     struct sg_checkpoint since;
+    struct sg_past *past;
+    json_t *approvals; /* by the verifier's policy: see check_approvals.c; owned */
 };
 
 void sg_check_problem(struct sg_check *check, enum sg_status status, const char *place, const char *format, ...)
@@ -58,6 +61,8 @@ void sg_check_error(struct sg_check *check, const char *place);
 /* Events in order, after their bytes were checked: keys, plans, budgets. */
 void sg_check_semantics(struct sg_check *check, const struct sg_event *event, const struct sg_check_key *signer);
 void sg_check_programmes_free(struct sg_check *check);
+/* A decision against the policy that the verifier brought: whose key signed, and how many people approved. */
+void sg_check_approval(struct sg_check *check, const struct sg_event *event, const char *place);
 /* Every leaf with its node rows and its checkpoint. */
 void sg_check_leaves(struct sg_check *check);
 void sg_check_cosignatures(struct sg_check *check);
