@@ -126,6 +126,16 @@ static void lose_process(const char *path, int64_t run_no)
     sqlite3_close(side);
 }
 
+static enum sg_status fixture_register_until(struct sg_ledger *ledger, const char *name, const char *class, int64_t until_ms)
+{
+    uint8_t digest[SG_DIGEST_BYTES] = {7}, key[SG_KEY_BYTES] = {1};
+    const struct sg_dataset_facts facts = {
+        .name = name, .population = "customers", .unit = "all rows of a customer", .population_size = 10000,
+        .epsilon_limit = 20, .delta_limit = 1e-4, .commitment = digest, .schema_digest = digest,
+        .row_bucket = "10k-100k", .retention_class = class, .retain_until_ms = until_ms};
+    return sg_ledger_register_dataset(ledger, &facts, key);
+}
+
 char *fixture_events(const char *folder, const struct sg_signer *signer)
 {
     char *path = fixture_init(folder, signer);
@@ -135,12 +145,13 @@ char *fixture_events(const char *folder, const struct sg_signer *signer)
     struct sg_run run, second;
     bool written;
     must(sg_ledger_open(path, signer, &ledger));
-    must(fixture_register(ledger, "book", "customers", 20, 1e-4));
+    must(fixture_register_until(ledger, "book", "7 years", 1));
     must(fixture_start(ledger, "book", &plan, &run));
     must(sg_ledger_heartbeat(ledger, &run, &beat, &written));
     beat.step = 20;
     must(sg_ledger_heartbeat(ledger, &run, &beat, &written));
     must(fixture_end(ledger, &run, SG_RUN_COMPLETE));
+    must(sg_ledger_decide(ledger, &(struct sg_decision){.kind = "model.retire", .model = "1"}));
     must(fixture_sign_decision(ledger, "model.approve", 1, 0));
     must(fixture_sign_decision(ledger, "model.approve", 2, 0));
     must(fixture_sign_decision(ledger, "model.deploy", 3, 2));
