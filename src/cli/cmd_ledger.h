@@ -27,5 +27,7 @@ enum sg_status sg_ledger_verb_decide(int argc, char **argv); /* approve, deploy,
 enum sg_status sg_ledger_verb_report_or_pack(int argc, char **argv);
 enum sg_status sg_ledger_verb_export(int argc, char **argv);
 enum sg_status sg_ledger_verb_erase(int argc, char **argv);
+enum sg_status sg_ledger_verb_retention(int argc, char **argv);
+enum sg_status sg_ledger_verb_reproduce(int argc, char **argv);
 
 #endif

@@ -11,6 +11,8 @@
 #include "base/json.h"
 #include "base/status.h"
 
+struct sg_signers; /* audit/sshsig.h */
+
 /* ---- Keys. Ed25519 or ECDSA P-256; the secret key file is sealed under a passphrase (Argon2id, libsodium) or stored
  * as a key file 0600. */
 struct sg_signer;
@@ -46,6 +48,8 @@ struct sg_dataset_facts {
     double epsilon_limit, delta_limit;
     const uint8_t *commitment, *schema_digest; /* 32 bytes each */
     const char *row_bucket;                    /* coarse, e.g. "10k-100k" */
+    const char *retention_class;               /* the bank's own name of the rule; NULL: not recorded */
+    int64_t retain_until_ms;                   /* due for erasure then; 0: not recorded */
 };
 /* Appends dataset.register. A private dataset's population needs both limits when it is first registered; later
  * datasets of the population repeat them or leave them 0. SG_USAGE when they differ or the name is taken. The dataset
@@ -118,6 +122,16 @@ struct sg_run_result {
     json_t *artifacts; /* [{name, sha256, bytes}]; NULL: none */
     json_t *curves;    /* [{name, split, released, bins or points}], see docs/ledger.md; NULL: none */
 };
+/* A sign of life of a run that is under way, at public intervals: after every `interval_s` seconds, or after every
+ * `interval_steps` steps; the other one is 0. `step` counts released steps; nothing is said about data. When another
+ * program holds the file for longer than a few seconds nothing is written, *written is false and the run may go on: the
+ * gap shows in the record. SG_USAGE when the run has ended or the step runs back. */
+struct sg_heartbeat {
+    int64_t step, interval_s, interval_steps;
+};
+SG_MUST_USE enum sg_status sg_ledger_heartbeat(struct sg_ledger *ledger, const struct sg_run *run,
+                                               const struct sg_heartbeat *heartbeat, bool *written);
+
 /* At most one end per run: a second one is SG_USAGE. */
 SG_MUST_USE enum sg_status sg_ledger_run_end(struct sg_ledger *ledger, const struct sg_run *run,
                                              const struct sg_run_result *result);
@@ -133,11 +147,28 @@ struct sg_decision {
     const char *model; /* SHA-256 of the model file, or a run by id or number: its first file */
     const char *role, *reason;
     int64_t expires_ms; /* 0: does not expire */
+    /* What a person signed (sg_ledger_draft, then ssh-keygen -Y sign -n sealgrad) and the signature; NULL: the account
+     * that writes is all that is recorded. The document brings model, role, reason and expiry. */
+    const char *document, *signature;
+    size_t document_len, signature_len;
+    const struct sg_signers *signers; /* who owns which key: the name is recorded, an unknown key refused; or NULL */
+    int64_t needs;                    /* "model.deploy": so many people's signed approvals in force; recorded; 0: none */
+    bool four_eyes;                   /* refused when whoever decides began the model's run */
 };
+/* Appends the document for a person to sign: origin, decision, model, role, reason, expiry and a new nonce, by which it
+ * counts once. Works on a ledger opened for reading. */
+SG_MUST_USE enum sg_status sg_ledger_draft(struct sg_ledger *ledger, const struct sg_decision *decision,
+                                           struct sg_buffer *out);
+/* SG_USAGE when the document is about something else, its signature does not verify, the same key approves the model
+ * already, or too few people approved. */
 SG_MUST_USE enum sg_status sg_ledger_decide(struct sg_ledger *ledger, const struct sg_decision *decision);
 /* Appends dataset.erase, then destroys the dataset's key in side storage: its commitment can no longer be tried against
  * guesses, and every proof still verifies. May be repeated. */
 SG_MUST_USE enum sg_status sg_ledger_erase_dataset(struct sg_ledger *ledger, const char *dataset, const char *basis);
+/* Appends run.erase and destroys the file at `path`, which must be one that the run made (by its SHA-256). SG_USAGE
+ * otherwise, and when the run's file was destroyed before. */
+SG_MUST_USE enum sg_status sg_ledger_erase_run(struct sg_ledger *ledger, const char *run, const char *path,
+                                               const char *basis);
 
 /* ---- Budget of a population, as `sealgrad budget` prints it. */
 struct sg_budget {
