@@ -8,7 +8,8 @@
 
 /* A panel's sum in one coordinate, without privacy, beyond which the run ends (DESIGN: the grid). */
 #define PLAIN_SUM_MAX 0x1p20
-/* With privacy clipping bounds the sum and the plan keeps it far below this many grid units; reaching it is a defect. */
+/* With privacy clipping bounds the sum and the plan keeps it far below this many grid units; reaching it is a defect.
+ */
 #define PRIVATE_SUM_MAX 0x1p61
 
 struct sg_mechanism {
@@ -43,13 +44,15 @@ static enum sg_status check_plan(const struct sg_plan *plan)
     if (plan->sample_threshold == 0 && plan->sample_rate < 1) /* 0 stands for 2^64: everybody would join */
         return sg_fail(SG_USAGE, "training: sample_rate is below 2^-64; use a larger one");
     if (plan->is_private && !arithmetic_is_standard())
-        return sg_fail(SG_FAILED, "privacy: this process flushes subnormal numbers to zero or does not round to nearest; start it "
-                                  "without whatever library changes the floating-point environment");
+        return sg_fail(SG_FAILED,
+                       "privacy: this process flushes subnormal numbers to zero or does not round to nearest; start it "
+                       "without whatever library changes the floating-point environment");
     return SG_OK;
 }
 
-enum sg_status sg_mechanism_open(const struct sg_plan *plan, const struct sg_ops *ops, const uint8_t secret[SG_KEY_BYTES],
-                                 const struct sg_buffer *context, struct sg_mechanism **out)
+enum sg_status sg_mechanism_open(const struct sg_plan *plan, const struct sg_ops *ops,
+                                 const uint8_t secret[SG_KEY_BYTES], const struct sg_buffer *context,
+                                 struct sg_mechanism **out)
 {
     *out = NULL;
     SG_TRY(check_plan(plan));
@@ -82,8 +85,8 @@ void sg_mechanism_close(struct sg_mechanism **mechanism)
     *mechanism = NULL;
 }
 
-enum sg_status sg_mechanism_sample(struct sg_mechanism *mechanism, int64_t step, const uint8_t (*digest)[16], int64_t n_units,
-                                   struct sg_sample *sample)
+enum sg_status sg_mechanism_sample(struct sg_mechanism *mechanism, int64_t step, const uint8_t (*digest)[16],
+                                   int64_t n_units, struct sg_sample *sample)
 {
     const struct sg_sampler_rule rule = {
         .threshold = mechanism->plan.sample_threshold,
@@ -132,11 +135,11 @@ void sg_absorber_reset(struct sg_absorber *absorber, int64_t n_weights)
     absorber->counts = (struct sg_clip_counts){0};
 }
 
-/* The cheaper route by multiplications, from public caps alone: T rows a group at most. */
-static enum sg_norm_route route_of(const struct sg_plan *plan, const struct sg_tap *tap)
+/* The cheaper route by multiplications for a group of that many rows. The group's own rows alone decide: no
+ * measurement, and no other unit. */
+static enum sg_norm_route route_of(int64_t n_rows, const struct sg_tap *tap)
 {
-    double rows = (double)(tap->per_step ? plan->rows_per_unit_max : 1) * (double)plan->microbatch_size;
-    double i = (double)tap->n_in, o = (double)tap->n_out;
+    double rows = (double)n_rows, i = (double)tap->n_in, o = (double)tap->n_out;
     double gram = rows * (rows + 1) / 2 * (i + o), instantiate = (rows + 1) * i * o;
     return gram <= instantiate ? SG_ROUTE_GRAM : SG_ROUTE_INSTANTIATE;
 }
@@ -147,23 +150,39 @@ struct span {
 };
 
 /* Rows of the panel's groups in one tap: group j of the panel owns rows first[j] .. first[j+1]. */
-static void group_rows(const struct sg_sample *sample, const struct span *span, const struct sg_tap *tap, int32_t *first)
+static void group_rows(const struct sg_sample *sample, const struct span *span, const struct sg_tap *tap,
+                       int32_t *first)
 {
     for (int64_t j = 0; j <= span->n_groups; j++)
         first[j] = tap->offset[sample->group_unit[span->first_group + j] - span->first_unit];
 }
 
+/* How many floats of g a row of the tap has. */
+static int64_t g_width(const struct sg_tap *tap)
+{
+    return tap->kind == SG_TAP_EMBED ? tap->n_in : tap->n_out;
+}
+
+/* How many floats of a: none in an EMBED tap, and none that are this tap's own where all rows share one. */
+static int64_t a_width(const struct sg_tap *tap)
+{
+    if (tap->kind == SG_TAP_EMBED || tap->lda == 0)
+        return 0;
+    return tap->kind == SG_TAP_SCALE ? tap->n_out : tap->n_in;
+}
+
 static void clear_rows(const struct sg_tap *tap, int64_t begin, int64_t end)
 {
     for (int64_t r = begin; r < end; r++) {
-        memset(tap->a + r * tap->lda, 0, (size_t)tap->n_in * sizeof(float));
-        memset(tap->g + r * tap->ldg, 0, (size_t)tap->n_out * sizeof(float));
+        memset(tap->g + r * tap->ldg, 0, (size_t)g_width(tap) * sizeof(float));
+        if (a_width(tap))
+            memset(tap->a + r * tap->lda, 0, (size_t)a_width(tap) * sizeof(float));
     }
 }
 
 /* 0 x infinity is not a number: an excluded group's rows leave as zeros. */
-static void clear_excluded(const struct sg_sample *sample, const struct span *span, const struct sg_tap *taps, size_t n_taps,
-                           struct sg_absorber *absorber)
+static void clear_excluded(const struct sg_sample *sample, const struct span *span, const struct sg_tap *taps,
+                           size_t n_taps, struct sg_absorber *absorber)
 {
     for (size_t t = 0; t < n_taps; t++) {
         group_rows(sample, span, &taps[t], absorber->first);
@@ -183,18 +202,59 @@ static void count(struct sg_absorber *absorber, int64_t n_groups)
     }
 }
 
+/* Groups that follow each other and take the same route go together. */
+static void linear_norms(const struct sg_ops *ops, const struct sg_tap *tap, int64_t n_groups, const int32_t *first,
+                         struct sg_group_norm *norm, void *scratch)
+{
+    for (int64_t j = 0, end; j < n_groups; j = end) {
+        enum sg_norm_route route = route_of(first[j + 1] - first[j], tap);
+        for (end = j + 1; end < n_groups && route_of(first[end + 1] - first[end], tap) == route;)
+            end++;
+        ops->group_norm(route, end - j, first + j, tap->n_in, tap->n_out, tap->a, tap->lda, tap->g, tap->ldg, norm + j,
+                        scratch);
+    }
+}
+
+static void tap_norms(const struct sg_ops *ops, const struct sg_tap *tap, int64_t n_groups, const int32_t *first,
+                      struct sg_group_norm *norm, void *scratch)
+{
+    switch (tap->kind) {
+    case SG_TAP_LINEAR:
+        linear_norms(ops, tap, n_groups, first, norm, scratch);
+        break;
+    case SG_TAP_EMBED:
+        ops->embed_norm(n_groups, first, tap->id, tap->n_in, tap->g, tap->ldg, norm, scratch);
+        break;
+    case SG_TAP_SCALE:
+        ops->scale_norm(n_groups, first, tap->n_out, tap->a, tap->lda, tap->g, tap->ldg, norm, scratch);
+        break;
+    }
+}
+
+/* Squared norms of taps add up only where no two share a weight: what one adds there the other could add again. */
+static void check_disjoint(const struct sg_tap *taps, size_t n_taps)
+{
+    for (size_t t = 0; t < n_taps; t++)
+        for (size_t s = 0; s < t; s++)
+            assert(taps[t].n_in > 0 && taps[t].n_out > 0 &&
+                   (taps[t].weight + taps[t].n_in * taps[t].n_out <= taps[s].weight ||
+                    taps[s].weight + taps[s].n_in * taps[s].n_out <= taps[t].weight));
+}
+
 /* Weight of every group of the panel: the one place where a gradient is clipped. */
 static void weigh_groups(const struct sg_mechanism *m, const struct sg_sample *sample, const struct span *span,
                          const struct sg_tap *taps, size_t n_taps, struct sg_absorber *absorber, void *scratch)
 {
     assert(span->n_groups <= absorber->groups_max);
     memset(absorber->norm, 0, (size_t)span->n_groups * sizeof *absorber->norm);
+    if (m->plan.is_private)
+        check_disjoint(taps, n_taps);
     for (size_t t = 0; m->plan.is_private && t < n_taps; t++) {
         group_rows(sample, span, &taps[t], absorber->first);
-        m->ops->group_norm(route_of(&m->plan, &taps[t]), span->n_groups, absorber->first, taps[t].n_in, taps[t].n_out, taps[t].a,
-                           taps[t].lda, taps[t].g, taps[t].ldg, absorber->norm, scratch);
+        tap_norms(m->ops, &taps[t], span->n_groups, absorber->first, absorber->norm, scratch);
     }
-    m->ops->clip_weight(span->n_groups, absorber->norm, m->plan.clip_norm, m->plan.mass_ratio_max, absorber->group_weight);
+    m->ops->clip_weight(span->n_groups, absorber->norm, m->plan.clip_norm, m->plan.mass_ratio_max,
+                        absorber->group_weight);
     count(absorber, span->n_groups);
     bool any_excluded = false;
     for (int64_t j = 0; j < span->n_groups; j++)
@@ -203,35 +263,62 @@ static void weigh_groups(const struct sg_mechanism *m, const struct sg_sample *s
         clear_excluded(sample, span, taps, n_taps, absorber);
 }
 
-void sg_mechanism_absorb(const struct sg_mechanism *mechanism, const struct sg_sample *sample, int64_t panel,
-                         const struct sg_tap *taps, size_t n_taps, struct sg_absorber *absorber, void *scratch)
+/* The weight of each row of the tap is that of its group. */
+static void spread_weights(const struct sg_tap *tap, int64_t n_groups, struct sg_absorber *absorber)
 {
-    const struct sg_plan *plan = &mechanism->plan;
-    const struct span span = {sample->panel_unit[panel], sample->panel_group[panel],
-                              sample->panel_group[panel + 1] - sample->panel_group[panel]};
-    weigh_groups(mechanism, sample, &span, taps, n_taps, absorber, scratch);
-    double limit = plan->is_private ? PRIVATE_SUM_MAX * plan->grid : PLAIN_SUM_MAX;
-    for (size_t t = 0; t < n_taps; t++) {
-        const struct sg_tap *tap = &taps[t];
-        group_rows(sample, &span, tap, absorber->first);
-        int64_t n_rows = absorber->first[span.n_groups];
-        assert(n_rows <= absorber->rows_max);
-        for (int64_t j = 0; j < span.n_groups; j++)
-            for (int64_t r = absorber->first[j]; r < absorber->first[j + 1]; r++)
-                absorber->row_weight[r] = absorber->group_weight[j];
-        mechanism->ops->absorb(n_rows, tap->n_in, tap->n_out, tap->a, tap->lda, tap->g, tap->ldg, absorber->row_weight,
-                               plan->grid, limit, absorber->sum + tap->weight, &absorber->overflow, scratch);
+    assert(absorber->first[n_groups] <= absorber->rows_max);
+    for (int64_t j = 0; j < n_groups; j++)
+        for (int64_t r = absorber->first[j]; r < absorber->first[j + 1]; r++) {
+            absorber->row_weight[r] = absorber->group_weight[j];
+            assert(tap->kind != SG_TAP_EMBED || tap->id[r] < tap->n_out); /* or the sum of another weight is written */
+        }
+}
+
+static void absorb_tap(const struct sg_mechanism *m, const struct sg_tap *tap, int64_t n_rows,
+                       struct sg_absorber *absorber, void *scratch)
+{
+    const double *w = absorber->row_weight;
+    double grid = m->plan.grid, limit = m->plan.is_private ? PRIVATE_SUM_MAX * grid : PLAIN_SUM_MAX;
+    int64_t *sum = absorber->sum + tap->weight;
+    switch (tap->kind) {
+    case SG_TAP_LINEAR:
+        m->ops->absorb(n_rows, tap->n_in, tap->n_out, tap->a, tap->lda, tap->g, tap->ldg, w, grid, limit, sum,
+                       &absorber->overflow, scratch);
+        break;
+    case SG_TAP_EMBED:
+        m->ops->embed_absorb(n_rows, tap->id, tap->n_in, tap->g, tap->ldg, w, grid, limit, sum, &absorber->overflow,
+                             scratch);
+        break;
+    case SG_TAP_SCALE:
+        m->ops->scale_absorb(n_rows, tap->n_out, tap->a, tap->lda, tap->g, tap->ldg, w, grid, limit, sum,
+                             &absorber->overflow, scratch);
+        break;
     }
 }
 
-enum sg_status sg_mechanism_release(struct sg_mechanism *mechanism, int64_t step, int64_t *sum, bool overflow, float *gradient)
+void sg_mechanism_absorb(const struct sg_mechanism *mechanism, const struct sg_sample *sample, int64_t panel,
+                         const struct sg_tap *taps, size_t n_taps, struct sg_absorber *absorber, void *scratch)
+{
+    const struct span span = {sample->panel_unit[panel], sample->panel_group[panel],
+                              sample->panel_group[panel + 1] - sample->panel_group[panel]};
+    weigh_groups(mechanism, sample, &span, taps, n_taps, absorber, scratch);
+    for (size_t t = 0; t < n_taps; t++) {
+        group_rows(sample, &span, &taps[t], absorber->first);
+        spread_weights(&taps[t], span.n_groups, absorber);
+        absorb_tap(mechanism, &taps[t], absorber->first[span.n_groups], absorber, scratch);
+    }
+}
+
+enum sg_status sg_mechanism_release(struct sg_mechanism *mechanism, int64_t step, int64_t *sum, bool overflow,
+                                    float *gradient)
 {
     const struct sg_plan *plan = &mechanism->plan;
     if (step != mechanism->steps_done || step >= plan->steps)
-        return sg_fail(SG_FAILED, "the run left its plan: step %lld was released when %lld of %lld were done", (long long)step,
-                       (long long)mechanism->steps_done, (long long)plan->steps);
+        return sg_fail(SG_FAILED, "the run left its plan: step %lld was released when %lld of %lld were done",
+                       (long long)step, (long long)mechanism->steps_done, (long long)plan->steps);
     if (overflow)
-        return sg_fail(SG_FAILED, "gradient overflow in step %lld; use a smaller learning_rate or check the data's bounds",
+        return sg_fail(SG_FAILED,
+                       "gradient overflow in step %lld; use a smaller learning_rate or check the data's bounds",
                        (long long)step);
     if (plan->is_private)
         SG_TRY(sg_noise_add(mechanism->noise, (uint64_t)step, 0, plan->n_weights, sum));
@@ -240,4 +327,7 @@ enum sg_status sg_mechanism_release(struct sg_mechanism *mechanism, int64_t step
     return SG_OK;
 }
 
-int64_t sg_mechanism_steps_done(const struct sg_mechanism *mechanism) { return mechanism->steps_done; }
+int64_t sg_mechanism_steps_done(const struct sg_mechanism *mechanism)
+{
+    return mechanism->steps_done;
+}

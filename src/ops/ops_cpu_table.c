@@ -8,6 +8,7 @@
 #include "cpu/pool.h"
 #include "cpu/rows.h"
 #include "ops_cpu.h"
+#include "ops_ref.h"
 
 static size_t larger(size_t x, size_t y)
 {
@@ -40,10 +41,27 @@ const struct sg_ops *SG_CPU_TABLE(void)
         .lstm_backward = lstm_backward,
         .pool_forward = pool_forward,
         .pool_backward = pool_backward,
+        .gelu = sg_ref_gelu,
+        .gelu_backward = sg_ref_gelu_backward,
+        .layer_norm = sg_ref_layer_norm,
+        .layer_norm_backward = sg_ref_layer_norm_backward,
+        .attention_scratch_bytes = sg_ref_attention_scratch_bytes,
+        .attention = sg_ref_attention,
+        .attention_backward = sg_ref_attention_backward,
+        .mean_forward = sg_ref_mean_forward,
+        .mean_backward = sg_ref_mean_backward,
+        .unit_length = sg_ref_unit_length,
+        .unit_length_backward = sg_ref_unit_length_backward,
+        .cross_entropy = sg_ref_cross_entropy,
+        .squared_error = sg_ref_squared_error,
         .bce = bce,
         .group_norm = group_norm,
+        .embed_norm = sg_ref_embed_norm,
+        .scale_norm = sg_ref_scale_norm,
         .clip_weight = clip_weight,
         .absorb = absorb,
+        .embed_absorb = sg_ref_embed_absorb,
+        .scale_absorb = sg_ref_scale_absorb,
         .scale_sum = scale_sum,
         .sgd = sgd,
         .adam = adam,

@@ -6,11 +6,7 @@
 #include <math.h>
 #include <string.h>
 
-#include "ops/ops.h"
-
-#define UNIT_ROUNDOFF 0x1p-24
-#define ROW_NORM_MAX 0x1p64
-#define GRAM_ROWS_MAX (1 << 16) /* so that the sum of all pairs in double stays inside the slack */
+#include "ops_ref.h"
 
 static int64_t row_of(const int32_t *list, int64_t i)
 {
@@ -216,125 +212,6 @@ static void bce(int64_t n_units, const float *logit, const float *label, float s
     }
 }
 
-/* ---- Privacy ---- */
-
-/* The bounds of group_norm need gamma <= 1/3; a group of millions of rows is a defect of the caller. */
-static double gamma_of(double k)
-{
-    assert(k * UNIT_ROUNDOFF < 0.25);
-    return k * UNIT_ROUNDOFF / (1 - k * UNIT_ROUNDOFF);
-}
-
-/* Squared norm of sum over rows of g a^T, from the dot products between rows. */
-static double gram_norm2(int64_t n_rows, int64_t n_in, int64_t n_out, const float *a, int64_t lda, const float *g,
-                         int64_t ldg)
-{
-    double sum = 0;
-    for (int64_t t = 0; t < n_rows; t++)
-        for (int64_t s = 0; s <= t; s++) {
-            double pair = dot(n_in, a + t * lda, a + s * lda) * dot(n_out, g + t * ldg, g + s * ldg);
-            sum += s == t ? pair : 2 * pair;
-        }
-    return sum < 0 ? 0 : sum; /* rows that cancel can leave a negative rest; a NaN stays one */
-}
-
-static double instantiated_norm2(int64_t n_rows, int64_t n_in, int64_t n_out, const float *a, int64_t lda,
-                                 const float *g, int64_t ldg)
-{
-    double sum = 0;
-    for (int64_t o = 0; o < n_out; o++)
-        for (int64_t i = 0; i < n_in; i++) {
-            double weight = 0;
-            for (int64_t r = 0; r < n_rows; r++)
-                weight += (double)g[r * ldg + o] * a[r * lda + i];
-            sum += weight * weight;
-        }
-    return sum;
-}
-
-static void group_norm(enum sg_norm_route route, int64_t n_groups, const int32_t *first, int64_t n_in, int64_t n_out,
-                       const float *a, int64_t lda, const float *g, int64_t ldg, struct sg_group_norm *norm,
-                       void *scratch)
-{
-    (void)scratch;
-    for (int64_t j = 0; j < n_groups; j++) {
-        int64_t n_rows = first[j + 1] - first[j];
-        const float *aj = a + first[j] * lda, *gj = g + first[j] * ldg;
-        double mass = 0;
-        bool fit = true;
-        for (int64_t r = 0; r < n_rows; r++) {
-            double a2 = dot(n_in, aj + r * lda, aj + r * lda), g2 = dot(n_out, gj + r * ldg, gj + r * ldg);
-            /* A double holds the sum of squares of any finite floats: it is finite exactly when they are. */
-            fit = fit && isfinite(a2) && isfinite(g2) && sqrt(a2) <= ROW_NORM_MAX;
-            mass += sqrt(a2) * sqrt(g2);
-        }
-        if (!fit) {
-            norm[j].excluded = true;
-            continue;
-        }
-        bool gram = route == SG_ROUTE_GRAM;
-        assert(!gram || n_rows <= GRAM_ROWS_MAX);
-        double slack = gram ? gamma_of((double)(n_in + n_out + 4)) : 3 * gamma_of((double)(n_rows + 2));
-        norm[j].norm2 += gram ? gram_norm2(n_rows, n_in, n_out, aj, lda, gj, ldg)
-                              : instantiated_norm2(n_rows, n_in, n_out, aj, lda, gj, ldg);
-        norm[j].slack2 += slack * mass * mass;
-        norm[j].mass2 += mass * mass;
-    }
-}
-
-/* The largest float up to x in [0, 1]. */
-static double float_below(double x)
-{
-    float y = (float)x;
-    return (double)y > x ? nextafterf(y, 0) : y;
-}
-
-static void clip_weight(int64_t n_groups, const struct sg_group_norm *norm, double clip, double kappa, double *w)
-{
-    assert(clip > 0 && kappa > 0);
-    for (int64_t j = 0; j < n_groups; j++) {
-        double bound2 = norm[j].norm2 + norm[j].slack2;
-        double by_norm = clip / sqrt(bound2), by_mass = kappa * clip / sqrt(norm[j].mass2);
-        double least = isinf(clip) ? 1 : fmin(1, fmin(by_norm, by_mass));
-        /* fmin passes over a NaN: a norm that is not known weighs nothing instead. */
-        bool unknown = isnan(bound2) || isnan(norm[j].mass2);
-        w[j] = norm[j].excluded || unknown ? 0 : float_below(least);
-    }
-}
-
-/* The sum of one coordinate: chains of fmaf, added in double. */
-static double coordinate(int64_t n_rows, int64_t o, int64_t i, const float *a, int64_t lda, const float *g, int64_t ldg,
-                         const double *w)
-{
-    double total = 0;
-    for (int64_t begin = 0; begin < n_rows; begin += SG_CHAIN_ROWS) {
-        int64_t end = begin + SG_CHAIN_ROWS < n_rows ? begin + SG_CHAIN_ROWS : n_rows;
-        float chain = 0;
-        for (int64_t r = begin; r < end; r++)
-            chain = fmaf((float)(w[r] * g[r * ldg + o]), a[r * lda + i], chain);
-        total += chain;
-    }
-    return total;
-}
-
-static void absorb(int64_t n_rows, int64_t n_in, int64_t n_out, const float *a, int64_t lda, const float *g,
-                   int64_t ldg, const double *w, double grid, double limit, int64_t *sum, bool *overflow, void *scratch)
-{
-    (void)scratch;
-    double per_grid = 1.0 / grid;
-    assert(grid > 0 && limit * per_grid <= 0x1p62); /* or the integer could overflow unseen */
-    if (!n_rows)
-        return;
-    for (int64_t o = 0; o < n_out; o++)
-        for (int64_t i = 0; i < n_in; i++) {
-            double total = coordinate(n_rows, o, i, a, lda, g, ldg, w);
-            if (fabs(total) <= limit) /* false for NaN */
-                sum[o * n_in + i] += llrint(total * per_grid);
-            else
-                *overflow = true;
-        }
-}
-
 /* ---- Optimizer ---- */
 
 static void scale_sum(int64_t n, const int64_t *sum, double scale, float *gradient)
@@ -388,10 +265,27 @@ const struct sg_ops *sg_ops_reference(void)
         .lstm_backward = lstm_backward,
         .pool_forward = pool_forward,
         .pool_backward = pool_backward,
+        .gelu = sg_ref_gelu,
+        .gelu_backward = sg_ref_gelu_backward,
+        .layer_norm = sg_ref_layer_norm,
+        .layer_norm_backward = sg_ref_layer_norm_backward,
+        .attention_scratch_bytes = sg_ref_attention_scratch_bytes,
+        .attention = sg_ref_attention,
+        .attention_backward = sg_ref_attention_backward,
+        .mean_forward = sg_ref_mean_forward,
+        .mean_backward = sg_ref_mean_backward,
+        .unit_length = sg_ref_unit_length,
+        .unit_length_backward = sg_ref_unit_length_backward,
+        .cross_entropy = sg_ref_cross_entropy,
+        .squared_error = sg_ref_squared_error,
         .bce = bce,
-        .group_norm = group_norm,
-        .clip_weight = clip_weight,
-        .absorb = absorb,
+        .group_norm = sg_ref_group_norm,
+        .embed_norm = sg_ref_embed_norm,
+        .scale_norm = sg_ref_scale_norm,
+        .clip_weight = sg_ref_clip_weight,
+        .absorb = sg_ref_absorb,
+        .embed_absorb = sg_ref_embed_absorb,
+        .scale_absorb = sg_ref_scale_absorb,
         .scale_sum = scale_sum,
         .sgd = sgd,
         .adam = adam,

@@ -129,7 +129,7 @@ static void absorb_outputs(int64_t n_rows, int64_t n_out, int64_t width, int64_t
 static void absorb(int64_t n_rows, int64_t n_in, int64_t n_out, const float *a, int64_t lda, const float *g,
                    int64_t ldg, const double *w, double grid, double limit, int64_t *sum, bool *overflow, void *scratch)
 {
-    assert(n_rows >= 0 && n_in > 0 && n_out > 0 && lda >= n_in && ldg >= n_out);
+    assert(n_rows >= 0 && n_in > 0 && n_out > 0 && (lda >= n_in || lda == 0) && ldg >= n_out);
     struct absorb_tile t = {.inverse = 1 / grid, .limit = limit, .ld_sum = n_in};
     assert(grid > 0 && limit * t.inverse <= 0x1p62); /* or the integer could overflow unseen */
     t.safe = fmin(limit * t.inverse * (1 - 0x1p-40), SG_ROUND_MAX);

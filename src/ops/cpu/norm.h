@@ -145,7 +145,7 @@ static void group_norm(enum sg_norm_route route, int64_t n_groups, const int32_t
                        const float *a, int64_t lda, const float *g, int64_t ldg, struct sg_group_norm *norm,
                        void *scratch)
 {
-    assert(n_groups >= 0 && n_in > 0 && n_out > 0 && lda >= n_in && ldg >= n_out);
+    assert(n_groups >= 0 && n_in > 0 && n_out > 0 && (lda >= n_in || lda == 0) && ldg >= n_out);
     for (int64_t j = 0; j < n_groups; j++) {
         int64_t r = first[j], n_rows = first[j + 1] - r;
         if (n_rows > 0 && !norm[j].excluded)

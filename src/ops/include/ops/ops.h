@@ -49,8 +49,8 @@ struct sg_ops {
     const char *name;       /* "reference", "cpu" */
     const char *arithmetic; /* version of the arithmetic, part of the numeric environment: "cpu-1" */
 
-    /* Scratch that any op below may need, for GEMMs with n_k and n_cols up to `widest` and groups of up to `rows_max`
-     * rows. */
+    /* Scratch that any op below but attention may need, for weights of up to `widest` inputs and outputs, and groups
+     * and panels of up to `rows_max` rows. */
     size_t (*scratch_bytes)(int64_t widest, int64_t rows_max);
 
     /* ---- GEMM. A weight w (n_out, n_in) is packed once per step and shared by all workers. ---- */
@@ -101,7 +101,8 @@ struct sg_ops {
                           int64_t ldh, const float *dpooled, int64_t lddp, float *dscore, float *dh, int64_t lddh);
 
     /* ---- Transformer blocks (Vaswani et al. 2017) ---- */
-    /* y = f(x); backward g *= f'(x), from the input. x and y may be the same array. */
+    /* y = f(x); backward g *= f'(x), from the input. x and y may be the same array. Below -13, where |f| < 1e-37, f
+     * and f' may be 0. */
     void (*gelu)(enum sg_gelu f, int64_t n_rows, int64_t width, const float *x, int64_t ldx, float *y, int64_t ldy);
     void (*gelu_backward)(enum sg_gelu f, int64_t n_rows, int64_t width, const float *x, int64_t ldx, float *g,
                           int64_t ldg);
@@ -115,7 +116,8 @@ struct sg_ops {
     /* Self-attention of each unit over its own rows (unit b owns offset[b] .. offset[b+1], at least one), for n_heads
      * heads of `width` floats each, side by side in q, k, v and out: out_t = sum_s softmax_s(scale q_t . k_s) v_s.
      * lse (rows, n_heads) keeps log sum exp of a row's scores, from which backward finds the probabilities again, so
-     * that no T x T matrix outlives a unit. backward overwrites dq, dk, dv. scratch as of attention_scratch_bytes. */
+     * that no T x T matrix outlives a unit. scale > 0. backward overwrites dq, dk, dv. scratch as of
+     * attention_scratch_bytes. */
     size_t (*attention_scratch_bytes)(int64_t rows_per_unit_max, int64_t width);
     void (*attention)(int64_t n_units, const int32_t *offset, int64_t n_heads, int64_t width, float scale,
                       const float *q, const float *k, const float *v, int64_t ld, float *lse, float *out, int64_t ldout,
@@ -130,49 +132,51 @@ struct sg_ops {
     void (*mean_backward)(int64_t n_units, const int32_t *offset, int64_t width, const float *dpooled, int64_t lddp,
                           float *dh, int64_t lddh);
     /* x = x / max(|x|, 1e-12) in place, length (rows) keeps that divisor; backward from y: g = (g - y (y . g)) /
-     * length. */
+     * length, or g / length where the length is the least. */
     void (*unit_length)(int64_t n_rows, int64_t width, float *x, int64_t ldx, float *length);
     void (*unit_length_backward)(int64_t n_rows, int64_t width, const float *y, int64_t ldy, const float *length,
                                  float *g, int64_t ldg);
 
     /* ---- Losses ---- */
     /* Softmax cross entropy over n_classes logits, target[i] in 0 .. n_classes - 1. loss may be NULL;
-     * dlogit = (softmax(z) - onehot) * scale. */
+     * dlogit = (softmax(z) - onehot) * scale; it may be logit itself. */
     void (*cross_entropy)(int64_t n_rows, int64_t n_classes, const float *logit, int64_t ld, const int32_t *target,
                           float scale, float *loss, float *dlogit, int64_t ldd);
-    /* Squared error: loss = (z - y)^2 / 2, dlogit = (z - y) * scale. */
+    /* Squared error: loss = (z - y)^2 / 2 (may be NULL), dlogit = (z - y) * scale. */
     void (*squared_error)(int64_t n_units, const float *logit, const float *label, float scale, float *loss,
                           float *dlogit);
-    /* Binary cross entropy on a logit, per unit. loss may be NULL; dlogit = (sigmoid(z) - y) * scale. ---- */
+    /* Binary cross entropy on a logit, per unit. loss may be NULL; dlogit = (sigmoid(z) - y) * scale. */
     void (*bce)(int64_t n_units, const float *logit, const float *label, float scale, float *loss, float *dlogit);
 
     /* ---- Privacy: norms, weights, the weighted sum ---- */
     /* Adds one LINEAR tap's share to each group: group j owns rows first[j] .. first[j+1] (maybe none). a (rows, n_in),
-     * g (rows, n_out). Row norms and masses are found in double. A group with non-finite input or a row norm of a above
-     * 2^64 is marked excluded: what w g loses where it is subnormal (2^-150) is then never worth more than 2^-86 a row.
-     * Where a row norm lies outside [2^-55, 2^48] (and is not zero) the Gram is taken wholly in double, so that no
-     * float product can underflow or overflow unseen; gamma is gamma(n_in + n_out + 4) for the Gram with pairs summed
-     * in double, 3 gamma(rows + 2) for the instantiated gradient, gamma(k) = k u / (1 - k u), u = 2^-24.
-     * docs/privacy.md derives it. */
+     * or lda = 0: one row that all share; g (rows, n_out). Row norms and masses are found in double. A group with
+     * non-finite input or a row norm of a above 2^64 is marked excluded: what w g loses where it is subnormal (2^-150)
+     * is then never worth more than 2^-86 a row. Where a row norm lies outside [2^-55, 2^48] (and is not zero) the Gram
+     * is taken wholly in double, so that no float product can underflow or overflow unseen; gamma is gamma(n_in + n_out
+     * + 4) for the Gram with pairs summed in double, 3 gamma(rows + 2) for the instantiated gradient, gamma(k) = k u /
+     * (1 - k u), u = 2^-24. docs/privacy.md derives it. */
     void (*group_norm)(enum sg_norm_route route, int64_t n_groups, const int32_t *first, int64_t n_in, int64_t n_out,
                        const float *a, int64_t lda, const float *g, int64_t ldg, struct sg_group_norm *norm,
                        void *scratch);
     /* The same for an EMBED tap: row r's gradient g[r] goes to row id[r] of the weight (n_ids, width), so rows of one
-     * group with one id add up. mass is the sum of |g|. */
+     * group with one id add up; id[r] < 0 is a row that adds nothing, whatever its g. mass is the sum of |g|. The
+     * gradient is summed in double, gamma is gamma(1); groups of up to 2^22 rows. Time and scratch do not depend on
+     * n_ids. */
     void (*embed_norm)(int64_t n_groups, const int32_t *first, const int32_t *id, int64_t width, const float *g,
                        int64_t ldg, struct sg_group_norm *norm, void *scratch);
     /* And for a SCALE tap (the gain of a layer norm): the gradient is the sum over rows of g xhat, by coordinate; mass
-     * is the sum of |g xhat|. */
+     * is the sum of |g xhat|, gamma as for EMBED. A row norm of xhat above 2^64 excludes. */
     void (*scale_norm)(int64_t n_groups, const int32_t *first, int64_t width, const float *xhat, int64_t ldx,
                        const float *g, int64_t ldg, struct sg_group_norm *norm, void *scratch);
     /* w = min(1, clip / sqrt(norm2 + slack2), kappa clip / sqrt(mass2)), rounded down to a float, so that its product
      * with a float is rounded but once; 0 when excluded or when a norm is a NaN. clip = infinity: w = 1. */
     void (*clip_weight)(int64_t n_groups, const struct sg_group_norm *norm, double clip, double kappa, double *w);
-    /* One panel of one tap: sum[o][i] += round_to_even((sum over rows r of (w[r] g[r][o]) a[r][i]) * (1 / grid)) as
-     * int64, where w[r] g is (float)(w[r] * (double)g), rows are summed by fmaf in chains of at most SG_CHAIN_ROWS from
-     * +0, in ascending order, the chains are added in double in ascending order, and 1 / grid is a double. Sets
-     * *overflow when a coordinate's sum exceeds limit in absolute value or is not finite (that coordinate is left out).
-     * limit / grid is at most 2^62. n_rows = 0 is nothing. */
+    /* One panel of one LINEAR tap (lda may be 0): sum[o][i] += round_to_even((sum over rows r of (w[r] g[r][o])
+     * a[r][i]) * (1 / grid)) as int64, where w[r] g is (float)(w[r] * (double)g), rows are summed by fmaf in chains of
+     * at most SG_CHAIN_ROWS from +0, in ascending order, the chains are added in double in ascending order, and 1 /
+     * grid is a double. Sets *overflow when a coordinate's sum exceeds limit in absolute value or is not finite (that
+     * coordinate is left out). limit / grid is at most 2^62. n_rows = 0 is nothing. */
     void (*absorb)(int64_t n_rows, int64_t n_in, int64_t n_out, const float *a, int64_t lda, const float *g,
                    int64_t ldg, const double *w, double grid, double limit, int64_t *sum, bool *overflow,
                    void *scratch);
