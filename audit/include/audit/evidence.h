@@ -61,6 +61,9 @@ SG_MUST_USE enum sg_status sg_evidence_add_cosignature(struct sg_ledger *ledger,
 /* A proof file for one event (c2sp.org/tlog-proof@v1): header, extra data (the leaf's bytes), index, inclusion proof,
  * blank line, checkpoint. Anyone can check it without the ledger. */
 SG_MUST_USE enum sg_status sg_evidence_proof(struct sg_ledger *ledger, int64_t seq, struct sg_buffer *out);
+/* The same with the checkpoint of `size` events. */
+SG_MUST_USE enum sg_status sg_evidence_proof_at(struct sg_ledger *ledger, int64_t seq, int64_t size,
+                                                struct sg_buffer *out);
 
 /* The same for a run's last event, written to `path`: what the trainer puts beside the model as run.proof after the
  * run's end. */
