@@ -6,6 +6,7 @@
 
 #include "account/plan.h"
 #include "audit/query.h"
+#include "audit/timestamp.h"
 #include "html.h"
 #include "schema.h"
 #include "store.h"
@@ -143,6 +144,23 @@ static void run_body(struct sg_buffer *out, const json_t *show, const json_t *de
                       text_of(json_object_get(show, "run"), "run_id"));
 }
 
+/* By when somebody else's clock had seen the run's last event. */
+static enum sg_status stamp_part(struct sg_ledger *ledger, const json_t *run, struct sg_buffer *out)
+{
+    const json_t *end = json_object_get(run, "end_leaf");
+    int64_t size, time_s, seq = json_integer_value(json_is_integer(end) ? end : json_object_get(run, "start_leaf"));
+    char time[40];
+    SG_TRY(sg_evidence_stamp_of(ledger, seq, &size, &time_s));
+    if (size == 0)
+        return SG_OK;
+    sg_query_time(time_s * 1000, time);
+    sg_html_paragraph(out,
+                      "A time stamp (RFC 3161) over the checkpoint of %lld events, which covers this run up to leaf "
+                      "%lld, names the time %s. Whether its authority was checked says the verdict.",
+                      (long long)size, (long long)seq, time);
+    return SG_OK;
+}
+
 static enum sg_status run_page(struct sg_ledger *ledger, const struct sg_verdict *verdict, const char *run,
                                struct sg_buffer *out)
 {
@@ -159,6 +177,7 @@ static enum sg_status run_page(struct sg_ledger *ledger, const struct sg_verdict
         char *title = sg_format("Run %s", text_of(json_object_get(show, "run"), "run_id"));
         sg_html_begin(out, title);
         verdict_part(out, verdict);
+        status = stamp_part(ledger, json_object_get(show, "run"), out);
         run_body(out, show, decisions, &plan);
         sg_html_end(out);
         free(title);

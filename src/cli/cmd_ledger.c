@@ -290,6 +290,7 @@ static const struct sg_command verbs[] = {
     {"witness", sg_ledger_verb_witness, "cosign the ledger as a second party"},
     {"timestamp", sg_ledger_verb_timestamp, "a date from a time stamp authority (RFC 3161)"},
     {"backup", sg_ledger_verb_backup, "a consistent copy"},
+    {"compact", sg_ledger_verb_compact, "fewer pages, the same rows; nothing erased stays in free pages"},
 };
 
 enum sg_status sg_cmd_ledger(int argc, char **argv)

@@ -61,6 +61,12 @@ bad() {
     sg ledger backup l.db --out copy.db
     run sg ledger verify copy.db --trust policy --since kept
     [ "$status" = 0 ]
+    run sg ledger compact l.db --trust policy
+    [ "$status" = 0 ]
+    [[ "${lines[0]}" == "compacted    "*" bytes, before "*"; every row is as it was" ]]
+    [[ "${lines[1]}" == "INTACT: 1 event, "* ]]
+    run sg ledger verify l.db --trust policy --since kept
+    [ "$status" = 0 ]
 }
 
 @test "witness over an air gap" {

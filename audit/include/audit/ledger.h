@@ -64,8 +64,8 @@ struct sg_dataset_entry {
     double epsilon_limit, delta_limit;
     uint8_t commitment[SG_DIGEST_BYTES], schema_digest[SG_DIGEST_BYTES], dataset_key[SG_KEY_BYTES];
 };
-/* SG_USAGE when no dataset of that name is registered. In a ledger opened for reading dataset_key stays zero: side storage is
- * the writer's. */
+/* SG_USAGE when no dataset of that name is registered. In a ledger opened for reading dataset_key stays zero: side
+ * storage is the writer's. */
 SG_MUST_USE enum sg_status sg_ledger_find_dataset(struct sg_ledger *ledger, const char *name,
                                                   struct sg_dataset_entry *out);
 
@@ -75,10 +75,10 @@ struct sg_programme {
     int64_t runs;
     double epsilon, delta; /* of all its runs together: certified, and all that they are ever charged */
 };
-/* Reserves the cost of `runs` runs of this plan and appends programme.register in one transaction. Runs are drawn from it
- * by sg_run_facts.programme, on any dataset of the dataset's population, and are charged nothing more; runs that are never
- * drawn are not given back. SG_REFUSED when the population's limit does not admit it, with how many runs would fit;
- * nothing is written then. SG_USAGE for a plan without privacy. */
+/* Reserves the cost of `runs` runs of this plan and appends programme.register in one transaction. Runs are drawn from
+ * it by sg_run_facts.programme, on any dataset of the dataset's population, and are charged nothing more; runs that are
+ * never drawn are not given back. SG_REFUSED when the population's limit does not admit it, with how many runs would
+ * fit; nothing is written then. SG_USAGE for a plan without privacy. */
 SG_MUST_USE enum sg_status sg_ledger_register_programme(struct sg_ledger *ledger, const char *dataset,
                                                         const struct sg_plan *plan, int64_t runs,
                                                         struct sg_programme *out);
@@ -108,8 +108,8 @@ struct sg_run {
  * population's limit does not admit the plan (the text says spent, limit and what would fit); nothing is written then.
  * A plan without privacy is refused on a population with a limit (SG_REFUSED). SG_USAGE when the dataset is not
  * registered or the plan's population_size lies below the registered one. With a programme nothing is reserved:
- * SG_REFUSED when all its runs are drawn, SG_USAGE when it is not registered for these people or fixed another plan (the
- * text names the first field that differs). A run keeps its place in the programme however it ends. */
+ * SG_REFUSED when all its runs are drawn, SG_USAGE when it is not registered for these people or fixed another plan
+ * (the text names the first field that differs). A run keeps its place in the programme however it ends. */
 SG_MUST_USE enum sg_status sg_ledger_run_start(struct sg_ledger *ledger, const struct sg_run_facts *facts,
                                                struct sg_run *out);
 
@@ -179,8 +179,8 @@ struct sg_budget {
     bool is_limited;
 };
 SG_MUST_USE enum sg_status sg_ledger_budget(struct sg_ledger *ledger, const char *population, struct sg_budget *out);
-/* How many more runs of this epsilon the population's limit has room for, chosen one after another, if each were a single
- * Gaussian release to everybody at the limit's delta; 0 where there is no limit. */
+/* How many more runs of this epsilon the population's limit has room for, chosen one after another, if each were a
+ * single Gaussian release to everybody at the limit's delta; 0 where there is no limit. */
 SG_MUST_USE enum sg_status sg_ledger_runs_of(struct sg_ledger *ledger, const char *population, double epsilon,
                                              int64_t *runs);
 
