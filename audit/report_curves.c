@@ -170,38 +170,38 @@ static bool is_curve(const json_t *curve, const char *name)
     return text && strcmp(text, name) == 0;
 }
 
-static bool plot_track(struct sg_buffer *out, const json_t *curves, const char *name, const char *title)
+/* One figure over the steps; false when the curve holds none that can be drawn. */
+static bool plot_track(struct sg_buffer *out, const json_t *curve)
 {
-    const json_t *curve;
-    size_t i;
-    json_array_foreach(curves, i, curve)
-    {
-        const json_t *points = json_object_get(curve, "points");
-        size_t n = json_array_size(points);
-        double x[ROWS_MAX], y[ROWS_MAX], least = INFINITY, most = -INFINITY;
-        if (!is_curve(curve, name) || n == 0 || n > ROWS_MAX)
-            continue;
-        for (size_t k = 0; k < n; k++) {
-            const json_t *step = json_array_get(json_array_get(points, k), 0),
-                         *value = json_array_get(json_array_get(points, k), 1);
-            x[k] = json_is_number(step) ? json_number_value(step) : NAN;
-            y[k] = json_is_number(value) ? json_number_value(value) / 1e4 : NAN;
-            least = fmin(least, y[k]), most = fmax(most, y[k]);
-        }
-        if (!isfinite(least) || !isfinite(most))
-            continue;
-        const struct sg_plot_series series = {.x = x, .y = y, .n = n, .mark = SG_PLOT_POINTS};
-        const struct sg_plot plot = {.title = title,
-                                     .x_label = "steps",
-                                     .y_label = strcmp(name, "auc") == 0 ? "AUC" : "log loss",
-                                     .series = &series,
-                                     .n_series = 1,
-                                     .y_min = floor(fmax(0, least - 0.02) * 20) / 20,
-                                     .limit = NAN};
-        sg_plot_svg(out, &plot);
-        return true;
+    const json_t *points = json_object_get(curve, "points");
+    const char *name = json_string_value(json_object_get(curve, "name")),
+               *split = json_string_value(json_object_get(curve, "split"));
+    size_t n = json_array_size(points);
+    double x[ROWS_MAX], y[ROWS_MAX], least = INFINITY, most = -INFINITY;
+    if (!name || !split || n == 0 || n > ROWS_MAX)
+        return false;
+    for (size_t k = 0; k < n; k++) {
+        const json_t *step = json_array_get(json_array_get(points, k), 0),
+                     *value = json_array_get(json_array_get(points, k), 1);
+        x[k] = json_is_number(step) ? json_number_value(step) : NAN;
+        y[k] = json_is_number(value) ? json_number_value(value) / 1e4 : NAN;
+        least = fmin(least, y[k]), most = fmax(most, y[k]);
     }
-    return false;
+    if (!isfinite(least) || !isfinite(most))
+        return false;
+    const char *word = strcmp(name, "auc") == 0 ? "AUC" : strcmp(name, "log_loss") == 0 ? "log loss" : name;
+    char *title = sg_format("%.30s over the steps, on %.30s data", word, split);
+    const struct sg_plot_series series = {.x = x, .y = y, .n = n, .mark = SG_PLOT_POINTS};
+    const struct sg_plot plot = {.title = title,
+                                 .x_label = "steps",
+                                 .y_label = word,
+                                 .series = &series,
+                                 .n_series = 1,
+                                 .y_min = most - least < least ? fmax(0, floor((least - 0.02) * 20) / 20) : 0,
+                                 .limit = NAN};
+    sg_plot_svg(out, &plot);
+    free(title);
+    return true;
 }
 
 void sg_report_curves(struct sg_buffer *out, const json_t *end_facts, int64_t end_leaf)
@@ -222,15 +222,15 @@ void sg_report_curves(struct sg_buffer *out, const json_t *end_facts, int64_t en
         plot_calibration(out, splits, n);
         plot_scores(out, splits, n);
     }
-    bool auc = plot_track(out, curves, "auc", "AUC on validation data over the steps");
-    bool loss = plot_track(out, curves, "log_loss", "Log loss on validation data over the steps");
+    size_t n_tracks = 0;
+    json_array_foreach(curves, i, curve) if (n_tracks < 4) n_tracks += plot_track(out, curve);
     sg_buffer_text(out, "</div>\n");
-    if (n > 0 || auc || loss)
+    if (n > 0 || n_tracks > 0)
         sg_html_paragraph(out, "From leaf %lld. Scores are recorded by bins of at least ten people.",
                           (long long)end_leaf);
     if (n == 0)
         sg_html_missing(out, "ROC curve, calibration and distribution of scores: not recorded for this run.");
-    if (!auc && !loss)
+    if (n_tracks == 0)
         sg_html_missing(out, "Validation metric over the steps: not recorded for this run "
                              "(the configuration's validation_points asks for it).");
 }
