@@ -18,7 +18,8 @@ static const char style[] =
     "font-variant-numeric:tabular-nums}\n"
     "td,th{padding:.3em .9em .3em 0;border-bottom:1px solid var(--line);text-align:left;vertical-align:top}\n"
     "th{font-weight:600;color:var(--soft)}thead th{white-space:nowrap;vertical-align:bottom}"
-    ".members th{width:13em;white-space:nowrap}.number{text-align:right}.members .number{text-align:left}.members .text{max-width:46em}\n"
+    ".members th{width:13em;white-space:nowrap}.number{text-align:right}.members .number{text-align:left}.members "
+    ".text{max-width:46em}\n"
     "td.word{white-space:nowrap}.text{min-width:9em;max-width:32em;overflow-wrap:anywhere}\n"
     "code{font:.95em ui-monospace,monospace;white-space:nowrap}.members code,.full code{white-space:normal;"
     "overflow-wrap:anywhere}\n"
@@ -38,7 +39,7 @@ static const char style[] =
     "--ink:#1a5fb4;--second:#b35900;--alarm:#c01c28;--good:#1f7a3d}body{margin:0;max-width:none;font-size:10.5px}"
     "h2{break-after:avoid}tr,figure,.verdict{break-inside:avoid}.wide{overflow:visible}figure{flex-basis:45%}"
     "code{white-space:normal;overflow-wrap:anywhere}thead th{white-space:normal}td.word{white-space:normal}"
-    "table{font-size:8.5px}}";
+    "table{font-size:8.5px}details::details-content{content-visibility:visible;block-size:auto}}";
 
 void sg_html_text(struct sg_buffer *out, const char *text)
 {

@@ -195,10 +195,15 @@ static enum sg_status population_part(struct sg_ledger *ledger, const char *popu
     char *heading = sg_format("Population %s", population);
     sg_html_heading(out, heading);
     free(heading);
-    sg_html_members(out, budget, keys);
-    enum sg_status status = json_is_true(json_object_get(budget, "limited")) ? spend_chart(ledger, budget, out) : SG_OK;
-    if (status == SG_OK)
-        sg_html_rows(out, json_object_get(budget, "by"));
+    enum sg_status status = SG_OK;
+    if (json_is_true(json_object_get(budget, "limited"))) {
+        sg_html_members(out, budget, keys);
+        status = spend_chart(ledger, budget, out);
+        if (status == SG_OK)
+            sg_html_rows(out, json_object_get(budget, "by"));
+    } else {
+        sg_html_paragraph(out, "These people's data is registered as public: nothing limits what may be spent on it.");
+    }
     json_decref(budget);
     return status;
 }
