@@ -10,6 +10,7 @@
 #include "base/merkle.h"
 #include "budget.h"
 #include "derive.h"
+#include "past.h"
 
 enum { SG_CHECK_KEYS_MAX = 64 };
 
@@ -68,6 +69,8 @@ struct sg_check {
     struct sg_check_signatures signatures;
     struct sg_check_level level[64];
     struct sg_buffer payload; /* of the leaf at hand, in a quick check */
+    struct sg_past *past;
+    json_t *approvals; /* by the verifier's policy: see check_approvals.c; owned */
 };
 
 void sg_check_problem(struct sg_check *check, enum sg_status status, const char *place, const char *format, ...)
@@ -88,6 +91,8 @@ void sg_check_stretch(struct sg_check *check);
 /* A stored checkpoint note against the one that follows from the leaves; its signature where that was asked for. */
 void sg_check_note(struct sg_check *check, const struct sg_checkpoint *expected, const char *note, size_t n,
                    const char *place);
+/* A decision against the policy that the verifier brought: whose key signed, and how many people approved. */
+void sg_check_approval(struct sg_check *check, const struct sg_event *event, const char *place);
 /* Every leaf with its node rows and its checkpoint. */
 void sg_check_leaves(struct sg_check *check);
 void sg_check_cosignatures(struct sg_check *check);

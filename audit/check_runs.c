@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "audit/query.h"
 #include "check.h"
 #include "schema.h"
 
@@ -232,6 +233,8 @@ void sg_check_programmes_free(struct sg_check *check)
     for (size_t i = 0; i < check->n_programmes; i++)
         json_decref(check->programmes[i].plan);
     free(check->programmes);
+    sg_past_free(&check->past);
+    json_decref(check->approvals);
 }
 
 static void remember_programme(struct sg_check *check, const json_t *facts, const char *population, json_t *plan)
@@ -332,6 +335,12 @@ void sg_check_semantics(struct sg_check *check, const struct sg_event *event, co
 {
     char place[64];
     snprintf(place, sizeof place, "leaf %llu", (unsigned long long)check->tree.size);
+    if (!check->past)
+        check->past = sg_past_new();
+    if (sg_past_event(check->past, event) != SG_OK)
+        sg_check_error(check, place);
+    if (strncmp(event->type, "model.", 6) == 0)
+        sg_check_approval(check, event, place);
     if (strncmp(event->type, "key.", 4) == 0)
         semantics_key(check, event, signer, place);
     else if (strcmp(event->type, "dataset.register") == 0)
@@ -342,6 +351,21 @@ void sg_check_semantics(struct sg_check *check, const struct sg_event *event, co
         semantics_run(check, event, place);
 }
 
+/* What is known of a run that has no end. */
+static void say_last_beat(const struct sg_check *check, const char *run_id, char *out, size_t size)
+{
+    struct sg_last_beat last;
+    char time[40], lost[48] = "";
+    bool has_beat = sg_past_last_beat(check->past, run_id, &last);
+    sg_query_time(last.time_ms, time);
+    if (last.is_lost)
+        snprintf(lost, sizeof lost, ", its process gone by leaf %lld", (long long)last.lost_leaf);
+    if (has_beat)
+        snprintf(out, size, "last heartbeat after step %lld at %.19sZ%s", (long long)last.step, time, lost);
+    else
+        snprintf(out, size, "no heartbeat%s", lost);
+}
+
 void sg_check_open_runs(struct sg_check *check)
 {
     sqlite3_stmt *rows = NULL;
@@ -349,10 +373,13 @@ void sg_check_open_runs(struct sg_check *check)
                       &rows) != SG_OK)
         return sg_check_error(check, "table run");
     while (sqlite3_step(rows) == SQLITE_ROW) {
+        char beat[128];
+        const char *run_id = (const char *)sqlite3_column_text(rows, 0);
+        say_last_beat(check, run_id, beat, sizeof beat);
         check->verdict->n_open++;
-        sg_check_problem(check, SG_INCOMPLETE, (const char *)sqlite3_column_text(rows, 0),
-                         "this run began and never ended (by %.40s on %.40s); its spend stays reserved",
-                         (const char *)sqlite3_column_text(rows, 1), (const char *)sqlite3_column_text(rows, 2));
+        sg_check_problem(check, SG_INCOMPLETE, run_id,
+                         "this run began and never ended (by %.30s on %.30s); %s; its spend stays reserved",
+                         (const char *)sqlite3_column_text(rows, 1), (const char *)sqlite3_column_text(rows, 2), beat);
     }
     sqlite3_finalize(rows);
 }

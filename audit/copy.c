@@ -1,15 +1,17 @@
 /* Backup, and what changed since a checkpoint that somebody kept. */
 #include <errno.h>
 #include <fcntl.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "audit/evidence.h"
 #include "audit/query.h"
+#include "copy.h"
 #include "schema.h"
 #include "store.h"
 
-static enum sg_status copy_pages(sqlite3 *from, sqlite3 *to)
+enum sg_status sg_copy_pages(sqlite3 *from, sqlite3 *to)
 {
     sqlite3_backup *backup = sqlite3_backup_init(to, "main", from, "main");
     if (!backup)
@@ -19,23 +21,70 @@ static enum sg_status copy_pages(sqlite3 *from, sqlite3 *to)
     return code == SQLITE_DONE ? SG_OK : sg_fail(SG_FAILED, "backup: %s", sqlite3_errstr(code));
 }
 
-enum sg_status sg_evidence_backup(struct sg_ledger *ledger, const char *path)
+/* The copy as a ledger: it opens, and holds the very rows. */
+static enum sg_status check_copy(struct sg_ledger *ledger, const char *path)
+{
+    struct sg_ledger *copy = NULL;
+    uint8_t ours[SG_DIGEST_BYTES], theirs[SG_DIGEST_BYTES];
+    SG_TRY(sg_ledger_open_read(path, &copy));
+    enum sg_status status = sg_copy_digest(ledger->db, ours);
+    if (status == SG_OK)
+        status = sg_copy_digest(copy->db, theirs);
+    sg_ledger_close(&copy);
+    SG_TRY(status);
+    return memcmp(ours, theirs, sizeof ours) == 0
+               ? SG_OK
+               : sg_fail(SG_FAILED, "%s: the backup does not hold the rows of the ledger", path);
+}
+
+static enum sg_status copy_to(struct sg_ledger *ledger, const char *path)
 {
     sqlite3 *to = NULL;
-    int file = open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
-    if (file < 0)
-        return sg_fail(SG_USAGE, "%s: cannot make the backup: %s", path, strerror(errno));
-    close(file);
     enum sg_status status = SG_OK;
     if (sqlite3_open_v2(path, &to, SQLITE_OPEN_READWRITE, NULL) != SQLITE_OK)
         status = sg_fail(SG_FAILED, "%s: cannot make the backup: %s", path, sqlite3_errmsg(to));
     if (status == SG_OK)
         status = sg_db_run(to, "PRAGMA synchronous=EXTRA");
     if (status == SG_OK)
-        status = copy_pages(ledger->db, to);
+        status = sg_copy_pages(ledger->db, to);
     sqlite3_close(to);
-    if (status != SG_OK)
-        unlink(path);
+    return status == SG_OK ? check_copy(ledger, path) : status;
+}
+
+/* Under its own name only when it is whole: a new name for the finished file, never over another file. */
+static enum sg_status publish(const char *part, const char *path)
+{
+    if (link(part, path))
+        return sg_fail(SG_USAGE, "%s: cannot make the backup: %s", path, strerror(errno));
+    char *folder = sg_strdup(path), *slash = strrchr(folder, '/');
+    if (slash)
+        slash[slash == folder] = 0;
+    int handle = open(slash ? folder : ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    free(folder);
+    bool good = handle >= 0 && fsync(handle) == 0;
+    if (handle >= 0)
+        close(handle);
+    return good ? SG_OK : sg_fail(SG_FAILED, "%s: its folder cannot be synced: %s", path, strerror(errno));
+}
+
+enum sg_status sg_evidence_backup(struct sg_ledger *ledger, const char *path)
+{
+    char *part = sg_format("%s.part", path);
+    enum sg_status status = SG_OK;
+    int file = -1;
+    if (access(path, F_OK) == 0)
+        status = sg_fail(SG_USAGE, "%s: cannot make the backup: %s", path, strerror(EEXIST));
+    else if ((file = open(part, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0644)) < 0)
+        status = sg_fail(SG_USAGE, "%s: cannot make the backup: %s%s", part, strerror(errno),
+                         errno == EEXIST ? " (of a backup that runs, or was killed: then remove it)" : "");
+    if (file >= 0) {
+        close(file);
+        status = copy_to(ledger, part);
+        if (status == SG_OK)
+            status = publish(part, path);
+        unlink(part);
+    }
+    free(part);
     return status;
 }
 

@@ -25,6 +25,8 @@ enum {
     MODEL_RUN,
     ADD_DECISION,
     ADD_ERASURE,
+    OPEN_RUN,
+    RUN_FILE,
     N_STATEMENTS
 };
 static const char *const sql[N_STATEMENTS] = {
@@ -48,6 +50,9 @@ static const char *const sql[N_STATEMENTS] = {
                   "BY a.run_no LIMIT 1",
     [ADD_DECISION] = "INSERT INTO decision VALUES(?,?,?,?,?,?,?,?,?,?)",
     [ADD_ERASURE] = "INSERT INTO erasure VALUES(?,?,?,?,?)",
+    [OPEN_RUN] = "SELECT steps, start_leaf, started_ms FROM run WHERE run_id = ? AND run_no = ? AND status = 'running'",
+    [RUN_FILE] = "SELECT 1 FROM run r JOIN artifact a ON a.run_no = r.run_no WHERE r.run_id = ? AND r.run_no = ? AND "
+                 "a.sha256 = ?",
 };
 
 struct sg_derive {
@@ -218,6 +223,16 @@ static enum sg_status derive_population(struct sg_derive *derive, const struct s
     return apply(derive, ADD_POPULATION, event->type);
 }
 
+/* How long the data may be kept: in leaves only, and not in those of older programs. */
+static enum sg_status check_retention(const json_t *facts)
+{
+    const json_t *class = json_object_get(facts, "retention_class"), *until = json_object_get(facts, "retain_until_ms");
+    if ((class && !json_is_null(class) && !json_is_string(class)) ||
+        (until && !json_is_null(until) && !json_is_integer(until)))
+        return sg_fail(SG_BROKEN, "facts: retention_class must be text or null, retain_until_ms a whole number or null");
+    return SG_OK;
+}
+
 static enum sg_status derive_dataset(struct sg_derive *derive, const struct sg_event *event)
 {
     const char *name, *population, *unit, *bucket;
@@ -232,6 +247,7 @@ static enum sg_status derive_dataset(struct sg_derive *derive, const struct sg_e
     SG_TRY(truth_of(event->facts, "public", &is_public));
     SG_TRY(digest_of(event->facts, "commitment", commitment));
     SG_TRY(digest_of(event->facts, "schema_digest", schema));
+    SG_TRY(check_retention(event->facts));
     SG_TRY(derive_population(derive, event));
     sg_db_bind(derive->statement[ADD_DATASET], "tttiitbbi", name, population, unit, size, (int64_t)is_public, bucket,
                commitment, schema, event->seq);
@@ -450,6 +466,80 @@ static enum sg_status derive_erasure(struct sg_derive *derive, const struct sg_e
     return apply(derive, ADD_ERASURE, event->type);
 }
 
+/* ---- Events that leave no row: only whether they can be true. */
+struct open_run {
+    int64_t steps, start_leaf, started_ms;
+};
+
+static enum sg_status find_open_run(struct sg_derive *derive, const struct sg_event *event, struct open_run *out)
+{
+    const char *run_id;
+    int64_t run_no;
+    *out = (struct open_run){0};
+    SG_TRY(text_of(event->facts, "run_id", &run_id));
+    SG_TRY(whole_of(event->facts, "run_no", &run_no));
+    sqlite3_stmt *run = derive->statement[OPEN_RUN];
+    sg_db_bind(run, "ti", run_id, run_no);
+    bool is_open = sqlite3_step(run) == SQLITE_ROW;
+    if (is_open)
+        *out = (struct open_run){sqlite3_column_int64(run, 0), sqlite3_column_int64(run, 1),
+                                 sqlite3_column_int64(run, 2)};
+    sqlite3_reset(run);
+    return is_open ? SG_OK : sg_fail(SG_BROKEN, "%s: run %.39s is not under way", event->type, run_id);
+}
+
+static enum sg_status derive_heartbeat(struct sg_derive *derive, const struct sg_event *event)
+{
+    struct open_run run = {0};
+    int64_t start_leaf, step, beat;
+    SG_TRY(find_open_run(derive, event, &run));
+    SG_TRY(whole_of(event->facts, "start_leaf", &start_leaf));
+    SG_TRY(whole_of(event->facts, "beat", &beat));
+    SG_TRY(whole_of(event->facts, "step", &step));
+    return start_leaf == run.start_leaf && step >= 0 && step <= run.steps && beat >= 1
+               ? SG_OK
+               : sg_fail(SG_BROKEN, "run.heartbeat: its step, number or first leaf cannot be the run's");
+}
+
+static enum sg_status derive_gap(struct sg_derive *derive, const struct sg_event *event)
+{
+    struct open_run run = {0};
+    int64_t from;
+    const char *kind;
+    SG_TRY(text_of(event->facts, "kind", &kind));
+    if (strcmp(kind, "no_process") != 0)
+        return SG_OK; /* the rest is in past.c */
+    SG_TRY(find_open_run(derive, event, &run));
+    SG_TRY(whole_of(event->facts, "from_ms", &from));
+    return from == run.started_ms ? SG_OK : sg_fail(SG_BROKEN, "ledger.gap: it does not begin when its run did");
+}
+
+static enum sg_status derive_nothing(struct sg_derive *derive, const struct sg_event *event)
+{
+    (void)derive, (void)event;
+    return SG_OK;
+}
+
+static enum sg_status derive_run_erasure(struct sg_derive *derive, const struct sg_event *event)
+{
+    const char *run_id, *basis;
+    int64_t run_no;
+    const json_t *files = json_object_get(event->facts, "destroyed"), *one;
+    size_t i;
+    bool good = json_array_size(files) > 0;
+    SG_TRY(text_of(event->facts, "run_id", &run_id));
+    SG_TRY(whole_of(event->facts, "run_no", &run_no));
+    SG_TRY(text_of(event->facts, "basis", &basis));
+    json_array_foreach(files, i, one)
+    {
+        sqlite3_stmt *file = derive->statement[RUN_FILE];
+        sg_db_bind(file, "tit", run_id, run_no, json_string_value(one));
+        good = good && sqlite3_step(file) == SQLITE_ROW;
+        sqlite3_reset(file);
+    }
+    return good ? SG_OK : sg_fail(SG_BROKEN, "run.erase: what it destroyed is no file of that run");
+}
+
 static const struct {
     const char *type;
     enum sg_status (*derive)(struct sg_derive *derive, const struct sg_event *event);
@@ -467,6 +557,10 @@ static const struct {
     {"model.deploy", derive_decision},
     {"model.retire", derive_decision},
     {"dataset.erase", derive_erasure},
+    {"run.heartbeat", derive_heartbeat},
+    {"run.erase", derive_run_erasure},
+    {"ledger.gap", derive_gap},
+    {"clock.anomaly", derive_nothing}, /* past.c */
 };
 
 enum sg_status sg_derive_event(struct sg_derive *derive, const struct sg_event *event)

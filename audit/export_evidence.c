@@ -5,18 +5,21 @@
  *   leaf-N-TYPE.json        the same leaf's statement, for reading only
  *   checkpoint              the newest checkpoint with its cosignatures
  *   ledger.pub              the key that the ledger names for itself, to be compared with the one given by other means
- *   SHA256SUMS              for sha256sum -c */
+ *   timestamp-N.tst         where there is one: the token over the first stamped checkpoint that covers a leaf, of N
+ * events leaf-N.stamped.proof    the leaf's proof with that checkpoint SHA256SUMS              for sha256sum -c */
 #include <stdlib.h>
 #include <string.h>
 
 #include "audit/evidence.h"
 #include "audit/query.h"
+#include "audit/timestamp.h"
 #include "export.h"
 #include "schema.h"
 
 struct bundle {
     struct sg_export *into;
-    struct sg_buffer sums, list;
+    struct sg_buffer sums, list, stamps;
+    int64_t stamped; /* the size whose token was written last: leaves come in order */
 };
 
 static enum sg_status add(struct bundle *bundle, const char *path, const struct sg_buffer *text)
@@ -70,6 +73,42 @@ static enum sg_status add_leaf(struct bundle *bundle, int64_t seq)
     free(safe);
     free(type);
     json_decref(statement);
+    return status;
+}
+
+static enum sg_status add_token(struct bundle *bundle, int64_t size)
+{
+    struct sg_buffer token = {0};
+    char *path = sg_format("timestamp-%lld.tst", (long long)size);
+    enum sg_status status = sg_evidence_timestamp(bundle->into->ledger, size, &token);
+    if (status == SG_OK)
+        status = add(bundle, path, &token);
+    bundle->stamped = size;
+    sg_buffer_free(&token);
+    free(path);
+    return status;
+}
+
+/* The leaf's earliest date by somebody else's clock, if any. */
+static enum sg_status add_stamp(struct bundle *bundle, int64_t seq)
+{
+    int64_t size, time_s;
+    struct sg_buffer proof = {0};
+    char time[40];
+    SG_TRY(sg_evidence_stamp_of(bundle->into->ledger, seq, &size, &time_s));
+    if (size == 0)
+        return SG_OK;
+    char *path = sg_format("leaf-%06lld.stamped.proof", (long long)seq);
+    enum sg_status status = size == bundle->stamped ? SG_OK : add_token(bundle, size);
+    if (status == SG_OK)
+        status = sg_evidence_proof_at(bundle->into->ledger, seq, size, &proof);
+    if (status == SG_OK)
+        status = add(bundle, path, &proof);
+    sg_query_time(time_s * 1000, time);
+    sg_buffer_printf(&bundle->stamps, "  leaf %-6lld by %s   %s, timestamp-%lld.tst\n", (long long)seq, time, path,
+                     (long long)size);
+    sg_buffer_free(&proof);
+    free(path);
     return status;
 }
 
@@ -133,6 +172,15 @@ static enum sg_status add_readme(struct bundle *bundle, const struct sg_export_r
         "the\n"
         "budget of the population), nor anything that the ledger does not record.\n",
         run->run_id, run->status, bundle->into->ledger->origin, bundle->list.data ? bundle->list.data : "");
+    if (bundle->stamps.len)
+        sg_buffer_printf(&text,
+                         "\nWhen a time stamp authority had seen it (RFC 3161). A token stamps the three lines of the "
+                         "checkpoint that stands in\n"
+                         "the .stamped.proof; ca.pem has the authority's certificates, as you were given them by other "
+                         "means:\n\n"
+                         "  sed '1,/^$/d' LEAF.stamped.proof | head -3 > text\n"
+                         "  openssl ts -verify -data text -in TOKEN.tst -token_in -CAfile ca.pem\n\n%s",
+                         bundle->stamps.data);
     enum sg_status status = add(bundle, "README.txt", &text);
     sg_buffer_free(&text);
     return status;
@@ -147,6 +195,8 @@ static enum sg_status add_run(struct sg_export *into, const struct sg_export_run
     enum sg_status status = SG_OK;
     for (size_t i = 0; i < n && status == SG_OK; i++)
         status = add_leaf(bundle, seqs[i]);
+    for (size_t i = 0; i < n && status == SG_OK; i++)
+        status = add_stamp(bundle, seqs[i]);
     free(seqs);
     SG_TRY(status);
     SG_TRY(add_checkpoint(bundle));
@@ -160,5 +210,6 @@ enum sg_status sg_export_evidence(struct sg_export *into, const char *run)
     enum sg_status status = sg_export_runs(into, run, add_run, &bundle);
     sg_buffer_free(&bundle.sums);
     sg_buffer_free(&bundle.list);
+    sg_buffer_free(&bundle.stamps);
     return status;
 }

@@ -75,6 +75,7 @@ static json_t *run_facets(const struct sg_export_run *run, bool is_end)
     if (is_end) {
         json_t *metrics = json_object();
         put(metrics, "metrics", json_object_get(run->end_facts, "metrics"));
+        put(metrics, "curves", json_object_get(run->end_facts, "curves"));
         put(metrics, "stepsDone", json_object_get(run->end_facts, "steps_done"));
         json_object_set_new(facets, "sealgrad_metrics", own_facet("metrics", metrics));
     }

@@ -3,7 +3,7 @@
  *   mlruns/0/meta.yaml                          one experiment, named by the ledger's origin
  *   mlruns/0/RUN/meta.yaml                      a run under its own id
  *   mlruns/0/RUN/params/NAME, tags/NAME         a text each
- *   mlruns/0/RUN/metrics/NAME                   lines "time_ms value step"
+ *   mlruns/0/RUN/metrics/NAME                   lines "time_ms value step": the validation split on the way, the end
  *   mlruns/0/RUN/inputs/ID, mlruns/0/datasets/ID   the dataset, by its keyed commitment
  *   mlruns/0/RUN/artifacts                      empty: a ledger holds digests of files, not files
  *
@@ -88,10 +88,12 @@ static enum sg_status write_params(struct sg_export *into, const struct sg_expor
 }
 
 static enum sg_status write_metric(struct sg_export *into, const struct sg_export_run *run, const char *name,
-                                   double value, int64_t time_ms, int64_t step)
+                                   double value, int64_t time_ms, int64_t step, const struct sg_buffer *before)
 {
     char number[32] = "nan", *file = sg_export_name(name);
     struct sg_buffer line = {0};
+    if (before && before->len)
+        sg_buffer_append(&line, before->data, before->len);
     if (isfinite(value))
         sg_number_print(value, number);
     sg_buffer_printf(&line, "%lld %s %lld\n", (long long)time_ms, number, (long long)step);
@@ -101,6 +103,26 @@ static enum sg_status write_metric(struct sg_export *into, const struct sg_expor
     free(path);
     free(file);
     return status;
+}
+
+/* The figure on the way, where the run followed it: one line a point, before the one at the end. */
+static void append_track(const struct sg_export_run *run, const json_t *row, int64_t steps, struct sg_buffer *out)
+{
+    const json_t *curve, *point;
+    size_t i, k;
+    json_array_foreach(json_object_get(run->end_facts, "curves"), i, curve)
+    {
+        if (!json_equal(json_object_get(curve, "name"), json_object_get(row, "name")) ||
+            !json_equal(json_object_get(curve, "split"), json_object_get(row, "split")))
+            continue;
+        json_array_foreach(json_object_get(curve, "points"), k, point)
+        {
+            const json_t *step = json_array_get(point, 0), *value = json_array_get(point, 1);
+            if (json_is_integer(step) && json_is_number(value) && json_integer_value(step) < steps)
+                sg_buffer_printf(out, "%lld %.4f %lld\n", (long long)run->ended_ms, json_number_value(value) / 1e4,
+                                 (long long)json_integer_value(step));
+        }
+    }
 }
 
 /* Named split.name; a tag says what was released. Epsilon and delta are metrics too, so that runs sort by them. */
@@ -115,8 +137,11 @@ static enum sg_status write_metrics(struct sg_export *into, const struct sg_expo
         const json_t *value = json_object_get(row, "value");
         char *name = sg_format("%s.%s", sg_export_member(row, "split"), sg_export_member(row, "name"));
         char *tag = sg_format("sealgrad.released.%s", name);
-        enum sg_status status =
-            write_metric(into, run, name, json_is_number(value) ? json_number_value(value) : NAN, run->ended_ms, steps);
+        struct sg_buffer track = {0};
+        append_track(run, row, steps, &track);
+        enum sg_status status = write_metric(into, run, name, json_is_number(value) ? json_number_value(value) : NAN,
+                                             run->ended_ms, steps, &track);
+        sg_buffer_free(&track);
         if (status == SG_OK)
             status = write_json(into, run, "tags", tag, json_object_get(row, "released"));
         free(tag);
@@ -126,8 +151,9 @@ static enum sg_status write_metrics(struct sg_export *into, const struct sg_expo
     for (i = 0; i < 2; i++) {
         const json_t *value = json_object_get(run->row, spent[i]);
         char *name = sg_format("privacy.%s", spent[i]);
-        enum sg_status status =
-            json_is_number(value) ? write_metric(into, run, name, json_number_value(value), run->started_ms, 0) : SG_OK;
+        enum sg_status status = json_is_number(value)
+                                    ? write_metric(into, run, name, json_number_value(value), run->started_ms, 0, NULL)
+                                    : SG_OK;
         free(name);
         SG_TRY(status);
     }

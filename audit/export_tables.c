@@ -192,7 +192,8 @@ enum sg_status sg_export_json(struct sg_export *into, const char *run)
 static json_t *canned(const struct sg_view *view)
 {
     struct sg_buffer sql = {0};
-    for (const char *p = view->sql, *at; *p; p = at ? at + 2 : p + strlen(p)) {
+    const char *text = view->file_sql ? view->file_sql : view->sql;
+    for (const char *p = text, *at; *p; p = at ? at + 2 : p + strlen(p)) {
         at = strstr(p, "?1");
         sg_buffer_append(&sql, p, at ? (size_t)(at - p) : strlen(p));
         if (at)
@@ -212,7 +213,8 @@ enum sg_status sg_export_datasette(struct sg_export *into, const char *run)
     struct sg_buffer text = {0};
     json_t *queries = json_object(), *tables = json_object();
     for (size_t i = 0; i < sg_n_views; i++)
-        json_object_set_new(queries, sg_views[i].name, canned(&sg_views[i]));
+        if (sg_views[i].file_sql || !strstr(sg_views[i].sql, "temp.")) /* the others need the leaves read */
+            json_object_set_new(queries, sg_views[i].name, canned(&sg_views[i]));
     for (size_t i = 0; i < sg_schema_n_tables; i++)
         json_object_set_new(tables, sg_schema_tables[i].name,
                             json_pack("{s:s}", "description",

@@ -1,27 +1,45 @@
 #include "html.h"
 
-#include <math.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 static const char style[] =
-    ":root{color-scheme:light "
-    "dark;--line:#8886;--ink:#1a5fb4;--alarm:#c01c28}@media(prefers-color-scheme:dark){:root{--ink:#78aeed;"
-    "--alarm:#ff7b72}}body{font:15px/1.5 system-ui,sans-serif;max-width:62em;margin:2em auto;padding:0 "
-    "1em}h1{font-size:1.5em}h2{"
-    "font-size:1.15em;margin-top:2em;border-bottom:1px solid "
-    "var(--line)}table{border-collapse:collapse;font-size:.88em;margin:.5em 0;"
-    "display:block;overflow-x:auto}td,th{padding:.2em .8em .2em 0;border-bottom:1px solid "
-    "var(--line);text-align:left;vertical-align:top}"
-    "td{overflow-wrap:anywhere}th{font-weight:600}.verdict{font-size:1.1em;border-left:.4em solid "
-    "var(--ink);padding:.4em 1em}"
-    ".broken{border-color:var(--alarm)}.none{opacity:.6;font-style:italic}svg{max-width:100%;height:auto}svg "
-    "text{fill:currentColor;"
-    "font:12px system-ui,sans-serif}@media "
-    "print{body{margin:0;max-width:none;font-size:11px}h2{break-after:avoid}tr,svg{break-inside:"
-    "avoid}}";
+    ":root{color-scheme:light dark;--paper:#fff;--text:#1c1f23;--soft:#5c636b;--line:#d9dde2;--shade:#f4f6f8;"
+    "--ink:#1a5fb4;--second:#b35900;--alarm:#c01c28;--good:#1f7a3d}\n"
+    "@media(prefers-color-scheme:dark){:root{--paper:#16181b;--text:#e6e8ea;--soft:#a2a9b1;--line:#3a3f46;"
+    "--shade:#1f2327;--ink:#78aeed;--second:#f0a860;--alarm:#ff7b72;--good:#6fce8a}}\n"
+    "body{font:15px/1.5 system-ui,sans-serif;max-width:66em;margin:2em auto;padding:0 1em;background:var(--paper);"
+    "color:var(--text)}\n"
+    "h1{font-size:1.55em}h1,h2,p{overflow-wrap:anywhere}h2{font-size:1.15em;margin-top:2.2em;border-bottom:1px solid "
+    "var(--line);padding-bottom:.2em}\n"
+    ".wide{overflow-x:auto}table{border-collapse:collapse;font-size:.86em;margin:.6em 0;"
+    "font-variant-numeric:tabular-nums}\n"
+    "td,th{padding:.3em .9em .3em 0;border-bottom:1px solid var(--line);text-align:left;vertical-align:top}\n"
+    "th{font-weight:600;color:var(--soft)}thead th{white-space:nowrap;vertical-align:bottom}"
+    ".members th{width:13em;white-space:nowrap}.number{text-align:right}.members .number{text-align:left}.members "
+    ".text{max-width:46em}\n"
+    "td.word{white-space:nowrap}.text{min-width:9em;max-width:32em;overflow-wrap:anywhere}\n"
+    "code{font:.95em ui-monospace,monospace;white-space:nowrap}.members code,.full code{white-space:normal;"
+    "overflow-wrap:anywhere}\n"
+    ".leaf{color:var(--soft);white-space:nowrap}.verdict{font-size:1.1em;border-left:.4em solid var(--good);"
+    "background:var(--shade);padding:.6em 1em}.doubt{border-color:var(--second)}.broken{border-color:var(--alarm)}\n"
+    ".none,.missing{color:var(--soft);font-style:italic}.missing{border-left:.3em solid var(--line);padding-left:.8em}"
+    "details{font-size:.86em;margin:.4em 0}summary{cursor:pointer;color:var(--soft)}\n"
+    ".plots{margin:1em 0;display:flex;flex-wrap:wrap;gap:1em 1.5em}figure{margin:0;flex:1 1 26em;max-width:34em}"
+    "svg{width:100%;height:auto;display:block}\n"
+    "svg text{fill:var(--soft);font:12px system-ui,sans-serif}svg .title{fill:var(--text);font-weight:600;"
+    "font-size:13px}.grid{stroke:var(--line)}.axis{stroke:var(--soft)}\n"
+    ".guide{stroke:var(--soft);stroke-dasharray:2 4}.limit{stroke:var(--alarm);stroke-dasharray:6 4;stroke-width:1.5}"
+    ".curve{fill:none;stroke-width:2}path.first{stroke:var(--ink)}path.second{stroke:var(--second);"
+    "stroke-dasharray:7 3}\n"
+    "circle.first{fill:var(--ink)}circle.second{fill:var(--second)}\n"
+    "@media print{:root{color-scheme:light;--paper:#fff;--text:#000;--soft:#444;--line:#bbb;--shade:#fff;"
+    "--ink:#1a5fb4;--second:#b35900;--alarm:#c01c28;--good:#1f7a3d}body{margin:0;max-width:none;font-size:10.5px}"
+    "h2{break-after:avoid}tr,figure,.verdict{break-inside:avoid}.wide{overflow:visible}figure{flex-basis:45%}"
+    "code{white-space:normal;overflow-wrap:anywhere}thead th{white-space:normal}td.word{white-space:normal}"
+    "table{font-size:8.5px}details::details-content{content-visibility:visible;block-size:auto}}";
 
 void sg_html_text(struct sg_buffer *out, const char *text)
 {
@@ -88,7 +106,30 @@ static bool names_a_leaf(const char *key)
     return strcmp(key, "leaf") == 0 || (n > 5 && strcmp(key + n - 5, "_leaf") == 0);
 }
 
-static void cell(struct sg_buffer *out, const char *key, const json_t *value)
+static bool is_digest(const json_t *value)
+{
+    const char *text = json_string_value(value);
+    size_t n = json_string_length(value);
+    return text && (n == 64 || n == 32) && strspn(text, "0123456789abcdef") == n;
+}
+
+/* Long digests are short in tables, and whole beside the pointer and in the list below. */
+enum { DIGEST_SHOWN = 10 };
+
+static void text_cell(struct sg_buffer *out, const json_t *value, bool is_short)
+{
+    const char *text = json_string_value(value);
+    if (!is_digest(value)) {
+        sg_html_text(out, text);
+        return;
+    }
+    if (is_short)
+        sg_buffer_printf(out, "<code title=\"%s\">%.*s…</code>", text, DIGEST_SHOWN, text);
+    else
+        sg_buffer_printf(out, "<code>%s</code>", text);
+}
+
+static void cell(struct sg_buffer *out, const char *key, const json_t *value, bool is_short)
 {
     struct sg_buffer json = {0};
     switch (json_typeof(value)) {
@@ -105,10 +146,13 @@ static void cell(struct sg_buffer *out, const char *key, const json_t *value)
         sg_buffer_printf(out, "%.6g", json_real_value(value));
         break;
     case JSON_INTEGER:
-        sg_buffer_printf(out, "%s%lld", names_a_leaf(key) ? "leaf " : "", (long long)json_integer_value(value));
+        if (names_a_leaf(key))
+            sg_buffer_printf(out, "<span class=\"leaf\">leaf %lld</span>", (long long)json_integer_value(value));
+        else
+            sg_buffer_printf(out, "%lld", (long long)json_integer_value(value));
         break;
     case JSON_STRING:
-        sg_html_text(out, json_string_value(value));
+        text_cell(out, value, is_short);
         break;
     default:
         sg_json_dump(value, &json);
@@ -117,13 +161,18 @@ static void cell(struct sg_buffer *out, const char *key, const json_t *value)
     }
 }
 
+static void heading_text(struct sg_buffer *out, const char *key)
+{
+    for (const char *p = key; *p; p++)
+        sg_buffer_append(out, *p == '_' ? " " : p, 1);
+}
+
 static void member(struct sg_buffer *out, const char *key, const json_t *value)
 {
     sg_buffer_text(out, "<tr><th>");
-    for (const char *p = key; *p; p++)
-        sg_buffer_append(out, *p == '_' ? " " : p, 1);
-    sg_buffer_text(out, "</th><td>");
-    cell(out, key, value);
+    heading_text(out, key);
+    sg_buffer_text(out, "</th><td class=\"text\">");
+    cell(out, key, value, false);
     sg_buffer_text(out, "</td></tr>\n");
 }
 
@@ -131,14 +180,56 @@ void sg_html_members(struct sg_buffer *out, const json_t *object, const char *co
 {
     const char *key;
     json_t *value, *nothing = json_null();
-    sg_buffer_text(out, "<table>\n");
+    sg_buffer_text(out, "<div class=\"wide\"><table class=\"members\">\n");
     if (keys) {
         for (; *keys; keys++)
             member(out, *keys, (value = json_object_get(object, *keys)) ? value : nothing);
     } else {
         json_object_foreach((json_t *)object, key, value) member(out, key, value);
     }
-    sg_buffer_text(out, "</table>\n");
+    sg_buffer_text(out, "</table></div>\n");
+}
+
+void sg_html_missing(struct sg_buffer *out, const char *text)
+{
+    sg_buffer_text(out, "<p class=\"missing\">");
+    sg_html_text(out, text);
+    sg_buffer_text(out, "</p>\n");
+}
+
+/* How a cell is set: numbers to the right, words and times in one line, anything longer where it wraps. */
+static const char *class_of(const char *key, const json_t *value)
+{
+    if (json_is_number(value) && !names_a_leaf(key))
+        return "number";
+    bool breaks = json_is_object(value) || json_is_array(value) || json_string_length(value) > 28;
+    return breaks && !is_digest(value) ? "text" : "word";
+}
+
+static bool is_listed(json_t *seen, const char *digest)
+{
+    bool known = json_object_get(seen, digest) != NULL;
+    json_object_set_new(seen, digest, json_true());
+    return known;
+}
+
+static void list_digests(struct sg_buffer *out, const json_t *rows)
+{
+    const char *key;
+    json_t *row, *value, *seen = json_object();
+    size_t i;
+    json_array_foreach(rows, i, row) json_object_foreach(row, key, value)
+    {
+        if (!is_digest(value) || is_listed(seen, json_string_value(value)))
+            continue;
+        if (json_object_size(seen) == 1)
+            sg_buffer_text(out, "<details class=\"full\"><summary>digests in full</summary>\n");
+        heading_text(out, key);
+        sg_buffer_printf(out, " <code>%s</code><br>\n", json_string_value(value));
+    }
+    if (json_object_size(seen) > 0)
+        sg_buffer_text(out, "</details>\n");
+    json_decref(seen);
 }
 
 void sg_html_rows(struct sg_buffer *out, const json_t *rows)
@@ -150,94 +241,25 @@ void sg_html_rows(struct sg_buffer *out, const json_t *rows)
         sg_buffer_text(out, "<p class=\"none\">none</p>\n");
         return;
     }
-    sg_buffer_text(out, "<table><tr>");
+    sg_buffer_text(out, "<div class=\"wide\"><table><thead><tr>");
     json_object_foreach(json_array_get(rows, 0), key, value)
     {
-        sg_buffer_text(out, "<th>");
-        for (const char *p = key; *p; p++)
-            sg_buffer_append(out, *p == '_' ? " " : p, 1);
+        sg_buffer_printf(out, "<th class=\"%s\">", class_of(key, value));
+        heading_text(out, key);
+        sg_buffer_text(out, "</th>");
     }
+    sg_buffer_text(out, "</tr></thead>\n<tbody>");
     json_array_foreach(rows, i, row)
     {
         sg_buffer_text(out, "\n<tr>");
         json_object_foreach(row, key, value)
         {
-            sg_buffer_text(out, "<td>");
-            cell(out, key, value);
+            sg_buffer_printf(out, "<td class=\"%s\">", class_of(key, value));
+            cell(out, key, value, true);
+            sg_buffer_text(out, "</td>");
         }
+        sg_buffer_text(out, "</tr>");
     }
-    sg_buffer_text(out, "</table>\n");
-}
-
-enum { WIDTH = 640, HEIGHT = 240, LEFT = 56, RIGHT = 16, TOP = 28, BOTTOM = 40 };
-
-struct frame {
-    double x_max, y_max;
-};
-
-static double px(const struct frame *f, double x)
-{
-    return LEFT + (WIDTH - LEFT - RIGHT) * x / f->x_max;
-}
-static double py(const struct frame *f, double y)
-{
-    return HEIGHT - BOTTOM - (HEIGHT - TOP - BOTTOM) * y / f->y_max;
-}
-
-/* 1, 2 or 5 times a power of ten, about a quarter of the range. */
-static double tick_of(double range)
-{
-    double power = pow(10, floor(log10(range / 4))), unit = range / 4 / power;
-    return power * (unit < 1.5 ? 1 : unit < 3.5 ? 2 : unit < 7.5 ? 5 : 10);
-}
-
-static void axes(struct sg_buffer *out, const struct frame *f, const struct sg_html_line *line)
-{
-    for (double t = 0; t <= f->y_max * 1.0001; t += tick_of(f->y_max))
-        sg_buffer_printf(
-            out, "<path d=\"M%d %.1fH%d\" stroke=\"#8884\"/><text x=\"%d\" y=\"%.1f\" text-anchor=\"end\">%g</text>\n",
-            LEFT, py(f, t), WIDTH - RIGHT, LEFT - 6, py(f, t) + 4, t);
-    for (double t = 0; t <= f->x_max * 1.0001; t += tick_of(f->x_max))
-        sg_buffer_printf(out, "<text x=\"%.1f\" y=\"%d\" text-anchor=\"middle\">%g</text>\n", px(f, t),
-                         HEIGHT - BOTTOM + 16, t);
-    sg_buffer_printf(out, "<text x=\"%d\" y=\"%d\" text-anchor=\"middle\">", (LEFT + WIDTH - RIGHT) / 2, HEIGHT - 6);
-    sg_html_text(out, line->x_label);
-    sg_buffer_printf(out, "</text><text x=\"%d\" y=\"16\">", LEFT);
-    sg_html_text(out, line->y_label);
-    sg_buffer_text(out, "</text>\n");
-}
-
-void sg_html_chart(struct sg_buffer *out, const struct sg_html_line *line)
-{
-    struct frame f = {0};
-    if (line->n == 0)
-        return;
-    for (size_t i = 0; i < line->n; i++) {
-        f.x_max = fmax(f.x_max, line->x[i]);
-        f.y_max = fmax(f.y_max, line->y[i]);
-    }
-    f.y_max = 1.08 * fmax(f.y_max, isfinite(line->limit) ? line->limit : 0);
-    if (!(f.x_max > 0 && f.y_max > 0 && isfinite(f.y_max)))
-        return;
-    sg_buffer_printf(out, "<figure><svg viewBox=\"0 0 %d %d\" width=\"%d\" role=\"img\" aria-label=\"", WIDTH, HEIGHT,
-                     WIDTH);
-    sg_html_text(out, line->title);
-    sg_buffer_text(out, "\">\n");
-    axes(out, &f, line);
-    if (isfinite(line->limit)) {
-        sg_buffer_printf(
-            out,
-            "<path d=\"M%d %.1fH%d\" stroke=\"var(--alarm)\" stroke-dasharray=\"5 4\"/><text x=\"%d\" y=\"%.1f\" "
-            "text-anchor=\"end\">",
-            LEFT, py(&f, line->limit), WIDTH - RIGHT, WIDTH - RIGHT, py(&f, line->limit) - 5);
-        sg_html_text(out, line->limit_label);
-        sg_buffer_text(out, "</text>\n");
-    }
-    sg_buffer_text(out, "<path fill=\"none\" stroke=\"var(--ink)\" stroke-width=\"2\" d=\"");
-    for (size_t i = 0; i < line->n; i++) {
-        if (line->is_steps && i > 0)
-            sg_buffer_printf(out, "H%.1f", px(&f, line->x[i]));
-        sg_buffer_printf(out, "%s%.1f %.1f", i ? "L" : "M", px(&f, line->x[i]), py(&f, line->y[i]));
-    }
-    sg_buffer_text(out, "\"/></svg></figure>\n");
+    sg_buffer_text(out, "</tbody></table></div>\n");
+    list_digests(out, rows);
 }

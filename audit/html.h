@@ -13,18 +13,10 @@ void sg_html_paragraph(struct sg_buffer *out, const char *format, ...) SG_PRINTF
 /* The members of an object, one a line; `keys` (NULL-terminated, may be NULL) chooses and orders. Null reads "not
  * recorded". */
 void sg_html_members(struct sg_buffer *out, const json_t *object, const char *const *keys);
-/* A table of rows. Members named leaf or *_leaf become "leaf N". */
+/* A table of rows. Members named leaf or *_leaf become "leaf N"; digests are shortened, and listed in full below. */
 void sg_html_rows(struct sg_buffer *out, const json_t *rows);
 
-struct sg_html_line {
-    const char *title, *x_label, *y_label;
-    const double *x, *y;
-    size_t n;
-    double limit; /* a horizontal line, NaN: none */
-    const char *limit_label;
-    bool is_steps; /* a staircase instead of a line */
-};
-/* An inline SVG with axes from zero. */
-void sg_html_chart(struct sg_buffer *out, const struct sg_html_line *line);
+/* A paragraph about what is not there: "not recorded" must be as plain to see as what is. */
+void sg_html_missing(struct sg_buffer *out, const char *text);
 
 #endif

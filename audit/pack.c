@@ -188,10 +188,11 @@ static enum sg_status build(struct sg_ledger *ledger, const struct sg_verdict *v
     enum sg_status status = SG_OK;
     for (size_t i = 0; i < pack->n_provisions && status == SG_OK; i++)
         status = answer(ledger, subject, &pack->provisions[i], counts, provisions);
-    *out = json_pack("{s:s, s:s, s:s, s:s, s:s, s:I, s:s, s:o, s:o, s:o, s:o}", "pack", pack->name, "title",
-                     pack->title, "disclaimer", disclaimer, "verdict", verdict->sentence, "origin", ledger->origin,
-                     "events", (json_int_t)verdict->size, "root", root, "model", text_or_null(subject->model), "run_id",
-                     text_or_null(subject->run_id), "counts", counts, "provisions", provisions);
+    *out = json_pack("{s:s, s:s, s:s, s:o, s:s, s:s, s:I, s:s, s:o, s:o, s:o, s:o}", "pack", pack->name, "title",
+                     pack->title, "disclaimer", disclaimer, "note", text_or_null(pack->note), "verdict",
+                     verdict->sentence, "origin", ledger->origin, "events", (json_int_t)verdict->size, "root", root,
+                     "model", text_or_null(subject->model), "run_id", text_or_null(subject->run_id), "counts", counts,
+                     "provisions", provisions);
     if (status != SG_OK) {
         json_decref(*out);
         *out = NULL;
@@ -260,6 +261,8 @@ void sg_pack_markdown(const json_t *pack, struct sg_buffer *out)
     const json_t *provision;
     size_t i;
     sg_buffer_printf(out, "# %s\n\n> %s\n\n", member(pack, "title"), member(pack, "disclaimer"));
+    if (json_is_string(json_object_get(pack, "note")))
+        sg_buffer_printf(out, "> %s\n\n", member(pack, "note"));
     markdown_text(out, member(pack, "verdict"));
     sg_buffer_printf(out, "\n\n- ledger: ");
     markdown_text(out, member(pack, "origin"));
@@ -287,6 +290,8 @@ void sg_pack_html(const json_t *pack, struct sg_buffer *out)
     sg_html_text(out, member(pack, "verdict"));
     sg_buffer_text(out, "</p>\n");
     sg_html_paragraph(out, "%s", member(pack, "disclaimer"));
+    if (json_is_string(json_object_get(pack, "note")))
+        sg_html_paragraph(out, "%s", member(pack, "note"));
     sg_html_members(out, pack, head);
     sg_html_paragraph(out, "%lld provisions present, %lld partial, %lld missing.", count_of(pack, "present"),
                       count_of(pack, "partial"), count_of(pack, "missing"));
@@ -298,7 +303,11 @@ void sg_pack_html(const json_t *pack, struct sg_buffer *out)
         sg_html_paragraph(out, "%s. Asked for: %s.", member(provision, "status"), member(provision, "asks"));
         sg_html_rows(out, json_object_get(provision, "evidence"));
         json_array_foreach(json_object_get(provision, "missing"), j, one)
-            sg_html_paragraph(out, "Missing: %s", json_string_value(one));
+        {
+            char *text = sg_format("Missing: %s", json_string_value(one));
+            sg_html_missing(out, text);
+            free(text);
+        }
     }
     sg_html_end(out);
 }

@@ -23,6 +23,7 @@ struct sg_pack {
     int needs_model;
     const struct sg_pack_provision *provisions;
     size_t n_provisions;
+    const char *note; /* said beside the disclaimer; may be NULL */
 };
 extern const struct sg_pack sg_pack_annex_iv, sg_pack_mrm, sg_pack_dora;
 

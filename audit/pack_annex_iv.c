@@ -130,5 +130,8 @@ static const struct sg_pack_provision provisions[] = {
 };
 
 const struct sg_pack sg_pack_annex_iv = {"annex-iv",
-                                         "Technical documentation, Annex IV of Regulation (EU) 2024/1689 (AI Act)", 1,
-                                         provisions, sizeof provisions / sizeof *provisions};
+                                         "Technical documentation, Annex IV of Regulation (EU) 2024/1689 (AI Act)",
+                                         1,
+                                         provisions,
+                                         sizeof provisions / sizeof *provisions,
+                                         NULL};

@@ -101,5 +101,9 @@ static const struct sg_pack_provision provisions[] = {
 };
 
 const struct sg_pack sg_pack_dora = {
-    "dora", "Digital operational resilience: Regulation (EU) 2022/2554 (DORA) and Delegated Regulation (EU) 2024/1774",
-    0, provisions, sizeof provisions / sizeof *provisions};
+    "dora",
+    "Digital operational resilience: Regulation (EU) 2022/2554 (DORA) and Delegated Regulation (EU) 2024/1774",
+    0,
+    provisions,
+    sizeof provisions / sizeof *provisions,
+    NULL};

@@ -1,5 +1,5 @@
-/* Model risk management: the elements of SR 11-7 / OCC 2011-12 (United States) with the principles of PRA SS1/23
- * (United Kingdom) beside them. Paraphrased. */
+/* Model risk management: the elements of SR 11-7 / OCC 2011-12 (United States; rescinded on 17 April 2026, see the
+ * note) with the principles of PRA SS1/23 (United Kingdom) beside them. Paraphrased. */
 #include "pack.h"
 
 static const struct sg_pack_provision provisions[] = {
@@ -79,5 +79,15 @@ static const struct sg_pack_provision provisions[] = {
       {NULL, NULL, NULL, "the written model documentation"}}},
 };
 
-const struct sg_pack sg_pack_mrm = {"mrm", "Model risk management: SR 11-7 / OCC 2011-12 and PRA SS1/23", 1, provisions,
-                                    sizeof provisions / sizeof *provisions};
+static const char note[] = "On 17 April 2026 the agencies rescinded SR 11-7 and OCC 2011-12 and issued SR 26-2 / OCC "
+                           "Bulletin 2026-13 / FIL-15-2026, "
+                           "which state principles instead. The numbers below are the sections of the 2011 text, by "
+                           "which many model inventories "
+                           "are still kept: read them beside the guidance that is in force for you.";
+
+const struct sg_pack sg_pack_mrm = {"mrm",
+                                    "Model risk management: SR 11-7 / OCC 2011-12 and PRA SS1/23",
+                                    1,
+                                    provisions,
+                                    sizeof provisions / sizeof *provisions,
+                                    note};

@@ -40,13 +40,11 @@ static enum sg_status choose_size(struct sg_ledger *ledger, int64_t seq, int64_t
     return SG_OK;
 }
 
-enum sg_status sg_evidence_proof(struct sg_ledger *ledger, int64_t seq, struct sg_buffer *out)
+enum sg_status sg_evidence_proof_at(struct sg_ledger *ledger, int64_t seq, int64_t size, struct sg_buffer *out)
 {
     struct sg_proof proof;
-    int64_t size = 0;
-    if (seq < 0 || seq >= (int64_t)ledger->tree.size)
+    if (seq < 0 || seq >= size || size > (int64_t)ledger->tree.size)
         return sg_fail(SG_USAGE, "the ledger has no leaf %lld", (long long)seq);
-    SG_TRY(choose_size(ledger, seq, &size));
     SG_TRY(sg_proof_inclusion(sg_store_node, ledger->db, (uint64_t)seq, (uint64_t)size, &proof));
     sg_buffer_text(out, header);
     sg_buffer_text(out, "extra ");
@@ -58,6 +56,15 @@ enum sg_status sg_evidence_proof(struct sg_ledger *ledger, int64_t seq, struct s
     }
     sg_buffer_text(out, "\n");
     return sg_evidence_checkpoint(ledger, size, out);
+}
+
+enum sg_status sg_evidence_proof(struct sg_ledger *ledger, int64_t seq, struct sg_buffer *out)
+{
+    int64_t size = 0;
+    if (seq < 0 || seq >= (int64_t)ledger->tree.size)
+        return sg_fail(SG_USAGE, "the ledger has no leaf %lld", (long long)seq);
+    SG_TRY(choose_size(ledger, seq, &size));
+    return sg_evidence_proof_at(ledger, seq, size, out);
 }
 
 enum sg_status sg_evidence_run_proof(struct sg_ledger *ledger, const struct sg_run *run, const char *path)

@@ -8,6 +8,7 @@
 #include "audit/leaf.h"
 #include "base/number.h"
 #include "budget.h"
+#include "query_events.h"
 #include "schema.h"
 #include "store.h"
 
@@ -141,59 +142,84 @@ enum sg_status sg_query_runs(struct sg_ledger *ledger, const struct sg_run_filte
     "count(*) FROM run r WHERE r.programme = programme_id) || ' of ' || runs || ' drawn', actor, dataset, epsilon, "   \
     "delta, rho, registered_ms, leaf FROM programme WHERE population = ?1 ORDER BY leaf"
 
+/* Datasets by their registration, runs by their configuration; null where nothing was said. */
+#define RETENTION                                                                                                      \
+    "SELECT 'dataset' AS kind, d.name, t.class AS retention_class, t.until_ms AS retain_until_ms, (SELECT erased_ms "  \
+    "FROM erasure e WHERE e.dataset = d.name) AS erased_ms, d.leaf AS leaf FROM dataset d JOIN temp.retention t ON t.leaf = "  \
+    "d.leaf UNION ALL SELECT 'run', r.run_id, (SELECT value FROM param p WHERE p.run_no = r.run_no AND p.name = "      \
+    "'configuration.run.retention'), (SELECT 1000 * CAST(strftime('%s', value) AS INTEGER) FROM param p WHERE "        \
+    "p.run_no = r.run_no AND p.name = 'configuration.run.retain_until'), (SELECT at_ms FROM temp.run_erasure x WHERE " \
+    "x.run_no = r.run_no), r.start_leaf FROM run r WHERE EXISTS(SELECT 1 FROM artifact a WHERE a.run_no = r.run_no)"
+
 /* ---- Views: the questions an officer asks, one statement each. ?1 is the subject. */
 const struct sg_view sg_views[] = {
     {"events", "what happened, in order", "[TYPE]",
      "SELECT seq AS leaf, ts_ms, type, event_id, length(body) AS bytes FROM leaf WHERE ?1 IS NULL OR type = ?1 ORDER "
-     "BY seq"},
-    {"runs", "who trained which model when", NULL, "SELECT " RUN_COLUMNS " FROM run r ORDER BY r.run_no"},
-    {"open", "which runs began and never ended", NULL,
+     "BY seq", NULL},
+    {"runs", "who trained which model when", NULL, "SELECT " RUN_COLUMNS " FROM run r ORDER BY r.run_no", NULL},
+    {"open", "which runs began and never ended, and when they last gave a sign of life", NULL,
+     "SELECT r.run_no, r.run_id, r.actor, r.host, r.started_ms, (SELECT max(at_ms) FROM temp.heartbeat h WHERE h.run_no "
+     "= r.run_no) AS last_heartbeat_ms, (SELECT max(step) FROM temp.heartbeat h WHERE h.run_no = r.run_no) AS "
+     "last_step, (SELECT max(to_ms) FROM temp.gap g WHERE g.run_no = r.run_no) AS found_without_process_ms, r.dataset, "
+     "r.population, r.epsilon, r.start_leaf AS leaf FROM run r WHERE r.status = 'running' ORDER BY r.run_no",
      "SELECT run_no, run_id, actor, host, started_ms, dataset, population, epsilon, start_leaf AS leaf FROM run WHERE "
-     "status = "
-     "'running' ORDER BY run_no"},
+     "status = 'running' ORDER BY run_no"},
+    {"heartbeats", "which signs of life did runs give", "[RUN]",
+     "SELECT r.run_id, h.beat, h.step, r.steps, h.interval_s, h.interval_steps, h.at_ms, h.leaf FROM temp.heartbeat h "
+     "JOIN run r ON r.run_no = h.run_no WHERE ?1 IS NULL OR r.run_id = ?1 OR r.run_no = ?1 ORDER BY h.leaf", NULL},
+    {"clock", "when did a machine's clock jump, fall behind, or restart under a running program", NULL,
+     "SELECT a.kind, a.at_ms, a.wall_ms, a.expected_ms, a.offset_ms / 1000.0 AS offset_s, a.boot_id_before, a.boot_id, "
+     "a.leaf FROM temp.anomaly a ORDER BY a.leaf", NULL},
+    {"overrides", "where did a person assert or supply what the program would otherwise have decided", NULL,
+     "SELECT r.run_id, 'secret supplied by --secret' AS control, r.actor, r.started_ms, r.start_leaf AS leaf FROM run r "
+     "WHERE r.secret_supplied UNION ALL SELECT r.run_id, 'base model asserted public', r.actor, r.started_ms, "
+     "r.start_leaf FROM run r JOIN param p ON p.run_no = r.run_no WHERE p.name = 'configuration.model.base_is_public' "
+     "AND p.value = 'true' UNION ALL SELECT r.run_id, 'trained without privacy', r.actor, r.started_ms, r.start_leaf "
+     "FROM run r WHERE NOT r.is_private UNION ALL SELECT name, 'data registered as public', NULL, (SELECT "
+     "ts_ms FROM leaf WHERE seq = d.leaf), leaf FROM dataset d WHERE is_public ORDER BY leaf", NULL},
     {"trace", "which run made this model file, and from what", "SHA256 of the model",
      "SELECT r.run_id, r.status, a.name AS file, a.sha256, r.dataset, d.commitment, r.base_model, r.code_digest, "
      "r.is_private, r.epsilon, "
      "r.delta, r.actor, r.ended_ms, a.leaf FROM artifact a JOIN run r ON r.run_no = a.run_no JOIN dataset d ON d.name "
      "= r.dataset "
-     "WHERE a.sha256 = ?1 ORDER BY r.run_no"},
+     "WHERE a.sha256 = ?1 ORDER BY r.run_no", NULL},
     {"lineage", "which models were made from this dataset", "DATASET",
      "SELECT r.run_id, r.status, a.sha256 AS model, d.row_bucket AS rows, d.population, r.is_private, r.epsilon, "
      "r.started_ms, "
      "r.start_leaf AS leaf FROM run r JOIN dataset d ON d.name = r.dataset LEFT JOIN artifact a ON a.run_no = r.run_no "
      "WHERE "
-     "r.dataset = ?1 ORDER BY r.run_no, a.ordinal"},
+     "r.dataset = ?1 ORDER BY r.run_no, a.ordinal", NULL},
     {"violations", "which runs had no privacy, or a secret that somebody supplied", NULL,
      "SELECT run_id, status, dataset, is_private, secret_supplied <> 0 AS is_secret_supplied, epsilon, delta, actor, "
      "start_leaf AS leaf "
-     "FROM run WHERE NOT is_private OR secret_supplied ORDER BY run_no"},
+     "FROM run WHERE NOT is_private OR secret_supplied ORDER BY run_no", NULL},
     {"trials", "how many runs stand behind the models of this population, failed ones included", "[POPULATION]",
      "SELECT population, dataset, count(*) AS trials, sum(status = 'complete') AS complete, sum(status IN ('failed', "
      "'aborted')) AS "
      "failed, sum(status = 'running') AS open, sum(is_private) AS charged, min(start_leaf) AS first_leaf, "
      "max(start_leaf) AS last_leaf "
-     "FROM run WHERE ?1 IS NULL OR population = ?1 GROUP BY population, dataset ORDER BY population, dataset"},
+     "FROM run WHERE ?1 IS NULL OR population = ?1 GROUP BY population, dataset ORDER BY population, dataset", NULL},
     {"populations", "whose privacy is limited, and to what", NULL,
      "SELECT p.name, p.unit, p.is_limited, p.epsilon_limit, p.delta_limit, p.filter_order, (SELECT count(*) FROM run r "
      "WHERE "
-     "r.population = p.name) AS runs, p.leaf FROM population p ORDER BY p.name"},
+     "r.population = p.name) AS runs, p.leaf FROM population p ORDER BY p.name", NULL},
     {"programmes", "which runs were fixed in advance, and how many of them were drawn", "[POPULATION]",
-     PROGRAMMES " WHERE ?1 IS NULL OR p.population = ?1 ORDER BY p.leaf"},
+     PROGRAMMES " WHERE ?1 IS NULL OR p.population = ?1 ORDER BY p.leaf", NULL},
     {"drawn", "which runs were drawn from which programme", "[PROGRAMME]",
      "SELECT programme, run_no, run_id, status, dataset, actor, started_ms, start_leaf AS leaf FROM run WHERE "
      "programme "
-     "IS NOT NULL AND (?1 IS NULL OR programme = ?1) ORDER BY run_no"},
+     "IS NOT NULL AND (?1 IS NULL OR programme = ?1) ORDER BY run_no", NULL},
     {"datasets", "which data is registered", NULL,
      "SELECT name, population, unit, population_size, is_public, row_bucket, commitment, schema_digest, leaf FROM "
-     "dataset ORDER BY leaf"},
+     "dataset ORDER BY leaf", NULL},
     {"metrics", "what was measured, by split and release", "[RUN]",
      "SELECT r.run_id, m.name, m.value, m.split, m.released, m.leaf FROM metric m JOIN run r ON r.run_no = m.run_no "
      "WHERE ?1 IS NULL OR "
-     "r.run_id = ?1 OR r.run_no = ?1 ORDER BY m.run_no, m.ordinal"},
+     "r.run_id = ?1 OR r.run_no = ?1 ORDER BY m.run_no, m.ordinal", NULL},
     {"params", "with which settings", "[RUN]",
      "SELECT r.run_id, p.name, p.value, p.leaf FROM param p JOIN run r ON r.run_no = p.run_no WHERE ?1 IS NULL OR "
      "r.run_id = ?1 OR "
-     "r.run_no = ?1 ORDER BY p.run_no, p.name"},
+     "r.run_no = ?1 ORDER BY p.run_no, p.name", NULL},
     {"compare", "in which settings do these two runs differ", "RUN,RUN",
      "WITH pair AS (SELECT substr(?1, 1, instr(?1, ',') - 1) AS x, substr(?1, instr(?1, ',') + 1) AS y), "
      "a AS (SELECT p.* FROM param p JOIN run r ON r.run_no = p.run_no, pair WHERE r.run_id = pair.x OR r.run_no = "
@@ -203,12 +229,15 @@ const struct sg_view sg_views[] = {
      "SELECT n.name, a.value AS first, b.value AS second, a.leaf AS first_leaf, b.leaf AS second_leaf FROM (SELECT "
      "name FROM a UNION "
      "SELECT name FROM b) n LEFT JOIN a ON a.name = n.name LEFT JOIN b ON b.name = n.name WHERE a.value IS NOT b.value "
-     "ORDER BY n.name"},
+     "ORDER BY n.name", NULL},
     {"approvals", "who approved, deployed or retired which model, and did another person develop it", "[MODEL]",
      "SELECT kind, model, (SELECT run_id FROM run r WHERE r.run_no = d.run_no) AS run_id, person, developer, person <> "
-     "developer AS "
-     "is_four_eyes, role, reason, expires_ms, decided_ms, leaf FROM decision d WHERE ?1 IS NULL OR model = ?1 ORDER BY "
-     "leaf"},
+     "developer AS is_four_eyes, h.name AS signed_by, h.key AS signing_key, h.needs AS approvals_needed, role, reason, "
+     "expires_ms, decided_ms, d.leaf FROM decision d LEFT JOIN temp.human h ON h.leaf = d.leaf WHERE ?1 IS NULL OR model "
+     "= ?1 ORDER BY d.leaf",
+     "SELECT kind, model, (SELECT run_id FROM run r WHERE r.run_no = d.run_no) AS run_id, person, developer, person <> "
+     "developer AS is_four_eyes, role, reason, expires_ms, decided_ms, leaf FROM decision d WHERE ?1 IS NULL OR model = "
+     "?1 ORDER BY leaf"},
     {"deployed", "which models are in use, and were they approved before", NULL,
      "SELECT d.model, (SELECT run_id FROM run r WHERE r.run_no = d.run_no) AS run_id, d.person, d.decided_ms, "
      "EXISTS(SELECT 1 FROM decision a "
@@ -216,23 +245,113 @@ const struct sg_view sg_views[] = {
      "(a.expires_ms IS NULL OR "
      "a.expires_ms > d.decided_ms)) AS is_approved_by_another, d.leaf FROM decision d WHERE d.kind = 'model.deploy' "
      "AND NOT EXISTS(SELECT 1 "
-     "FROM decision x WHERE x.model = d.model AND x.kind = 'model.retire' AND x.leaf > d.leaf) ORDER BY d.leaf"},
-    {"erasures", "which datasets' keys were destroyed", NULL,
-     "SELECT dataset, basis, person, erased_ms, leaf FROM erasure ORDER BY leaf"},
-    {"keys", "which keys may write, since when", NULL,
+     "FROM decision x WHERE x.model = d.model AND x.kind = 'model.retire' AND x.leaf > d.leaf) ORDER BY d.leaf", NULL},
+    {"erasures", "which datasets' keys and which runs' files were destroyed", NULL,
+     "SELECT 'dataset key' AS kind, dataset AS name, basis, person, erased_ms, leaf FROM erasure UNION ALL SELECT 'model "
+     "file', (SELECT run_id FROM run r WHERE r.run_no = x.run_no), basis, person, at_ms, leaf FROM temp.run_erasure x "
+     "ORDER BY leaf",
+     "SELECT dataset AS name, basis, person, erased_ms, leaf FROM erasure ORDER BY leaf"},
+    {"retention", "how long may data and models be kept, and what was erased", NULL,
+     RETENTION " ORDER BY kind, leaf", NULL},
+    {"due", "what is due for erasure on a date (today)", "[DATE]",
+     "SELECT * FROM (" RETENTION ") WHERE erased_ms IS NULL AND retain_until_ms <= 1000 * CAST(strftime('%s', "
+     "coalesce(?1, 'now')) AS INTEGER) ORDER BY retain_until_ms, leaf", NULL},
+    {"keys", "which keys may write, since when; with a date, those in force then", "[DATE]",
      "SELECT k.key_id, k.role, k.vkey, a.ts_ms AS from_ms, e.ts_ms AS until_ms, k.compromised_since_ms, k.added_leaf "
      "AS leaf, "
      "k.ended_leaf FROM signing_key k JOIN leaf a ON a.seq = k.added_leaf LEFT JOIN leaf e ON e.seq = k.ended_leaf "
-     "ORDER BY k.added_leaf"},
+     "WHERE ?1 IS NULL OR (a.ts_ms <= 1000 * CAST(strftime('%s', ?1) AS INTEGER) AND (e.ts_ms IS NULL OR e.ts_ms > "
+     "1000 * CAST(strftime('%s', ?1) AS INTEGER))) ORDER BY k.added_leaf", NULL},
     {"witnesses", "who has seen the ledger at which size", NULL,
-     "SELECT size, witness, line FROM cosignature ORDER BY size, witness"},
-    {"gaps", "between which events did more than a day pass", "[HOURS]",
-     "SELECT seq AS leaf, type, ts_ms, previous_ms, (ts_ms - previous_ms) / 3600000 AS hours FROM (SELECT seq, type, "
-     "ts_ms, lag(ts_ms) "
-     "OVER (ORDER BY seq) AS previous_ms FROM leaf) WHERE ts_ms - previous_ms >= coalesce(?1, 24) * 3600000 ORDER BY "
-     "seq"},
+     "SELECT size, witness, line FROM cosignature ORDER BY size, witness", NULL},
+    {"gaps", "where is something missing: no event for hours (24), a writer or a run that died, silent runs", "[HOURS]",
+     "SELECT 'no event' AS cause, NULL AS run_id, previous_ms AS from_ms, ts_ms AS to_ms, (ts_ms - previous_ms) / "
+     "3600000 AS hours, seq AS leaf FROM (SELECT seq, ts_ms, lag(ts_ms) OVER (ORDER BY seq) AS previous_ms FROM leaf) "
+     "WHERE ts_ms - previous_ms >= coalesce(?1, 24) * 3600000 UNION ALL SELECT CASE kind WHEN 'journal' THEN 'a writer "
+     "died in mid-commit' ELSE 'a run without its process' END, (SELECT run_id FROM run r WHERE r.run_no = g.run_no), "
+     "from_ms, to_ms, (to_ms - from_ms) / 3600000, leaf FROM temp.gap g UNION ALL SELECT 'heartbeats are missing', "
+     "run_id, before_ms, at_ms, (at_ms - before_ms) / 3600000, leaf FROM (SELECT h.leaf, h.at_ms, h.interval_s, "
+     "r.run_id, coalesce(lag(h.at_ms) OVER (PARTITION BY h.run_no ORDER BY h.leaf), r.started_ms) AS before_ms FROM "
+     "temp.heartbeat h JOIN run r ON r.run_no = h.run_no) WHERE at_ms - before_ms >= 3000 * interval_s ORDER BY leaf",
+     "SELECT previous_ms AS from_ms, ts_ms AS to_ms, (ts_ms - previous_ms) / 3600000 AS hours, seq AS leaf FROM (SELECT "
+     "seq, ts_ms, lag(ts_ms) OVER (ORDER BY seq) AS previous_ms FROM leaf) WHERE ts_ms - previous_ms >= coalesce(?1, "
+     "24) * 3600000 ORDER BY seq"},
 };
 const size_t sg_n_views = sizeof sg_views / sizeof *sg_views;
+
+/* SQLite answers null for what is no date, and null compares with nothing. */
+static enum sg_status check_date(struct sg_ledger *ledger, const char *date)
+{
+    sqlite3_stmt *row = NULL;
+    SG_TRY(sg_db_prepare(ledger->db, "SELECT strftime('%s', ?) IS NOT NULL", &row));
+    sg_db_bind(row, "t", date);
+    bool good = sqlite3_step(row) == SQLITE_ROW && sqlite3_column_int(row, 0) && strlen(date) >= 10;
+    sqlite3_finalize(row);
+    return good ? SG_OK : sg_fail(SG_USAGE, "ledger query: a date is YYYY-MM-DD or YYYY-MM-DDTHH:MM:SS, in UTC");
+}
+
+/* ---- The filters on any rows: by the columns that they have. */
+struct row_filter {
+    const char *option, *value;
+    const char *columns[6];
+    int order; /* 0 equal; 1 not before; -1 before */
+};
+
+static const json_t *column_of(const json_t *row, const struct row_filter *filter)
+{
+    const json_t *value = NULL;
+    for (size_t i = 0; !value && i < 6 && filter->columns[i]; i++)
+        value = json_object_get(row, filter->columns[i]);
+    return value;
+}
+
+static bool passes(const json_t *value, const struct row_filter *filter)
+{
+    const char *text = json_string_value(value);
+    if (!text)
+        return false; /* what is not recorded matches no filter */
+    int order = strcmp(text, filter->value);
+    return filter->order == 0 ? order == 0 : filter->order > 0 ? order >= 0 : order < 0;
+}
+
+static enum sg_status filter_rows(json_t *rows, const char *view, const struct row_filter *filter)
+{
+    if (!filter->value)
+        return SG_OK;
+    for (size_t i = 0; i < json_array_size(rows);) {
+        const json_t *value = column_of(json_array_get(rows, i), filter);
+        if (!value)
+            return sg_fail(SG_USAGE, "ledger query --view %s has no column for --%s", view, filter->option);
+        if (passes(value, filter))
+            i++;
+        else
+            json_array_remove(rows, i);
+    }
+    return SG_OK;
+}
+
+enum sg_status sg_query_filter(json_t *rows, const char *view, const struct sg_run_filter *filter)
+{
+    char since[40], until[40];
+    sg_query_time(filter->since_ms, since);
+    sg_query_time(filter->until_ms, until);
+    const struct row_filter filters[] = {
+        {"dataset", filter->dataset, {"dataset"}, 0},
+        {"population", filter->population, {"population"}, 0},
+        {"model", filter->model, {"model", "sha256"}, 0},
+        {"status", filter->status, {"status"}, 0},
+        {"actor", filter->actor, {"actor", "person"}, 0},
+        {"since", filter->since_ms ? since : NULL, {"started", "decided", "erased", "ts", "at", "from"}, 1},
+        {"until", filter->until_ms ? until : NULL, {"started", "decided", "erased", "ts", "at", "from"}, -1},
+    };
+    if (filter->violates)
+        return sg_fail(SG_USAGE, "ledger query: --violates is about runs, without --view; see --view violations");
+    for (size_t i = 0; i < sizeof filters / sizeof *filters; i++)
+        SG_TRY(filter_rows(rows, view, &filters[i]));
+    while (filter->limit > 0 && json_array_size(rows) > (size_t)filter->limit)
+        json_array_remove(rows, json_array_size(rows) - 1);
+    return SG_OK;
+}
 
 enum sg_status sg_query_view(struct sg_ledger *ledger, const char *view, const char *subject, json_t **rows)
 {
@@ -248,6 +367,10 @@ enum sg_status sg_query_view(struct sg_ledger *ledger, const char *view, const c
             return sg_fail(SG_USAGE, "ledger query --view %s: name the subject: %s", view, v->subject);
         if (!v->subject && subject)
             return sg_fail(SG_USAGE, "ledger query --view %s takes no subject", view);
+        if (subject && v->subject && strcmp(v->subject, "[DATE]") == 0)
+            SG_TRY(check_date(ledger, subject));
+        if (strstr(v->sql, "temp."))
+            SG_TRY(sg_query_load_events(ledger));
         return rows_of(ledger, v->sql, subject, rows);
     }
     enum sg_status status = sg_fail(SG_USAGE, "ledger query: there is no view of that name; there are %s", names.data);

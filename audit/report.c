@@ -6,7 +6,10 @@
 
 #include "account/plan.h"
 #include "audit/query.h"
+#include "audit/timestamp.h"
 #include "html.h"
+#include "plot.h"
+#include "report_curves.h"
 #include "schema.h"
 #include "store.h"
 
@@ -20,7 +23,10 @@ static void verdict_part(struct sg_buffer *out, const struct sg_verdict *verdict
 {
     char root[2 * SG_DIGEST_BYTES + 1];
     sg_hex_encode(verdict->root, SG_DIGEST_BYTES, root);
-    sg_buffer_printf(out, "<p class=\"verdict%s\">", verdict->status == SG_BROKEN ? " broken" : "");
+    sg_buffer_printf(out, "<p class=\"verdict%s\">",
+                     verdict->status == SG_BROKEN                                          ? " broken"
+                     : verdict->status != SG_OK || verdict->witnessed_size < verdict->size ? " doubt"
+                                                                                           : "");
     sg_html_text(out, verdict->sentence);
     sg_buffer_text(out, "</p>\n");
     for (size_t i = 0; i < verdict->n_listed; i++)
@@ -32,36 +38,6 @@ static void verdict_part(struct sg_buffer *out, const struct sg_verdict *verdict
 }
 
 /* ---- One run. */
-static void epsilon_chart(struct sg_buffer *out, const struct sg_plan *plan)
-{
-    enum { POINTS = 13 };
-    double x[POINTS], y[POINTS];
-    size_t n = 0;
-    x[n] = y[n] = 0;
-    n++;
-    for (int i = 1; i < POINTS; i++) {
-        struct sg_phase phase;
-        struct sg_history history = sg_plan_history(plan, &phase);
-        struct sg_epsilon figure;
-        int64_t steps = plan->steps * i / (POINTS - 1);
-        if (steps < 1)
-            continue;
-        phase.steps = steps;
-        if (sg_account_epsilon(&history, plan->delta_accountant, &figure) != SG_OK || !isfinite(figure.epsilon))
-            return sg_error_clear();
-        x[n] = (double)steps;
-        y[n++] = figure.epsilon;
-    }
-    const struct sg_html_line line = {.title = "epsilon over the steps of this run",
-                                      .x_label = "steps",
-                                      .y_label = "epsilon, recomputed here from the plan",
-                                      .x = x,
-                                      .y = y,
-                                      .n = n,
-                                      .limit = NAN};
-    sg_html_chart(out, &line);
-}
-
 static void privacy_part(struct sg_buffer *out, const json_t *facts, const struct sg_plan *plan)
 {
     static const char *const keys[] = {"epsilon",
@@ -102,7 +78,9 @@ static void privacy_part(struct sg_buffer *out, const json_t *facts, const struc
         sg_html_paragraph(
             out, "The run's secret was supplied by a file: nothing is claimed against whoever holds that file.");
     sg_html_members(out, json_object_get(facts, "plan"), keys);
-    epsilon_chart(out, plan);
+    sg_buffer_text(out, "<div class=\"plots\">\n");
+    sg_report_epsilon(out, plan);
+    sg_buffer_text(out, "</div>\n");
     if (json_is_object(json_object_get(facts, "budget"))) {
         sg_html_heading(out, "What was reserved before the data was opened");
         sg_html_members(out, json_object_get(facts, "budget"), NULL);
@@ -114,23 +92,46 @@ static void privacy_part(struct sg_buffer *out, const json_t *facts, const struc
                           json_string_value(json_object_get(facts, "programme")));
 }
 
-static void run_body(struct sg_buffer *out, const json_t *show, const json_t *decisions, const struct sg_plan *plan)
+/* The first thing that a reader wants to know, in a sentence. */
+static void summary_part(struct sg_buffer *out, const json_t *run, const struct sg_plan *plan)
+{
+    const char *status = text_of(run, "status");
+    sg_html_paragraph(out, "Run %s on dataset %s by %s on %s: %s.%s", text_of(run, "run_id"), text_of(run, "dataset"),
+                      text_of(run, "actor"), text_of(run, "host"), status,
+                      strcmp(status, "running") == 0 ? " It began and has no end: what it did is not recorded." : "");
+    if (plan->is_private)
+        sg_html_paragraph(out, "It is private: epsilon %.4g at delta %.3g over %lld steps.", plan->epsilon, plan->delta,
+                          (long long)plan->steps);
+    else
+        sg_html_paragraph(out, "It is not private: no bound on what the model shows of single people is claimed.");
+}
+
+static void run_body(struct sg_buffer *out, const json_t *show, const struct sg_plan *plan)
 {
     static const char *const made[] = {"dataset",           "population",      "data_commitment", "base_model_digest",
                                        "code_digest",       "binary_digest",   "environment",     "libraries",
                                        "secret_commitment", "secret_supplied", "show_internal",   NULL};
+    const json_t *run = json_object_get(show, "run");
     const json_t *facts = json_object_get(json_object_get(json_object_get(show, "start"), "predicate"), "facts");
+    const json_t *end = json_object_get(json_object_get(json_object_get(show, "end"), "predicate"), "facts");
     sg_html_heading(out, "The run");
-    sg_html_members(out, json_object_get(show, "run"), NULL);
+    json_t *shown = json_copy((json_t *)run); /* a run that is complete has no reason for its end */
+    if (strcmp(text_of(run, "status"), "complete") == 0)
+        json_object_del(shown, "reason");
+    sg_html_members(out, shown, NULL);
+    json_decref(shown);
     privacy_part(out, facts, plan);
+    sg_report_curves(out, end, json_integer_value(json_object_get(run, "end_leaf")));
     sg_html_heading(out, "What was measured");
     sg_html_rows(out, json_object_get(show, "metrics"));
     sg_html_heading(out, "Files");
     sg_html_rows(out, json_object_get(show, "artifacts"));
-    sg_html_heading(out, "Approvals and deployments");
-    sg_html_rows(out, decisions);
     sg_html_heading(out, "What it was made from");
     sg_html_members(out, facts, made);
+}
+
+static void run_end(struct sg_buffer *out, const json_t *show)
+{
     sg_html_heading(out, "Settings");
     sg_html_rows(out, json_object_get(show, "params"));
     sg_html_heading(out, "How to check");
@@ -143,29 +144,21 @@ static void run_body(struct sg_buffer *out, const json_t *show, const json_t *de
                       text_of(json_object_get(show, "run"), "run_id"));
 }
 
-static enum sg_status run_page(struct sg_ledger *ledger, const struct sg_verdict *verdict, const char *run,
-                               struct sg_buffer *out)
+/* By when somebody else's clock had seen the run's last event. */
+static enum sg_status stamp_part(struct sg_ledger *ledger, const json_t *run, struct sg_buffer *out)
 {
-    json_t *show = NULL;
-    struct sg_plan plan;
-    SG_TRY(sg_query_show(ledger, run, &show));
-    const json_t *facts = json_object_get(json_object_get(json_object_get(show, "start"), "predicate"), "facts");
-    enum sg_status status = sg_plan_from_json(json_object_get(facts, "plan"), SG_BROKEN, &plan);
-    json_t *decisions = NULL;
-    const char *model = json_string_value(json_object_get(json_object_get(show, "run"), "model"));
-    if (status == SG_OK)
-        status = sg_query_view(ledger, "approvals", model ? model : "", &decisions);
-    if (status == SG_OK) {
-        char *title = sg_format("Run %s", text_of(json_object_get(show, "run"), "run_id"));
-        sg_html_begin(out, title);
-        verdict_part(out, verdict);
-        run_body(out, show, decisions, &plan);
-        sg_html_end(out);
-        free(title);
-    }
-    json_decref(decisions);
-    json_decref(show);
-    return status;
+    const json_t *end = json_object_get(run, "end_leaf");
+    int64_t size, time_s, seq = json_integer_value(json_is_integer(end) ? end : json_object_get(run, "start_leaf"));
+    char time[40];
+    SG_TRY(sg_evidence_stamp_of(ledger, seq, &size, &time_s));
+    if (size == 0)
+        return SG_OK;
+    sg_query_time(time_s * 1000, time);
+    sg_html_paragraph(out,
+                      "A time stamp (RFC 3161) over the checkpoint of %lld events, which covers this run up to leaf "
+                      "%lld, names the time %s. Whether its authority was checked says the verdict.",
+                      (long long)size, (long long)seq, time);
+    return SG_OK;
 }
 
 /* ---- Populations. */
@@ -175,7 +168,7 @@ static enum sg_status spend_chart(struct sg_ledger *ledger, const json_t *budget
 {
     const json_t *by = json_object_get(budget, "by"), *row;
     size_t n = json_array_size(by), i, used = 1;
-    double *x = sg_alloc(n + 1, sizeof *x), *y = sg_alloc(n + 1, sizeof *y);
+    double *x = sg_alloc(n + 2, sizeof *x), *y = sg_alloc(n + 2, sizeof *y);
     enum sg_status status = SG_OK;
     json_array_foreach(by, i, row)
     {
@@ -191,17 +184,20 @@ static enum sg_status spend_chart(struct sg_ledger *ledger, const json_t *budget
         }
         json_decref(statement);
     }
-    const struct sg_html_line line = {.title = "epsilon spent, run by run",
-                                      .x_label = "runs on these people",
-                                      .y_label = "epsilon spent",
-                                      .x = x,
-                                      .y = y,
-                                      .n = used,
-                                      .limit = json_number_value(json_object_get(budget, "epsilon_limit")),
-                                      .limit_label = "limit",
-                                      .is_steps = true};
-    if (status == SG_OK && used > 1)
-        sg_html_chart(out, &line);
+    x[used] = (double)used, y[used] = y[used - 1]; /* the last one lasts as well */
+    const struct sg_plot_series series = {.x = x, .y = y, .n = used + 1, .mark = SG_PLOT_STEPS};
+    const struct sg_plot plot = {.title = "Privacy spent on these people, charge by charge",
+                                 .x_label = "runs and programmes",
+                                 .y_label = "epsilon spent",
+                                 .series = &series,
+                                 .n_series = 1,
+                                 .limit = json_number_value(json_object_get(budget, "epsilon_limit")),
+                                 .limit_label = "limit"};
+    if (status == SG_OK && used > 1) {
+        sg_buffer_text(out, "<div class=\"plots\">\n");
+        sg_plot_svg(out, &plot);
+        sg_buffer_text(out, "</div>\n");
+    }
     free(x);
     free(y);
     return status;
@@ -217,10 +213,15 @@ static enum sg_status population_part(struct sg_ledger *ledger, const char *popu
     char *heading = sg_format("Population %s", population);
     sg_html_heading(out, heading);
     free(heading);
-    sg_html_members(out, budget, keys);
-    enum sg_status status = json_is_true(json_object_get(budget, "limited")) ? spend_chart(ledger, budget, out) : SG_OK;
-    if (status == SG_OK)
-        sg_html_rows(out, json_object_get(budget, "by"));
+    enum sg_status status = SG_OK;
+    if (json_is_true(json_object_get(budget, "limited"))) {
+        sg_html_members(out, budget, keys);
+        status = spend_chart(ledger, budget, out);
+        if (status == SG_OK)
+            sg_html_rows(out, json_object_get(budget, "by"));
+    } else {
+        sg_html_paragraph(out, "These people's data is registered as public: nothing limits what may be spent on it.");
+    }
     json_decref(budget);
     return status;
 }
@@ -232,6 +233,28 @@ static enum sg_status view_part(struct sg_ledger *ledger, const char *heading, c
     SG_TRY(sg_query_view(ledger, view, subject, &rows));
     sg_html_heading(out, heading);
     sg_html_rows(out, rows);
+    json_decref(rows);
+    return SG_OK;
+}
+
+/* What fits on a page: all else stands on each run's own. */
+static enum sg_status runs_part(struct sg_ledger *ledger, struct sg_buffer *out)
+{
+    static const char *const shown[] = {"run_id", "status",  "dataset",    "epsilon",  "delta",
+                                        "actor",  "started", "start_leaf", "end_leaf", "model"};
+    json_t *rows = NULL, *row, *few = json_array();
+    size_t i, k;
+    SG_TRY(sg_query_view(ledger, "runs", NULL, &rows));
+    json_array_foreach(rows, i, row)
+    {
+        json_t *one = json_object();
+        for (k = 0; k < sizeof shown / sizeof *shown; k++)
+            json_object_set(one, shown[k], json_object_get(row, shown[k]));
+        json_array_append_new(few, one);
+    }
+    sg_html_heading(out, "Runs");
+    sg_html_rows(out, few);
+    json_decref(few);
     json_decref(rows);
     return SG_OK;
 }
@@ -251,7 +274,7 @@ static enum sg_status ledger_page(struct sg_ledger *ledger, const struct sg_verd
     json_decref(populations);
     SG_TRY(status);
     SG_TRY(view_part(ledger, "Datasets", "datasets", NULL, out));
-    SG_TRY(view_part(ledger, "Runs", "runs", NULL, out));
+    SG_TRY(runs_part(ledger, out));
     SG_TRY(view_part(ledger, "Runs that began and never ended", "open", NULL, out));
     SG_TRY(view_part(ledger, "Runs without privacy, or with a supplied secret", "violations", NULL, out));
     SG_TRY(view_part(ledger, "Trials behind the models", "trials", NULL, out));
@@ -276,6 +299,38 @@ static enum sg_status dataset_page(struct sg_ledger *ledger, const struct sg_ver
     SG_TRY(population_part(ledger, population, out));
     sg_html_end(out);
     return SG_OK;
+}
+
+/* ---- A run and what stands around it: its people's budget, other models of its data, decisions. */
+static enum sg_status run_page(struct sg_ledger *ledger, const struct sg_verdict *verdict, const char *run,
+                               struct sg_buffer *out)
+{
+    json_t *show = NULL;
+    struct sg_plan plan;
+    SG_TRY(sg_query_show(ledger, run, &show));
+    const json_t *facts = json_object_get(json_object_get(json_object_get(show, "start"), "predicate"), "facts");
+    const json_t *row = json_object_get(show, "run");
+    enum sg_status status = sg_plan_from_json(json_object_get(facts, "plan"), SG_BROKEN, &plan);
+    if (status == SG_OK) {
+        const char *model = json_string_value(json_object_get(row, "model"));
+        char *title = sg_format("Run %s", text_of(row, "run_id"));
+        sg_html_begin(out, title);
+        free(title);
+        verdict_part(out, verdict);
+        summary_part(out, row, &plan);
+        run_body(out, show, &plan);
+        status = stamp_part(ledger, row, out);
+        if (status == SG_OK)
+            status = view_part(ledger, "Models made from the same data", "lineage", text_of(row, "dataset"), out);
+        if (status == SG_OK)
+            status = population_part(ledger, text_of(row, "population"), out);
+        if (status == SG_OK)
+            status = view_part(ledger, "Approvals and deployments", "approvals", model ? model : "", out);
+        run_end(out, show);
+        sg_html_end(out);
+    }
+    json_decref(show);
+    return status;
 }
 
 /* One text by one parameter; NULL when there is no row. The caller frees it. */

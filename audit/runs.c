@@ -2,7 +2,6 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "budget.h"
 #include "programmes.h"
@@ -117,6 +116,11 @@ static json_t *dataset_facts(const struct sg_dataset_facts *facts, const struct 
     json_object_set_new(object, "delta_limit", sg_json_real(limits->delta));
     json_object_set_new(object, "filter_order", sg_json_real(limits->order));
     set_text(object, "row_bucket", facts->row_bucket);
+    if (facts->retention_class || facts->retain_until_ms > 0) {
+        set_text(object, "retention_class", facts->retention_class);
+        json_object_set_new(object, "retain_until_ms",
+                            facts->retain_until_ms > 0 ? json_integer(facts->retain_until_ms) : json_null());
+    }
     set_digest(object, "commitment", facts->commitment);
     set_digest(object, "schema_digest", facts->schema_digest);
     return object;
@@ -193,22 +197,6 @@ enum sg_status sg_ledger_find_dataset(struct sg_ledger *ledger, const char *name
 }
 
 /* ---- Runs. */
-static json_t *clock_facts(void)
-{
-    struct timespec now;
-    char boot_id[37] = "";
-    FILE *file = fopen("/proc/sys/kernel/random/boot_id", "re");
-    if (file && fread(boot_id, 1, 36, file) != 36)
-        boot_id[0] = 0;
-    if (file)
-        fclose(file);
-    clock_gettime(CLOCK_BOOTTIME, &now);
-    json_t *object = json_object();
-    set_text(object, "boot_id", *boot_id ? boot_id : NULL);
-    json_object_set_new(object, "boottime_ms", json_integer((int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000));
-    return object;
-}
-
 static enum sg_status next_run(struct sg_ledger *ledger, struct sg_run *out)
 {
     uint8_t random[4];
@@ -222,7 +210,8 @@ static enum sg_status next_run(struct sg_ledger *ledger, struct sg_run *out)
 }
 
 static json_t *start_facts(const struct sg_run_facts *facts, const struct sg_run *run,
-                           const struct sg_dataset_entry *dataset, json_t *budget)
+                           const struct sg_dataset_entry *dataset, json_t *budget,
+                           const struct sg_watch_clock *clock)
 {
     json_t *object = json_object();
     set_text(object, "run_id", run->run_id);
@@ -243,7 +232,7 @@ static json_t *start_facts(const struct sg_run_facts *facts, const struct sg_run
     set_value(object, "libraries", facts->libraries);
     set_text(object, "base_model_digest", facts->base_model_digest);
     json_object_set_new(object, "show_internal", json_boolean(facts->show_internal));
-    json_object_set_new(object, "clock", clock_facts());
+    json_object_set_new(object, "clock", sg_watch_clock_facts(clock));
     return object;
 }
 
@@ -262,7 +251,8 @@ static enum sg_status append_start(struct sg_ledger *ledger, const struct sg_run
         SG_TRY(sg_reserve(ledger, &dataset, facts->plan, 1, &budget));
     }
     SG_TRY(next_run(ledger, out));
-    json_t *object = start_facts(facts, out, &dataset, budget), *subjects;
+    sg_watch_run_begins(ledger, out->run_no);
+    json_t *object = start_facts(facts, out, &dataset, budget, &ledger->watch.now), *subjects;
     struct sg_buffer configuration = {0};
     uint8_t digest[SG_DIGEST_BYTES];
     sg_json_dump(json_object_get(object, "configuration"), &configuration);
@@ -284,7 +274,8 @@ enum sg_status sg_ledger_run_start(struct sg_ledger *ledger, const struct sg_run
     return sg_store_end(ledger, append_start(ledger, facts, event_id, out), event_id);
 }
 
-static json_t *end_facts(const struct sg_run *run, const struct sg_run_result *result)
+static json_t *end_facts(const struct sg_run *run, const struct sg_run_result *result,
+                         const struct sg_watch_clock *clock)
 {
     json_t *object = json_object();
     set_text(object, "run_id", run->run_id);
@@ -295,7 +286,7 @@ static json_t *end_facts(const struct sg_run *run, const struct sg_run_result *r
     json_object_set_new(object, "metrics", result->metrics ? json_incref(result->metrics) : json_array());
     json_object_set_new(object, "artifacts", result->artifacts ? json_incref(result->artifacts) : json_array());
     set_value(object, "curves", result->curves);
-    json_object_set_new(object, "clock", clock_facts());
+    json_object_set_new(object, "clock", sg_watch_clock_facts(clock));
     return object;
 }
 
@@ -339,7 +330,7 @@ static enum sg_status append_end(struct sg_ledger *ledger, const struct sg_run *
                        exists ? "run %s has ended already: a run ends once" : "run %s was never started in this ledger",
                        run->run_id);
     SG_TRY(end_subjects(ledger, run, result, &subjects));
-    json_t *facts = end_facts(run, result);
+    json_t *facts = end_facts(run, result, &ledger->watch.now);
     enum sg_status status = sg_store_append(ledger, types[result->end], subjects, facts, event_id);
     json_decref(facts);
     json_decref(subjects);
@@ -350,5 +341,7 @@ enum sg_status sg_ledger_run_end(struct sg_ledger *ledger, const struct sg_run *
 {
     char event_id[33] = "";
     SG_TRY(sg_store_begin(ledger));
-    return sg_store_end(ledger, append_end(ledger, run, result, event_id), event_id);
+    SG_TRY(sg_store_end(ledger, append_end(ledger, run, result, event_id), event_id));
+    sg_watch_run_ends(ledger, run->run_no);
+    return SG_OK;
 }

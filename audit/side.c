@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -18,7 +19,9 @@ static enum sg_status setup(sqlite3 *db)
             "CREATE TABLE IF NOT EXISTS anchor(one INTEGER PRIMARY KEY CHECK(one = 1), size INTEGER NOT NULL, "
             "root BLOB NOT NULL) STRICT;"
             "CREATE TABLE IF NOT EXISTS spend(key_id TEXT PRIMARY KEY, record BLOB NOT NULL, signature BLOB NOT NULL) "
-            "STRICT;");
+            "STRICT;"
+            "CREATE TABLE IF NOT EXISTS process(run_no INTEGER PRIMARY KEY, pid INTEGER NOT NULL, start_ticks INTEGER NOT "
+            "NULL, space INTEGER NOT NULL, boot_id TEXT NOT NULL) STRICT;");
 }
 
 enum sg_status sg_side_open(const char *ledger_path, sqlite3 **out)
@@ -117,6 +120,17 @@ enum sg_status sg_side_put_spend(sqlite3 *side, const char *label, const struct 
     return status;
 }
 
+enum sg_status sg_side_put_process(sqlite3 *side, const struct sg_side_process *process)
+{
+    sqlite3_stmt *statement = NULL;
+    SG_TRY(sg_db_prepare(side, "INSERT OR REPLACE INTO process VALUES(?,?,?,?,?)", &statement));
+    sg_db_bind(statement, "iiiit", process->run_no, process->pid, process->start_ticks, process->space,
+               process->boot_id);
+    enum sg_status status = sg_db_done(side, statement, "writing the side storage");
+    sqlite3_finalize(statement);
+    return status;
+}
+
 bool sg_side_get_spend(sqlite3 *side, const char *label, struct sg_buffer *text, struct sg_buffer *signature)
 {
     sqlite3_stmt *statement = NULL;
@@ -131,4 +145,31 @@ bool sg_side_get_spend(sqlite3 *side, const char *label, struct sg_buffer *text,
     }
     sqlite3_finalize(statement);
     return found;
+}
+
+enum sg_status sg_side_remove_process(sqlite3 *side, int64_t run_no)
+{
+    sqlite3_stmt *statement = NULL;
+    SG_TRY(sg_db_prepare(side, "DELETE FROM process WHERE run_no = ?", &statement));
+    sg_db_bind(statement, "i", run_no);
+    enum sg_status status = sg_db_done(side, statement, "writing the side storage");
+    sqlite3_finalize(statement);
+    return status;
+}
+
+enum sg_status sg_side_processes(sqlite3 *side, struct sg_side_process **out, size_t *n)
+{
+    sqlite3_stmt *rows = NULL;
+    *out = NULL;
+    *n = 0;
+    SG_TRY(sg_db_prepare(side, "SELECT run_no, pid, start_ticks, space, boot_id FROM process ORDER BY run_no", &rows));
+    while (sqlite3_step(rows) == SQLITE_ROW) {
+        *out = sg_realloc(*out, *n + 1, sizeof **out);
+        struct sg_side_process *p = &(*out)[(*n)++];
+        *p = (struct sg_side_process){sqlite3_column_int64(rows, 0), sqlite3_column_int64(rows, 1),
+                                      sqlite3_column_int64(rows, 2), sqlite3_column_int64(rows, 3), ""};
+        snprintf(p->boot_id, sizeof p->boot_id, "%s", (const char *)sqlite3_column_text(rows, 4));
+    }
+    sqlite3_finalize(rows);
+    return SG_OK;
 }

@@ -17,6 +17,15 @@ SG_MUST_USE enum sg_status sg_side_put_key(sqlite3 *side, const char *dataset, c
 SG_MUST_USE enum sg_status sg_side_get_key(sqlite3 *side, const char *dataset, uint8_t key[SG_KEY_BYTES]);
 /* Overwrites it; fine when it is gone already. */
 SG_MUST_USE enum sg_status sg_side_destroy_key(sqlite3 *side, const char *dataset);
+/* The process that carries a run. */
+struct sg_side_process {
+    int64_t run_no, pid, start_ticks, space;
+    char boot_id[37];
+};
+SG_MUST_USE enum sg_status sg_side_put_process(sqlite3 *side, const struct sg_side_process *process);
+SG_MUST_USE enum sg_status sg_side_remove_process(sqlite3 *side, int64_t run_no);
+/* All of them; the caller frees *out. */
+SG_MUST_USE enum sg_status sg_side_processes(sqlite3 *side, struct sg_side_process **out, size_t *n);
 /* The largest head this machine has seen of the ledger: an older copy put in its place is noticed when it is opened. */
 SG_MUST_USE enum sg_status sg_side_put_anchor(sqlite3 *side, int64_t size, const uint8_t root[SG_DIGEST_BYTES]);
 /* *size = 0 when there is none. */

@@ -56,6 +56,8 @@ enum sg_status sg_store_begin(struct sg_ledger *ledger)
         status = sg_store_load_head(ledger);
     if (status == SG_OK)
         status = sg_store_check_signer(ledger); /* another writer may have revoked it since */
+    if (status == SG_OK)
+        status = sg_watch_begin(ledger);
     if (status != SG_OK)
         sg_store_rollback(ledger);
     return status;
@@ -111,6 +113,7 @@ enum sg_status sg_store_commit(struct sg_ledger *ledger, const char *event_id)
 {
     if (sqlite3_exec(ledger->db, "COMMIT", NULL, NULL, NULL) == SQLITE_OK) {
         remember(ledger);
+        sg_watch_commit(ledger);
         return SG_OK;
     }
     char *why = sg_strdup(sqlite3_errmsg(ledger->db));
@@ -147,7 +150,7 @@ static const char *utf8_or(const char *text, const char *otherwise)
 }
 
 /* User and host by name, as they are now: a later change of the machine's tables does not rewrite the record. */
-static void fill_who(char user[128], char host[128])
+void sg_store_who(char user[128], char host[128])
 {
     struct passwd entry, *found = NULL;
     char text[4096];
@@ -260,7 +263,7 @@ enum sg_status sg_store_append(struct sg_ledger *ledger, const char *type, json_
         SG_TRY(sg_random_bytes(random, sizeof random));
         sg_hex_encode(random, sizeof random, event_id);
     }
-    fill_who(user, host);
+    sg_store_who(user, host);
     struct sg_event event = {
         .type = type,
         .origin = ledger->origin,

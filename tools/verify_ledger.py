@@ -4,8 +4,8 @@
 It shares no code with the first one. It checks leaves, signatures, the tree, checkpoints, cosignatures, pairing of runs and the
 derived tables. It does not recompute epsilon, for which it would need an accountant of its own; it says so.
 
-    verify_ledger.py FILE [--trust KEY|POLICY] [--tsa-ca CA.pem] [--allow-unwitnessed] [--allow-self-trust]
-                     [--all-signatures | --newest N]
+    verify_ledger.py FILE [--trust KEY|POLICY] [--tsa-ca CA.pem] [--allowed-signers FILE] [--needs N] [--four-eyes]
+                     [--allow-unwitnessed] [--allow-self-trust] [--all-signatures | --newest N]
 
 Verdict first, then every problem. Exit status: 0 intact, 2 usage, 3 broken, 4 incomplete.
 """
@@ -15,6 +15,7 @@ import datetime
 import hashlib
 import json
 import os
+import re
 import sqlite3
 import subprocess
 import sys
@@ -216,12 +217,227 @@ def flat(prefix, value):
             yield f"{prefix}.{key}", v
 
 
+def is_or_none(value, kind):
+    return value is None or type(value) is kind
+
+
+# ---- What people signed: OpenSSH's PROTOCOL.sshsig, with the namespace "sealgrad".
+def wire(data):
+    """The strings of SSH's wire format: u32 length, bytes."""
+    parts = []
+    while data:
+        n = int.from_bytes(data[:4], "big")
+        if len(data) < 4 + n:
+            raise Fault("a signature that is cut off")
+        parts.append(data[4:4 + n])
+        data = data[4 + n:]
+    return parts
+
+
+def string(data):
+    return len(data).to_bytes(4, "big") + data
+
+
+def der(tag, data):
+    n = len(data)
+    length = bytes([n]) if n < 128 else bytes([0x81, n]) if n < 256 else b"\x82" + n.to_bytes(2, "big")
+    return bytes([tag]) + length + data
+
+
+CURVES = {b"nistp256": ("2a8648ce3d030107", "sha256", 65), b"nistp384": ("2b81040022", "sha384", 97),
+          b"nistp521": ("2b81040023", "sha512", 133)}
+
+
+def number(data):
+    if not data or data[0] & 0x80 or (data[0] == 0 and (len(data) == 1 or data[1] < 0x80)):
+        raise Fault("a number that is not in its shortest form")
+    return data
+
+
+class Sshsig:
+    def __init__(self, blob):
+        if blob[:10] != b"SSHSIG\0\0\0\1" or len(blob) > 8192:
+            raise Fault("not an SSH signature of version 1")
+        parts = wire(blob[10:])
+        if len(parts) != 5 or parts[1] != b"sealgrad" or parts[2] != b"" or parts[3] not in (b"sha256", b"sha512"):
+            raise Fault("an SSH signature for something else")
+        self.key, self.hash = parts[0], parts[3]
+        self.algorithm, self.signature = wire(parts[4])
+        self.fingerprint = fingerprint(self.key)
+
+    def verify(self, message):
+        digest = hashlib.new(self.hash.decode(), message).digest()
+        signed = b"SSHSIG" + string(b"sealgrad") + string(b"") + string(self.hash) + string(digest)
+        kind, *key = wire(self.key)
+        if kind == b"ssh-ed25519" and self.algorithm == kind:
+            return len(key) == 1 and ED.verify(key[0], signed, self.signature)
+        if kind == b"ssh-rsa" and self.algorithm in (b"rsa-sha2-256", b"rsa-sha2-512") and len(key) == 2:
+            if not 2048 <= int.from_bytes(number(key[1]), "big").bit_length() <= 8192:
+                return False
+            public = der(0x30, bytes.fromhex("300d06092a864886f70d0101010500") +
+                         der(3, b"\0" + der(0x30, der(2, key[1]) + der(2, number(key[0])))))
+            return ED.openssl(public, signed, self.signature, "-digest", "sha" + self.algorithm.decode()[-3:])
+        if kind[:11] == b"ecdsa-sha2-" and self.algorithm == kind and len(key) == 2 and kind[11:] == key[0]:
+            oid, digest, size = CURVES[key[0]]
+            if len(key[1]) != size or key[1][0] != 4:
+                return False
+            oid = der(6, bytes.fromhex(oid))
+            public = der(0x30, der(0x30, bytes.fromhex("06072a8648ce3d0201") + oid) + der(3, b"\0" + key[1]))
+            r, s = wire(self.signature)
+            return ED.openssl(public, signed, der(0x30, der(2, number(r)) + der(2, number(s))), "-digest", digest)
+        return False
+
+
+def fingerprint(key):
+    return "SHA256:" + base64.b64encode(hashlib.sha256(key).digest()).decode().rstrip("=")
+
+
+def document(origin, kind, f):
+    texts = [origin, f["model"], f["role"], f["reason"]]
+    if any(ord(c) < 32 or ord(c) == 127 for t in texts for c in t):
+        raise Fault("a text of a signed decision is not one line")
+    until = "never"
+    if f["expires_ms"] is not None:
+        t = datetime.datetime.fromtimestamp(f["expires_ms"] // 1000, datetime.timezone.utc)
+        until = t.strftime("%Y-%m-%dT%H:%M:%S") + f".{f['expires_ms'] % 1000:03d}Z"
+    return (f"sealgrad decision v1\nledger: {origin}\ndecision: {kind[6:]}\nmodel: {f['model']}\nrole: {f['role']}\n"
+            f"reason: {f['reason']}\nexpires: {until}\nnonce: {f['human']['nonce']}\n").encode()
+
+
+class Signers:
+    """An allowed_signers file; lines of certificate authorities are skipped, times are UTC."""
+
+    def __init__(self, path):
+        self.lines = []
+        for line in open(path, encoding="utf-8"):
+            words = re.findall(r'(?:[^\s"]|"[^"]*")+', line)
+            if not words or words[0].startswith("#"):
+                continue
+            options = {}
+            if "cert-authority" in words[1]:
+                continue
+            if '"' in words[1]:
+                options = dict(re.findall(r'([a-z-]+)="([^"]*)"', words.pop(1)))
+            names = options.get("namespaces", "*").split(",")
+            self.lines.append((words[0].strip('"').split(",")[0], fingerprint(unbase64(words[2])), {"*", "sealgrad"} & set(names),
+                               self.time(options.get("valid-after"), 0), self.time(options.get("valid-before"), 1 << 62)))
+
+    @staticmethod
+    def time(text, otherwise):
+        if text is None:
+            return otherwise
+        digits = text.rstrip("Z").ljust(14, "0")
+        t = datetime.datetime.strptime(digits, "%Y%m%d%H%M%S").replace(tzinfo=datetime.timezone.utc)
+        return int(t.timestamp() * 1000)
+
+    def name(self, key, time_ms):
+        return next((n for n, k, us, after, before in self.lines if k == key and us and after <= time_ms < before), None)
+
+
+class Past:
+    """Rules about events that leave no row."""
+
+    def __init__(self):
+        self.beats, self.models, self.nonces, self.erased, self.previous_ms = {}, {}, set(), set(), 0
+        self.lost, self.signed = {}, []
+
+    def heartbeat(self, seq, p, f):
+        last = self.beats.get(f["run_id"], {"beat": 0, "step": 0})
+        intervals = (f["interval_s"], f["interval_steps"])
+        if f["beat"] != last["beat"] + 1 or f["step"] < last["step"]:
+            raise Fault("a heartbeat that does not follow the one before it")
+        if (intervals[0] is None) == (intervals[1] is None) or any(i is not None and (type(i) is not int or i < 1) for i in intervals):
+            raise Fault("a heartbeat without an interval")
+        if last.get("intervals", intervals) != intervals:
+            raise Fault("a heartbeat with another interval than the run's")
+        self.beats[f["run_id"]] = {"beat": f["beat"], "step": f["step"], "intervals": intervals, "time": p["time"]}
+
+    def gap(self, f):
+        if type(f["from_ms"]) is not int or type(f["to_ms"]) is not int or f["from_ms"] > f["to_ms"]:
+            raise Fault("a gap that ends before it begins")
+        if f["kind"] == "no_process":
+            self.lost[f["run_id"]] = True
+        elif f["kind"] != "journal" or f["run_id"] is not None or f["from_ms"] != self.previous_ms:
+            raise Fault("a gap of no kind, or one that does not begin at the event before it")
+
+    def anomaly(self, f):
+        now, before, offset = f["clock"]["boot_id"], f["boot_id_before"], f["offset_ms"]
+        if f["kind"] == "boot":
+            good = before is not None and f["expected_ms"] is None and offset is None and now != before
+        else:
+            good = before is None and offset != 0 and offset == f["wall_ms"] - f["expected_ms"] and (
+                f["kind"] == "jump" or f["kind"] == "behind" and offset < 0 and f["expected_ms"] == self.previous_ms)
+        if not good:
+            raise Fault("a clock anomaly of no kind, or one that its times do not show")
+
+    def approvers(self, model, time_ms):
+        return {k for k, until in self.models.get(model, {}).items() if until is None or until > time_ms}
+
+    def decision(self, kind, p, f):
+        human, signature = f.get("human"), None
+        if human is not None:
+            if set(human) != {"nonce", "name", "sshsig"} or len(human["nonce"]) != 32 or not is_or_none(human["name"], str):
+                raise Fault("a decision's signature is malformed")
+            if bytes.fromhex(human["nonce"]).hex() != human["nonce"]:
+                raise Fault("a decision's nonce is malformed")
+            signature = Sshsig(unbase64(human["sshsig"]))
+            if not signature.verify(document(p["origin"], kind, f)):
+                raise Fault("the signature under a decision does not verify")
+            if human["nonce"] in self.nonces:
+                raise Fault("a document that a person signed once is used again")
+            self.nonces.add(human["nonce"])
+            if kind == "model.approve":
+                if signature.fingerprint in self.approvers(f["model"], p["time_ms"]):
+                    raise Fault("the same key approves twice")
+                self.models.setdefault(f["model"], {})[signature.fingerprint] = f["expires_ms"]
+        needs = f.get("needs", 1)
+        if type(needs) is not int or needs < 1 or "needs" in f and len(self.approvers(f["model"], p["time_ms"])) < needs:
+            raise Fault("fewer people approved than the event says it needs")
+        if kind == "model.retire":
+            self.models.pop(f["model"], None)
+        self.signed.append((kind, p, f, signature))
+
+
+def is_account(name, account):
+    return name is not None and name.split("@")[0] == account
+
+
+def against_policy(derived, signers, needs, four_eyes):
+    """Decisions that are not as the verifier asks: names for keys, how many people, not the developer."""
+    found, approvers = [], {}
+    if not (signers or needs or four_eyes):
+        return found
+    for kind, p, f, signature in derived.past.signed:
+        place, person = f"leaf {p['seq']}", None
+        if signature:
+            person = signers.name(signature.fingerprint, p["time_ms"]) if signers else f["human"]["name"] or signature.fingerprint
+            if person is None or f["human"]["name"] not in (None, person):
+                found.append((place, "it is not signed by whom the list of signers and the event name"))
+        elif not signers:
+            person = p["by"]["user"]
+        run = min(n for (n, _), a in derived.artifacts.items() if a[1] == f["model"])
+        developer, names = derived.runs[run][13], approvers.setdefault(f["model"], {})
+        if kind == "model.approve":
+            if four_eyes and is_account(person, developer):
+                found.append((place, "whoever developed the model approved it"))
+            if person is not None:
+                names[person] = f["expires_ms"]
+        elif kind == "model.retire":
+            names.clear()
+        elif needs or four_eyes:
+            n = sum((u is None or u > p["time_ms"]) and not (four_eyes and is_account(a, developer)) for a, u in names.items())
+            if n < (needs or 1):
+                found.append((place, f"{n} people approved, {needs or 1} are needed"))
+    return found
+
+
 class Derived:
     def __init__(self):
         self.keys, self.populations, self.datasets, self.runs = {}, {}, {}, {}
         self.params, self.metrics, self.artifacts = {}, {}, {}
         self.decisions, self.erasures = {}, {}
         self.programmes, self.fixed, self.drawn = {}, {}, {}
+        self.past = Past()
 
     def event(self, seq, kind, p):
         f = p["facts"]
@@ -236,6 +452,8 @@ class Derived:
             limits = [f["unit"], int(f["epsilon_limit"] is not None), f["epsilon_limit"], f["delta_limit"], f["filter_order"]]
             if self.populations.setdefault(f["population"], limits + [seq])[:5] != limits:
                 raise Fault("the population's limits changed")
+            if not is_or_none(f.get("retention_class"), str) or not is_or_none(f.get("retain_until_ms"), int):
+                raise Fault("the dataset's retention is malformed")
             if f["name"] in self.datasets:
                 raise Fault("the dataset's name is taken")
             self.datasets[f["name"]] = [f["population"], f["unit"], f["population_size"], int(f["public"]), f["row_bucket"],
@@ -252,12 +470,38 @@ class Derived:
                 raise Fault("no run of this ledger made that model")
             self.decisions[seq] = [kind, f["model"], made[0], p["by"]["user"], self.runs[made[0]][13], f["role"], f["reason"],
                                    f["expires_ms"], p["time_ms"]]
+            self.past.decision(kind, p, f)
+        elif kind == "run.heartbeat":
+            run = self.open_run(f)
+            if f["start_leaf"] != run[20] or not 0 <= f["step"] <= run[11]:
+                raise Fault("a heartbeat's step or first leaf cannot be the run's")
+            self.past.heartbeat(seq, p, f)
+        elif kind == "ledger.gap":
+            if f["kind"] == "no_process" and f["from_ms"] != self.open_run(f)[15]:
+                raise Fault("a gap that does not begin when its run did")
+            self.past.gap(f)
+        elif kind == "clock.anomaly":
+            self.past.anomaly(f)
+        elif kind == "run.erase":
+            made = {a[1] for (n, _), a in self.artifacts.items() if n == f["run_no"]}
+            if self.runs[f["run_no"]][0] != f["run_id"] or not f["destroyed"] or not set(f["destroyed"]) <= made:
+                raise Fault("an erasure of what is no file of that run")
+            if f["run_id"] in self.past.erased or not isinstance(f["basis"], str):
+                raise Fault("a second erasure of a run's file")
+            self.past.erased.add(f["run_id"])
         elif kind == "dataset.erase":
             if f["dataset"] not in self.datasets or f["dataset"] in self.erasures:
                 raise Fault("an erasure of an unknown dataset, or a second one")
             self.erasures[f["dataset"]] = [f["basis"], p["by"]["user"], p["time_ms"], seq]
         else:
             raise Fault(f"unknown event type {kind}")
+        self.past.previous_ms = p["time_ms"]
+
+    def open_run(self, f):
+        run = self.runs.get(f["run_no"])
+        if not run or run[0] != f["run_id"] or run[3] != "running":
+            raise Fault("an event of a run that is not under way")
+        return run
 
     def programme(self, seq, p, f):
         plan, budget = f["plan"], f["budget"] or {}
@@ -310,6 +554,8 @@ class Derived:
         run = self.runs.get(f["run_no"])
         if not run or run[0] != f["run_id"] or run[3] != "running":
             raise Fault("an end without a run that waits for it")
+        if f["steps_done"] < self.past.beats.pop(f["run_id"], {"step": 0})["step"]:
+            raise Fault("fewer steps done than the last heartbeat says")
         run[3] = {"run.complete": "complete", "run.fail": "failed", "run.abort": "aborted"}[kind]
         run[4], run[12], run[16], run[21] = f["reason"], f["steps_done"], p["time_ms"], seq
         for i, m in enumerate(f["metrics"]):
@@ -384,7 +630,7 @@ class Verifier:
             self.problem(f"leaf {n}", "prev_hash")
         try:
             self.event(n, event_id, ts_ms, kind, body)
-        except (Fault, ValueError, KeyError, TypeError, AttributeError) as e:
+        except (Fault, ValueError, KeyError, TypeError, AttributeError, OSError, OverflowError) as e:
             self.problem(f"leaf {n}", f"{type(e).__name__}: {e}")
             self.derive_ok = False
         self.previous = leaf_hash(body)
@@ -564,9 +810,13 @@ class Verifier:
 
 def verdict(v, args):
     opened = [r[0] for r in v.derived.runs.values() if r[3] == "running"] if v.derive_ok else []
+    beats = v.derived.past.beats
+    opened = [f"{r} (last heartbeat: step {beats[r]['step']} at {beats[r]['time']})" if r in beats else r for r in opened]
     if v.problems:
         return 3, f"BROKEN: {len(v.problems)} problems"
     lacks = []
+    unapproved = against_policy(v.derived, args.signers, args.needs, args.four_eyes) if v.derive_ok else []
+    lacks += [f"{place}: {text}" for place, text in unapproved]
     if v.late:
         lacks.append("events that claim a time after the time stamp that covers them")
     if opened:
@@ -585,6 +835,9 @@ def main():
     parser.add_argument("file")
     parser.add_argument("--trust")
     parser.add_argument("--tsa-ca")
+    parser.add_argument("--allowed-signers")
+    parser.add_argument("--needs", type=int, default=0)
+    parser.add_argument("--four-eyes", action="store_true")
     parser.add_argument("--allow-unwitnessed", action="store_true")
     parser.add_argument("--allow-self-trust", action="store_true")
     parser.add_argument("--all-signatures", action="store_true")
@@ -592,6 +845,7 @@ def main():
     args = parser.parse_args()
     try:
         trust = Trust(args.trust) if args.trust else None
+        args.signers = Signers(args.allowed_signers) if args.allowed_signers else None
         path = os.path.abspath(args.file)
         open(path, "rb").close()
     except (OSError, Fault, ValueError, KeyError, IndexError) as e:

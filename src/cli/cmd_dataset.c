@@ -8,12 +8,13 @@
 #include "commands.h"
 #include "data/dataset.h"
 #include "options.h"
+#include "parse_time.h"
 #include "print_rows.h"
 #include "report.h"
 
 struct flags {
-    const char *schema, *ledger, *key, *unlock_file, *name, *population;
-    int64_t population_size;
+    const char *schema, *ledger, *key, *unlock_file, *name, *population, *retention, *retain_until;
+    int64_t population_size, retain_until_ms;
     double epsilon_limit, delta_limit;
     bool is_public, json, quiet;
 };
@@ -115,6 +116,8 @@ static enum sg_status check_and_append(const struct flags *flags, const char *pa
             .commitment = data->commitment,
             .schema_digest = sg_schema_digest(schema),
             .row_bucket = sg_report_bucket(data->n_units),
+            .retention_class = flags->retention,
+            .retain_until_ms = flags->retain_until_ms,
         };
         status = sg_ledger_register_dataset(ledger, &facts, dataset_key);
     }
@@ -166,6 +169,8 @@ enum sg_status sg_cmd_dataset(int argc, char **argv)
         {"epsilon-limit", SG_OPTION_NUMBER, &flags.epsilon_limit, "E", "the most epsilon ever spent on the population", 1e-6, 1000, false},
         {"delta-limit", SG_OPTION_NUMBER, &flags.delta_limit, "D", "the most delta", 1e-15, 0.1, false},
         {"public", SG_OPTION_FLAG, &flags.is_public, NULL, "these rows are public: no privacy is claimed or needed", 0, 0, false},
+        {"retention", SG_OPTION_TEXT, &flags.retention, "CLASS", "the rule by which the data is kept", 0, 0, false},
+        {"retain-until", SG_OPTION_TEXT, &flags.retain_until, "DATE", "due for erasure then, UTC", 0, 0, false},
         {"quiet", SG_OPTION_FLAG, &flags.quiet, NULL, "no progress", 0, 0, false},
         {"json", SG_OPTION_FLAG, &flags.json, NULL, "print one JSON object", 0, 0, false},
     };
@@ -178,5 +183,6 @@ enum sg_status sg_cmd_dataset(int argc, char **argv)
         return sg_fail(SG_USAGE, "dataset: unknown verb \"%s\"; sealgrad dataset register DATA --schema FILE ...", positional[0]);
     resolve_population(&flags);
     SG_TRY(check_flags(&flags));
+    SG_TRY(sg_parse_time("retain-until", flags.retain_until, &flags.retain_until_ms));
     return register_dataset(&flags, positional[1]);
 }

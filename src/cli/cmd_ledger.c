@@ -80,8 +80,9 @@ static enum sg_status answer(struct sg_ledger *ledger, struct query_flags *flags
     json_t *rows = NULL;
     SG_TRY(flags->view ? sg_query_view(ledger, flags->view, subject, &rows)
                        : sg_query_runs(ledger, &flags->filter, &rows));
-    enum sg_status status =
-        sg_print_rows(rows, flags->json ? "json" : flags->format, flags->view ? flags->view : "runs");
+    enum sg_status status = flags->view ? sg_query_filter(rows, flags->view, &flags->filter) : SG_OK;
+    if (status == SG_OK)
+        status = sg_print_rows(rows, flags->json ? "json" : flags->format, flags->view ? flags->view : "runs");
     json_decref(rows);
     return status;
 }
@@ -283,10 +284,13 @@ static const struct sg_command verbs[] = {
     {"approve", sg_ledger_verb_decide, "record that a model was approved"},
     {"deploy", sg_ledger_verb_decide, "record that a model went into use"},
     {"retire", sg_ledger_verb_decide, "record that a model went out of use"},
-    {"erase", sg_ledger_verb_erase, "destroy a dataset's key, with a record; every proof still verifies"},
+    {"erase", sg_ledger_verb_erase, "destroy a dataset's key or a run's model file, with a record"},
+    {"retention", sg_ledger_verb_retention, "how long data and models may be kept, and what is due for erasure"},
+    {"reproduce", sg_ledger_verb_reproduce, "what a repetition of a run to the bit needs, and whether this program has it"},
     {"witness", sg_ledger_verb_witness, "cosign the ledger as a second party"},
     {"timestamp", sg_ledger_verb_timestamp, "a date from a time stamp authority (RFC 3161)"},
     {"backup", sg_ledger_verb_backup, "a consistent copy"},
+    {"compact", sg_ledger_verb_compact, "fewer pages, the same rows; nothing erased stays in free pages"},
 };
 
 enum sg_status sg_cmd_ledger(int argc, char **argv)

@@ -22,10 +22,13 @@ enum sg_status sg_ledger_verb_witness_serve(int argc, char **argv);
 enum sg_status sg_ledger_witness_url(const char *path, const char *url, const char *trust_path, bool json);
 enum sg_status sg_ledger_verb_diff(int argc, char **argv);
 enum sg_status sg_ledger_verb_backup(int argc, char **argv);
+enum sg_status sg_ledger_verb_compact(int argc, char **argv);
 enum sg_status sg_ledger_verb_report(int argc, char **argv);
 enum sg_status sg_ledger_verb_decide(int argc, char **argv); /* approve, deploy, retire */
 enum sg_status sg_ledger_verb_report_or_pack(int argc, char **argv);
 enum sg_status sg_ledger_verb_export(int argc, char **argv);
 enum sg_status sg_ledger_verb_erase(int argc, char **argv);
+enum sg_status sg_ledger_verb_retention(int argc, char **argv);
+enum sg_status sg_ledger_verb_reproduce(int argc, char **argv);
 
 #endif

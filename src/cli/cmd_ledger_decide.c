@@ -1,145 +1,129 @@
-/* sealgrad ledger approve, deploy, retire, erase: what people decide after a run. */
+/* sealgrad ledger approve, deploy, retire: what people decide after a run, on their word or under their signature. */
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
-#include "audit/ledger.h"
+#include "audit/sshsig.h"
+#include "base/file.h"
 #include "cmd_ledger.h"
+#include "ledger_writer.h"
 #include "options.h"
 #include "parse_time.h"
-#include "print_rows.h"
 
-struct writer {
-    const char *key, *unlock;
-    struct sg_signer *signer;
-    struct sg_ledger *ledger;
+struct flags {
+    const char *key, *unlock, *expires, *draft, *document, *signature, *signers;
+    bool json;
+    struct sg_decision decision;
 };
 
-static enum sg_status open_writer(struct writer *w, const char *path)
+static enum sg_status write_draft(const struct flags *f, const char *path)
 {
-    SG_TRY(sg_signer_open(w->key, w->unlock, &w->signer));
-    return sg_ledger_open(path, w->signer, &w->ledger);
+    struct sg_ledger *ledger = NULL;
+    struct sg_buffer text = {0};
+    SG_TRY(sg_ledger_open_read(path, &ledger));
+    enum sg_status status = sg_ledger_draft(ledger, &f->decision, &text);
+    if (status == SG_OK && strcmp(f->draft, "-") != 0)
+        status = sg_file_write(f->draft, text.data, text.len, 0644);
+    else if (status == SG_OK)
+        fwrite(text.data, 1, text.len, stdout);
+    if (status == SG_OK && strcmp(f->draft, "-") != 0)
+        printf("written      %s\nnow          ssh-keygen -Y sign -n " SG_SSHSIG_NAMESPACE " -f KEY %s\n", f->draft,
+               f->draft);
+    sg_buffer_free(&text);
+    sg_ledger_close(&ledger);
+    return status;
 }
 
-/* Says where the event stands. */
-static void say(const struct writer *w, const char *what, const char *subject, bool json)
+static enum sg_status record(struct flags *f, const char *path)
 {
-    int64_t size;
-    uint8_t root[SG_DIGEST_BYTES];
-    sg_ledger_head(w->ledger, &size, root);
-    if (json) {
-        json_t *object =
-            json_pack("{s:s, s:s, s:I}", "recorded", what, "subject", subject, "leaf", (json_int_t)(size - 1));
-        sg_print_json(object);
-        json_decref(object);
-    } else {
-        printf("recorded     %s, %s, leaf %lld\n", what, subject, (long long)(size - 1));
+    struct sg_ledger_writer w = {0};
+    enum sg_status status = sg_ledger_writer_open(&w, path, f->key, f->unlock);
+    if (status == SG_OK)
+        status = sg_ledger_decide(w.ledger, &f->decision);
+    if (status == SG_OK)
+        sg_ledger_writer_say(&w, f->decision.kind, f->decision.model, f->json);
+    sg_ledger_writer_close(&w);
+    return status;
+}
+
+/* The document, its signature (FILE.sig, as ssh-keygen names it), and who owns which key. */
+static enum sg_status record_signed(struct flags *f, const char *path)
+{
+    struct sg_buffer document = {0}, signature = {0};
+    struct sg_signers signers = {0};
+    char *beside = sg_format("%s.sig", f->document ? f->document : "");
+    enum sg_status status = f->document ? sg_file_read(f->document, "document", 1 << 16, &document) : SG_OK;
+    if (status == SG_OK && f->document)
+        status = sg_file_read(f->signature ? f->signature : beside, "signature", 1 << 16, &signature);
+    if (status == SG_OK && f->signers)
+        status = sg_signers_read(f->signers, &signers);
+    if (status == SG_OK) {
+        f->decision.document = f->document ? document.data ? document.data : "" : NULL;
+        f->decision.document_len = document.len;
+        f->decision.signature = signature.data ? signature.data : "";
+        f->decision.signature_len = signature.len;
+        f->decision.signers = f->signers ? &signers : NULL;
+        status = record(f, path);
     }
+    sg_buffer_free(&document);
+    sg_buffer_free(&signature);
+    sg_signers_free(&signers);
+    free(beside);
+    return status;
 }
 
-static void close_writer(struct writer *w)
+static enum sg_status check_flags(const struct flags *f)
 {
-    sg_ledger_close(&w->ledger);
-    sg_signer_close(&w->signer);
+    if (!f->draft == !f->key)
+        return sg_fail(SG_USAGE, "ledger %s: give --key to record the decision, or --draft FILE for a document to sign",
+                       f->decision.kind + strlen("model."));
+    if (f->document && (f->decision.role || f->decision.reason || f->expires))
+        return sg_fail(SG_USAGE, "--document brings --role, --reason and --expires as they were signed: leave them out");
+    if (!f->document && (f->signature || f->signers))
+        return sg_fail(SG_USAGE, "--signature and --allowed-signers go with --document");
+    if (f->decision.needs > 0 && strcmp(f->decision.kind, "model.deploy") != 0)
+        return sg_fail(SG_USAGE, "--needs goes with deploy: so many people must have approved before");
+    return SG_OK;
 }
 
 enum sg_status sg_ledger_verb_decide(int argc, char **argv)
 {
-    struct writer w = {0};
-    struct sg_decision decision = {0};
-    const char *positional[2], *expires = NULL;
+    struct flags f = {0};
+    const char *positional[2];
     char name[32], kind[32];
-    bool json = false;
     snprintf(name, sizeof name, "ledger %s", argv[0]);
     snprintf(kind, sizeof kind, "model.%s", argv[0]);
     const struct sg_option options[] = {
-        {.name = "key",
-         .type = SG_OPTION_TEXT,
-         .value = &w.key,
-         .argument = "KEY",
-         .help = "a signing key of the ledger",
-         .required = true},
-        {.name = "unlock-file",
-         .type = SG_OPTION_TEXT,
-         .value = &w.unlock,
-         .argument = "FILE",
-         .help = "its first line is the key's passphrase"},
-        {.name = "role",
-         .type = SG_OPTION_TEXT,
-         .value = &decision.role,
-         .argument = "TEXT",
-         .help = "in which role, e.g. model validation"},
-        {.name = "reason",
-         .type = SG_OPTION_TEXT,
-         .value = &decision.reason,
-         .argument = "TEXT",
-         .help = "why, with a reference; never about single people"},
-        {.name = "expires", .type = SG_OPTION_TEXT, .value = &expires, .argument = "DATE", .help = "until when, UTC"},
-        {.name = "json", .type = SG_OPTION_FLAG, .value = &json, .help = "one JSON object"},
+        {"key", SG_OPTION_TEXT, &f.key, "KEY", "a signing key of the ledger", 0, 0, false},
+        {"unlock-file", SG_OPTION_TEXT, &f.unlock, "FILE", "its first line is the key's passphrase", 0, 0, false},
+        {"role", SG_OPTION_TEXT, &f.decision.role, "TEXT", "in which role, e.g. model validation", 0, 0, false},
+        {"reason", SG_OPTION_TEXT, &f.decision.reason, "TEXT", "why, with a reference; never about single people", 0, 0, false},
+        {"expires", SG_OPTION_TEXT, &f.expires, "DATE", "until when, UTC", 0, 0, false},
+        {"draft", SG_OPTION_TEXT, &f.draft, "FILE", "record nothing: write the document for a person to sign (-: stdout)", 0, 0, false},
+        {"document", SG_OPTION_TEXT, &f.document, "FILE", "the document that a person signed", 0, 0, false},
+        {"signature", SG_OPTION_TEXT, &f.signature, "FILE", "the signature (default: the document's name with .sig)", 0, 0, false},
+        {"allowed-signers", SG_OPTION_TEXT, &f.signers, "FILE", "who owns which SSH key: others are refused", 0, 0, false},
+        {"needs", SG_OPTION_INT, &f.decision.needs, "N", "deploy: refused without signed approvals by N people", 1, 100, false},
+        {"four-eyes", SG_OPTION_FLAG, &f.decision.four_eyes, NULL, "refused when whoever decides began the model's run", 0, 0, false},
+        {"json", SG_OPTION_FLAG, &f.json, NULL, "one JSON object", 0, 0, false},
     };
     const struct sg_command_line line = {
         .name = name,
-        .summary = "record a decision about a model, by who runs this command",
+        .summary = "record a decision about a model, by who runs this command, or by who signed the document",
         .options = options,
         .n_options = sizeof options / sizeof *options,
         .positional_help = "FILE MODEL|RUN",
         .positional_min = 2,
         .positional_max = 2,
+        .details = "under a person's own SSH key:\n"
+                   "  sealgrad ledger approve FILE MODEL --role ... --reason ... --draft decision.txt\n"
+                   "  ssh-keygen -Y sign -n " SG_SSHSIG_NAMESPACE " -f ~/.ssh/id_ed25519 decision.txt\n"
+                   "  sealgrad ledger approve FILE MODEL --key KEY --document decision.txt --allowed-signers people\n",
     };
     SG_TRY(sg_options_parse(&line, argc, argv, positional, NULL));
-    SG_TRY(sg_parse_time("expires", expires, &decision.expires_ms));
-    decision.kind = kind;
-    decision.model = positional[1];
-    enum sg_status status = open_writer(&w, positional[0]);
-    if (status == SG_OK)
-        status = sg_ledger_decide(w.ledger, &decision);
-    if (status == SG_OK)
-        say(&w, kind, positional[1], json);
-    close_writer(&w);
-    return status;
-}
-
-enum sg_status sg_ledger_verb_erase(int argc, char **argv)
-{
-    struct writer w = {0};
-    const char *positional[2], *basis = NULL;
-    bool json = false;
-    const struct sg_option options[] = {
-        {.name = "key",
-         .type = SG_OPTION_TEXT,
-         .value = &w.key,
-         .argument = "KEY",
-         .help = "a signing key of the ledger",
-         .required = true},
-        {.name = "unlock-file",
-         .type = SG_OPTION_TEXT,
-         .value = &w.unlock,
-         .argument = "FILE",
-         .help = "its first line is the key's passphrase"},
-        {.name = "basis",
-         .type = SG_OPTION_TEXT,
-         .value = &basis,
-         .argument = "TEXT",
-         .help = "on which ground, e.g. retention period over",
-         .required = true},
-        {.name = "json", .type = SG_OPTION_FLAG, .value = &json, .help = "one JSON object"},
-    };
-    const struct sg_command_line line = {
-        .name = "ledger erase",
-        .summary = "destroy a dataset's key: its commitment can no longer be tried against guesses",
-        .options = options,
-        .n_options = sizeof options / sizeof *options,
-        .positional_help = "FILE DATASET",
-        .positional_min = 2,
-        .positional_max = 2,
-        .details = "No run can use the dataset afterwards. Backups of the side storage (FILE.side.db) must be "
-                   "destroyed as well.\n",
-    };
-    SG_TRY(sg_options_parse(&line, argc, argv, positional, NULL));
-    enum sg_status status = open_writer(&w, positional[0]);
-    if (status == SG_OK)
-        status = sg_ledger_erase_dataset(w.ledger, positional[1], basis);
-    if (status == SG_OK)
-        say(&w, "dataset.erase", positional[1], json);
-    close_writer(&w);
-    return status;
+    f.decision.kind = kind;
+    f.decision.model = positional[1];
+    SG_TRY(check_flags(&f));
+    SG_TRY(sg_parse_time("expires", f.expires, &f.decision.expires_ms));
+    return f.draft ? write_draft(&f, positional[0]) : record_signed(&f, positional[0]);
 }

@@ -1,4 +1,4 @@
-/* sealgrad ledger checkpoint, prove, diff, backup, witness: evidence that leaves the ledger. */
+/* sealgrad ledger checkpoint, prove, diff, witness: evidence that leaves the ledger. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -148,36 +148,6 @@ enum sg_status sg_ledger_verb_diff(int argc, char **argv)
         status = sg_print_rows(rows, json ? "json" : format, "events since the checkpoint");
     json_decref(rows);
     sg_buffer_free(&note);
-    sg_ledger_close(&ledger);
-    return status;
-}
-
-enum sg_status sg_ledger_verb_backup(int argc, char **argv)
-{
-    const char *path, *out = NULL;
-    const struct sg_option options[] = {
-        {.name = "out",
-         .type = SG_OPTION_TEXT,
-         .value = &out,
-         .argument = "FILE",
-         .help = "the new copy",
-         .required = true},
-    };
-    const struct sg_command_line line = {
-        .name = "ledger backup",
-        .summary = "a consistent copy, while others may be writing",
-        .options = options,
-        .n_options = 1,
-        .positional_help = "FILE",
-        .positional_min = 1,
-        .positional_max = 1,
-        .details = "The side storage (FILE.side.db, with the datasets' keys) is not copied: keep it separately, it is "
-                   "secret.\n",
-    };
-    struct sg_ledger *ledger = NULL;
-    SG_TRY(sg_options_parse(&line, argc, argv, &path, NULL));
-    SG_TRY(sg_ledger_open_read(path, &ledger));
-    enum sg_status status = sg_evidence_backup(ledger, out);
     sg_ledger_close(&ledger);
     return status;
 }

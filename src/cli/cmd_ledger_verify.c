@@ -45,6 +45,7 @@ static json_t *verdict_object(const struct sg_verdict *v)
     json_object_set_new(o, "datasets", json_integer(v->n_datasets));
     json_object_set_new(o, "runs", json_integer(v->n_runs));
     json_object_set_new(o, "open_runs", json_integer(v->n_open));
+    json_object_set_new(o, "decisions_against_policy", json_integer(v->n_unapproved));
     json_object_set_new(o, "plans_recomputed", json_integer(v->n_plans_recomputed));
     json_object_set_new(o, "quick", json_boolean(v->quick));
     json_object_set_new(o, "signatures_checked", json_integer(v->n_signatures));
@@ -146,7 +147,7 @@ static enum sg_status verify_proof(const char *path, const struct sg_verify_opti
 
 enum sg_status sg_ledger_verb_verify(int argc, char **argv)
 {
-    const char *path, *trust_path = NULL, *since_path = NULL, *tsa_path = NULL;
+    const char *path, *trust_path = NULL, *since_path = NULL, *tsa_path = NULL, *signers_path = NULL;
     bool json = false;
     struct sg_verify_options how = {0};
     const struct sg_option options[] = {
@@ -165,6 +166,22 @@ enum sg_status sg_ledger_verb_verify(int argc, char **argv)
          .value = &tsa_path,
          .argument = "CA.pem",
          .help = "time stamp authorities you trust"},
+        {.name = "allowed-signers",
+         .type = SG_OPTION_TEXT,
+         .value = &signers_path,
+         .argument = "FILE",
+         .help = "who owns which SSH key: signed decisions must be by one of them"},
+        {.name = "needs",
+         .type = SG_OPTION_INT,
+         .value = &how.needs,
+         .argument = "N",
+         .help = "every deployment needs the approvals of N people",
+         .min = 1,
+         .max = 100},
+        {.name = "four-eyes",
+         .type = SG_OPTION_FLAG,
+         .value = &how.four_eyes,
+         .help = "who began a model's run does not count among its approvers"},
         {.name = "allow-unwitnessed",
          .type = SG_OPTION_FLAG,
          .value = &how.allow_unwitnessed,
@@ -204,6 +221,7 @@ enum sg_status sg_ledger_verb_verify(int argc, char **argv)
     struct sg_trust trust;
     struct sg_buffer since = {0};
     struct sg_tsa *tsa = NULL;
+    struct sg_signers signers = {0};
     if (trust_path) {
         SG_TRY(sg_trust_read(trust_path, &trust));
         how.trust = &trust;
@@ -218,10 +236,15 @@ enum sg_status sg_ledger_verb_verify(int argc, char **argv)
     }
     struct sg_verdict *verdict = sg_alloc(1, sizeof *verdict);
     enum sg_status status = tsa_path ? sg_tsa_open(tsa_path, &tsa) : SG_OK;
+    if (status == SG_OK && signers_path) {
+        status = sg_signers_read(signers_path, &signers);
+        how.signers = &signers;
+    }
     how.tsa = tsa;
     if (status == SG_OK)
         status = sg_verify_file(path, &how, verdict);
     sg_tsa_close(&tsa);
+    sg_signers_free(&signers);
     if (status == SG_OK && json) {
         json_t *object = verdict_object(verdict);
         sg_print_json(object);

@@ -1,10 +1,12 @@
 #include "data/dataset.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 
 #include "base/bytes.h"
+#include "base/number.h"
 #include "loader.h"
 
 /* ---- growing arrays ---- */
@@ -47,6 +49,8 @@ void loader_room_for_rows(struct loader *l, int64_t n)
     l->rows_capacity = d->n_rows + n + l->rows_capacity / 2 + 1024;
     if (!l->options->check_only)
         d->x = grown(d->x, l->rows_capacity, (size_t)d->n_features * sizeof *d->x);
+    if (l->schema->max_tokens && !l->options->check_only)
+        d->token = grown(d->token, l->rows_capacity, sizeof *d->token);
     if (l->schema->layout == LAYOUT_LONG && (!l->options->check_only || l->schema->row_order == ORDER_ANY))
         l->row_unit = grown(l->row_unit, l->rows_capacity, sizeof *l->row_unit);
     if (l->schema->layout == LAYOUT_LONG && l->schema->row_order == ORDER_ANY)
@@ -55,9 +59,37 @@ void loader_room_for_rows(struct loader *l, int64_t n)
 
 /* ---- label, split, identity ---- */
 
+static enum sg_status label_class(struct loader *l, int64_t line, const struct sg_csv_field *field, float *out)
+{
+    int32_t class = words_find(&l->schema->classes, field->text, field->len);
+    if (class < 0)
+        return encoder_fail(l->encoder, line, l->schema->label_column,
+                            "not one of the label's categories; every unit needs one that the schema lists");
+    *out = (float)class;
+    return SG_OK;
+}
+
+static enum sg_status label_number(struct loader *l, int64_t line, const struct sg_csv_field *field, float *out)
+{
+    const double *bounds = l->schema->label_bounds;
+    double number;
+    if (!sg_number_double(field->text, field->len, &number))
+        return encoder_fail(
+            l->encoder, line, l->schema->label_column,
+            "not a plain number (a decimal point, no blanks, no thousands separators); every unit needs "
+            "a label");
+    l->encoder->n_clipped += number < bounds[0] || number > bounds[1];
+    *out = (float)(number < bounds[0] ? bounds[0] : number > bounds[1] ? bounds[1] : number);
+    return SG_OK;
+}
+
 enum sg_status loader_label(struct loader *l, int64_t line, const struct sg_csv_field *fields, float *out)
 {
     const struct sg_csv_field *field = encoder_field(l->encoder, fields, l->schema->label_column);
+    if (l->schema->label_kind == SG_LABEL_CLASSES)
+        return label_class(l, line, field, out);
+    if (l->schema->label_kind == SG_LABEL_NUMBER)
+        return label_number(l, line, field, out);
     if (words_find(&l->schema->positive, field->text, field->len) >= 0)
         *out = 1;
     else if (words_find(&l->schema->negative, field->text, field->len) >= 0)
@@ -116,7 +148,9 @@ static enum sg_status new_unit(struct loader *l, int64_t line, const struct sg_c
     char hex[2 * SG_DIGEST_BYTES + 1];
     struct sg_csv_field id = {hex, sizeof hex - 1};
     const struct sg_csv_field *field = encoder_field(l->encoder, fields, l->schema->id_column);
-    if (field)
+    if (l->options->is_text_lines)
+        id.len = (size_t)snprintf(hex, sizeof hex, "%lld", (long long)line);
+    else if (field)
         id = *field;
     else
         content_id(l, fields, n, hex);
@@ -128,8 +162,10 @@ static enum sg_status new_unit(struct loader *l, int64_t line, const struct sg_c
     *unit = units_add(&l->units, digest, &added);
     if (!added)
         return encoder_fail(l->encoder, line, l->schema->id_column,
-                            "a unit id that an earlier line has; where a customer may have "
-                            "several rows use layout: long");
+                            l->schema->max_tokens ? "a unit id that an earlier line has; a text is one message a unit: "
+                                                    "join the messages of one customer"
+                                                  : "a unit id that an earlier line has; where a customer may have "
+                                                    "several rows use layout: long");
     loader_room_for_unit(l, *unit);
     if (l->out->id)
         l->out->id[*unit] = sg_format("%.*s", (int)id.len, id.text);
@@ -164,7 +200,10 @@ static enum sg_status wide_record(struct loader *l, int64_t line, const struct s
         SG_TRY(loader_label(l, line, fields, &label));
     SG_TRY(loader_split(l, line, fields, l->units.digest[unit], &part));
     d->n_split[part]++;
-    add_steps(l, unit);
+    if (l->schema->max_tokens)
+        SG_TRY(loader_add_text(l, line, fields, unit));
+    else
+        add_steps(l, unit);
     if (l->options->check_only)
         return SG_OK;
     if (d->n_static)
@@ -180,7 +219,10 @@ static enum sg_status wide_record(struct loader *l, int64_t line, const struct s
 static enum sg_status bind(struct loader *l, int64_t line, const struct sg_csv_field *fields, size_t n)
 {
     const struct sg_dataset_options *o = l->options;
-    SG_TRY(encoder_bind(l->encoder, line, fields, n, o->need_label, o->need_split));
+    if (o->is_text_lines)
+        encoder_bind_text(l->encoder);
+    else
+        SG_TRY(encoder_bind(l->encoder, line, fields, n, o->need_label, o->need_split));
     l->has_label = l->schema->label_column >= 0 && l->encoder->field_of_column[l->schema->label_column] >= 0;
     l->header_done = true;
     return SG_OK;
@@ -191,8 +233,9 @@ static enum sg_status on_record(void *context, int64_t line, const struct sg_csv
     struct loader *l = context;
     commitment_add(&l->commitment, fields, n);
     if (!l->header_done) {
-        SG_TRY(bind(l, line, l->schema->header ? fields : NULL, n));
-        if (l->schema->header)
+        bool is_header = l->schema->header && !l->options->is_text_lines;
+        SG_TRY(bind(l, line, is_header ? fields : NULL, n));
+        if (is_header)
             return SG_OK;
     }
     l->n_records++;
@@ -218,6 +261,15 @@ static enum sg_status check_options(const struct loader *l)
             "%s: no split; say which units train, validate and test, for example split: {fractions: {train: 0.8, "
             "test: 0.2}, seed: 1}",
             l->schema->path);
+    if (l->options->is_text_lines && (!l->schema->max_tokens || l->options->need_label || l->options->need_split))
+        return sg_fail(
+            SG_USAGE,
+            "%s: lines of plain text can be scored by a schema with a text column; they have no label and no "
+            "split",
+            l->path);
+    if (l->schema->max_tokens && !l->options->tokenizer && !l->options->check_only)
+        return sg_fail(SG_USAGE, "%s: a text column needs a tokenizer: name a base model or a vocabulary",
+                       l->schema->path);
     return SG_OK;
 }
 
@@ -229,7 +281,8 @@ static enum sg_status read_file(struct loader *l)
     struct stat facts;
     if (l->options->progress)
         sg_progress_begin(&l->progress, l->options->progress, stat(l->path, &facts) == 0 ? (int64_t)facts.st_size : 0);
-    SG_TRY(sg_csv_read(l->path, l->schema->separator, on_record, on_bytes, l));
+    SG_TRY(l->options->is_text_lines ? loader_read_lines(l, on_record, on_bytes)
+                                     : sg_csv_read(l->path, l->schema->separator, on_record, on_bytes, l));
     if (l->n_records == 0)
         return sg_fail(SG_USAGE, "%s: no data records; it is empty, or holds a header alone", l->path);
     return SG_OK;
@@ -246,6 +299,8 @@ static enum sg_status finish(struct loader *l)
     l->units.digest = NULL;
     if (d->x && d->n_rows < l->rows_capacity)
         d->x = grown(d->x, d->n_rows, (size_t)d->n_features * sizeof *d->x);
+    if (d->token && d->n_rows < l->rows_capacity)
+        d->token = grown(d->token, d->n_rows, sizeof *d->token);
     return SG_OK;
 }
 
@@ -263,6 +318,7 @@ static void close_loader(struct loader *l)
     free(l->row_unit);
     free(l->row_time);
     free(l->statics);
+    free(l->ids);
 }
 
 enum sg_status sg_dataset_read(const char *path, const struct sg_schema *schema,
@@ -273,6 +329,7 @@ enum sg_status sg_dataset_read(const char *path, const struct sg_schema *schema,
     *out = d;
     d->n_features = schema->n_row_floats;
     d->n_static = schema->n_static_floats;
+    d->n_classes = sg_schema_n_classes(schema);
     l.encoder = encoder_open(schema, path);
     l.statics = sg_alloc((size_t)d->n_static + 1, sizeof *l.statics);
     l.sha = sg_sha256_begin();
@@ -304,6 +361,7 @@ void sg_dataset_close(struct sg_dataset **out)
     free(d->id);
     free(d->offset);
     free(d->x);
+    free(d->token);
     free(d->statics);
     free(d->label);
     free(d->digest);

@@ -65,7 +65,7 @@ static enum sg_status check_bound(const struct encoder *encoder, int64_t line, b
     const struct sg_schema *schema = encoder->schema;
     for (size_t i = 0; i < schema->n_columns; i++) {
         enum column_role role = schema->column[i].role;
-        bool needed = role == ROLE_ID || role == ROLE_TIME || role == ROLE_FEATURE ||
+        bool needed = role == ROLE_ID || role == ROLE_TIME || role == ROLE_FEATURE || role == ROLE_TEXT ||
                       (role == ROLE_LABEL && need_label) ||
                       (role == ROLE_SPLIT && need_split && schema->split.kind == SPLIT_COLUMN);
         if (needed && encoder->field_of_column[i] < 0)
@@ -99,6 +99,12 @@ enum sg_status encoder_bind(struct encoder *encoder, int64_t line, const struct 
                 encoder->path, (long long)line, i + 1);
     }
     return check_bound(encoder, line, need_label, need_split);
+}
+
+void encoder_bind_text(struct encoder *encoder)
+{
+    encoder->n_fields = 1;
+    encoder->field_of_column[encoder->schema->text_column] = 0;
 }
 
 /* ---- reading values ---- */

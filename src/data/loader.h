@@ -24,6 +24,7 @@ struct loader {
     struct unit_table units;
     int64_t units_capacity, rows_capacity; /* of the arrays in `out` and below */
     struct sg_buffer scratch;
+    int32_t *ids; /* (max_tokens) of a text that is only checked */
 
     struct unit_table contents; /* unit: row without an id column: how often each record's digest was seen */
     int64_t *seen, seen_capacity;
@@ -46,6 +47,12 @@ enum sg_status loader_split(struct loader *l, int64_t line, const struct sg_csv_
 /* Grows the arrays by unit, or by row, so that one more (or n_steps more) fits. */
 void loader_room_for_unit(struct loader *l, int64_t unit);
 void loader_room_for_rows(struct loader *l, int64_t n);
+
+/* dataset_text.c */
+/* The tokens of the record's text, behind those of the units before it. */
+enum sg_status loader_add_text(struct loader *l, int64_t line, const struct sg_csv_field *fields, int64_t unit);
+/* Reads a plain text file: a record for every line. */
+enum sg_status loader_read_lines(struct loader *l, sg_csv_record *record, sg_csv_bytes *bytes);
 
 /* dataset_long.c */
 enum sg_status loader_long_record(struct loader *l, int64_t line, const struct sg_csv_field *fields);

@@ -107,6 +107,7 @@ static enum sg_status compile(struct sg_schema *schema)
     if (top.absent_steps >= 0 && !top.steps)
         return sg_yaml_fail(sg_yaml_get(root, "absent_steps"), "absent_steps belongs to a wide file with steps");
     schema->absent_steps_dropped = top.absent_steps == 1;
+    SG_TRY(schema_check_text(schema, root));
     SG_TRY(check_unit(schema, root));
     SG_TRY(check_long(schema, &top, root));
     SG_TRY(schema_lay_out(schema, root));
@@ -117,7 +118,7 @@ enum sg_status sg_schema_parse(const char *path, const char *bytes, size_t n, st
 {
     struct sg_schema *schema = sg_alloc(1, sizeof *schema);
     *out = schema;
-    schema->id_column = schema->time_column = schema->label_column = schema->split_column = -1;
+    schema->id_column = schema->time_column = schema->label_column = schema->split_column = schema->text_column = -1;
     schema->path = sg_strdup(path);
     sg_buffer_append(&schema->bytes, bytes, n);
     sg_sha256(bytes, n, schema->digest);
@@ -153,6 +154,7 @@ void sg_schema_close(struct sg_schema **out)
     words_free(&schema->missing_words);
     words_free(&schema->positive);
     words_free(&schema->negative);
+    words_free(&schema->classes);
     free(schema->feature);
     free(schema->column);
     free(schema->by_name);
@@ -192,6 +194,8 @@ const char *sg_schema_float_name(const struct sg_schema *schema, int64_t i)
 
 int64_t sg_schema_steps_max(const struct sg_schema *schema)
 {
+    if (schema->max_tokens)
+        return schema->max_tokens;
     return schema->layout == LAYOUT_LONG ? schema->rows_per_unit_max : schema->n_steps;
 }
 

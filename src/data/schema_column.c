@@ -8,8 +8,9 @@
 
 #define COLUMNS_MAX 65536
 #define STEPS_MAX 4096
+#define MAX_TOKENS_MAX 65536
 
-static const char *const role_names[] = {"id", "time", "label", "feature", "split", "ignore", NULL};
+static const char *const role_names[] = {"id", "time", "label", "feature", "split", "ignore", "text", NULL};
 static const char *const type_names[] = {"number", "category", "date", NULL};
 static const char *const static_names[] = {"no", "constant", "last", NULL};
 static const char *const unknown_names[] = {"error", "zero", "other", NULL};
@@ -31,6 +32,7 @@ static const char *const unknown_names[] = {"error", "zero", "other", NULL};
 static const struct sg_yaml_field column_fields[] = {
     COMMON_FIELDS,
     {.key = "names", .type = SG_YAML_NODE, .offset = AT(names)},
+    {.key = "max_tokens", .type = SG_YAML_INT, .offset = AT(max_tokens), .min = 3, .max = MAX_TOKENS_MAX},
     {.key = "role", .type = SG_YAML_CHOICE, .offset = AT(role), .required = true, .choices = role_names},
     {.key = "static", .type = SG_YAML_CHOICE, .offset = AT(policy), .choices = static_names},
     {.key = "positive", .type = SG_YAML_NODE, .offset = AT(positive)},
@@ -96,18 +98,15 @@ static enum sg_status set_once(const struct sg_yaml_node *node, int32_t *place, 
     return SG_OK;
 }
 
-static enum sg_status read_label(struct sg_schema *schema, const struct column_spec *spec,
-                                 const struct sg_yaml_node *node)
+static enum sg_status read_text(struct sg_schema *schema, const struct column_spec *spec,
+                                const struct sg_yaml_node *node)
 {
-    if (!spec->positive || !spec->negative)
-        return sg_yaml_fail(
-            node, "column %s: a label needs positive: [...] and negative: [...], the values that mean 1 and 0",
-            spec->name);
-    SG_TRY(words_read(spec->positive, "positive", false, &schema->positive));
-    SG_TRY(words_read(spec->negative, "negative", false, &schema->negative));
-    for (size_t i = 0; i < schema->negative.n; i++)
-        if (words_find(&schema->positive, schema->negative.word[i].text, schema->negative.word[i].len) >= 0)
-            return sg_yaml_fail(spec->negative, "negative: \"%s\" is also positive", schema->negative.word[i].text);
+    if (!spec->max_tokens)
+        return sg_yaml_fail(node,
+                            "column %s: a text needs max_tokens, the public limit of a message's tokens ([CLS] and "
+                            "[SEP] count), for example max_tokens: 128",
+                            spec->name);
+    schema->max_tokens = spec->max_tokens;
     return SG_OK;
 }
 
@@ -116,14 +115,17 @@ static enum sg_status read_special(struct sg_schema *schema, struct column_spec 
     if (spec->names)
         return sg_yaml_fail(node,
                             "names: is for features and ignored columns; this role belongs to one column, use name:");
-    if (spec->bounds || spec->categories || spec->encode || spec->missing_values || spec->if_missing ||
+    bool label = spec->role == ROLE_LABEL;
+    if ((!label && (spec->bounds || spec->categories)) || spec->encode || spec->missing_values || spec->if_missing ||
         spec->missing_flag || spec->if_unknown >= 0)
         return sg_yaml_fail(node, "column %s: bounds, categories, encode and missing values belong to features",
                             spec->name);
-    if (spec->role != ROLE_LABEL && (spec->positive || spec->negative || spec->policy >= 0))
+    if (spec->role != ROLE_TEXT && spec->max_tokens)
+        return sg_yaml_fail(node, "column %s: max_tokens belongs to a text", spec->name);
+    if (!label && (spec->positive || spec->negative || spec->policy >= 0))
         return sg_yaml_fail(node, "column %s: positive, negative and static belong to a label or a feature",
                             spec->name);
-    if (spec->type >= 0 && spec->role != ROLE_TIME)
+    if (spec->type >= 0 && spec->role != ROLE_TIME && !(label && spec->type == TYPE_NUMBER))
         return sg_yaml_fail(node, "column %s: a column of this role has no type", spec->name);
     if (spec->type == TYPE_CATEGORY || spec->policy == STATIC_NO)
         return sg_yaml_fail(node, "column %s: a time column is a number or a date; a label is static: constant or last",
@@ -139,9 +141,12 @@ static enum sg_status read_special(struct sg_schema *schema, struct column_spec 
         return set_once(node, &schema->time_column, column, "time");
     case ROLE_SPLIT:
         return set_once(node, &schema->split_column, column, "split");
+    case ROLE_TEXT:
+        SG_TRY(set_once(node, &schema->text_column, column, "text"));
+        return read_text(schema, spec, node);
     default:
         SG_TRY(set_once(node, &schema->label_column, column, "label"));
-        return read_label(schema, spec, node);
+        return schema_read_label(schema, spec, node);
     }
 }
 
@@ -162,6 +167,8 @@ static enum sg_status read_column(struct sg_schema *schema, const struct sg_yaml
         return sg_yaml_fail(node, "a column needs either name: or names: [...]");
     if (spec.role != ROLE_FEATURE && spec.role != ROLE_IGNORE)
         return read_special(schema, &spec, node);
+    if (spec.max_tokens)
+        return sg_yaml_fail(node, "max_tokens belongs to a column with role: text");
     if (spec.policy > STATIC_NO && (schema->layout == LAYOUT_WIDE || spec.role == ROLE_IGNORE))
         return sg_yaml_fail(
             node, "static: constant or last belongs to features of layout: long; in a wide file every feature "

@@ -8,7 +8,7 @@
 #include "base/yaml.h"
 #include "data/schema.h"
 
-enum column_role { ROLE_ID, ROLE_TIME, ROLE_LABEL, ROLE_FEATURE, ROLE_SPLIT, ROLE_IGNORE };
+enum column_role { ROLE_ID, ROLE_TIME, ROLE_LABEL, ROLE_FEATURE, ROLE_SPLIT, ROLE_IGNORE, ROLE_TEXT };
 enum value_type { TYPE_NUMBER, TYPE_CATEGORY, TYPE_DATE };
 enum layout { LAYOUT_WIDE, LAYOUT_LONG };
 enum row_order { ORDER_ASCENDING, ORDER_ANY };
@@ -104,7 +104,11 @@ struct sg_schema {
     enum more_rows more_rows;
     enum row_order row_order;
     struct word_list missing_words;
-    struct word_list positive, negative;
+    enum sg_label_kind label_kind;
+    struct word_list positive, negative; /* of a binary label */
+    struct word_list classes;            /* of a label with classes; the position is the class's number */
+    double label_bounds[2];              /* of a numeric label */
+    int64_t max_tokens;                  /* of the text column, with [CLS] and [SEP] */
     struct split_spec split;
 
     size_t n_columns, columns_capacity;
@@ -113,8 +117,8 @@ struct sg_schema {
     int32_t *file_order;   /* (n_columns) for files without a header */
     size_t n_features, features_capacity;
     struct feature *feature;
-    int32_t id_column, time_column, label_column, split_column; /* -1 for none */
-    int64_t n_steps;                                            /* of a wide file: 1 when it has no steps */
+    int32_t id_column, time_column, label_column, split_column, text_column; /* -1 for none */
+    int64_t n_steps; /* of a wide file: 1 when it has no steps */
     int64_t n_row_floats, n_static_floats;
     size_t n_names, names_capacity;
     char **float_name; /* row floats, then static floats */
@@ -125,6 +129,7 @@ struct column_spec {
     const char *name;
     int role, type, if_unknown, policy;
     bool missing_flag;
+    int64_t max_tokens;
     const struct sg_yaml_node *names, *columns, *bounds, *categories, *encode, *missing_values, *if_missing, *positive,
         *negative;
 };
@@ -132,6 +137,10 @@ struct column_spec {
 /* schema_column.c */
 enum sg_status schema_read_columns(struct sg_schema *schema, const struct sg_yaml_node *list);
 enum sg_status schema_read_steps(struct sg_schema *schema, const struct sg_yaml_node *list);
+/* schema_label.c: what is to be predicted, and what a text column asks of the rest. */
+enum sg_status schema_read_label(struct sg_schema *schema, const struct column_spec *spec,
+                                 const struct sg_yaml_node *node);
+enum sg_status schema_check_text(const struct sg_schema *schema, const struct sg_yaml_node *root);
 /* schema_feature.c: bounds, categories, what missing means, encodings. */
 enum sg_status schema_read_feature(struct sg_schema *schema, const struct column_spec *spec, const char *name,
                                    const struct sg_yaml_node *node, struct feature *out);

@@ -216,9 +216,9 @@ enum sg_status schema_lay_out(struct sg_schema *schema, const struct sg_yaml_nod
         schema->n_steps = 1;
     SG_TRY(place_floats(schema, false, &schema->n_row_floats));
     SG_TRY(place_floats(schema, true, &schema->n_static_floats));
-    if (schema->n_row_floats == 0)
+    if (schema->n_row_floats == 0 && schema->text_column < 0)
         return sg_yaml_fail(sg_yaml_get(root, "columns"),
                             "no feature that belongs to a time step: at least one column must have "
-                            "role: feature and not be static");
+                            "role: feature and not be static, or role: text");
     return SG_OK;
 }

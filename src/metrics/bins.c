@@ -64,9 +64,10 @@ static int merge(struct bin *bins, int64_t least)
     return n_merged;
 }
 
+/* In units of 1e-4. */
 static json_t *coarse(double value)
 {
-    return sg_json_real(round(value * 1e4) / 1e4);
+    return json_integer((json_int_t)llround(value * 1e4));
 }
 
 json_t *sg_metrics_bins(int64_t n, const float *score, const float *label)

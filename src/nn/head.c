@@ -103,5 +103,6 @@ void sg_nn_linear_forward(const struct pass *pass, float *logit, bool accumulate
         ops->copy_rows(n_units, spec->n_static, batch->statics, spec->n_static, NULL, w->linear + statics_at, lda,
                        NULL);
     sg_nn_ones(pass, n_units, w->linear + lda - 1, lda);
-    sg_nn_gemm(pass, pass->model->linear.forward, n_units, w->linear, lda, NULL, logit, 1, NULL, accumulate);
+    sg_nn_gemm(pass, pass->model->linear.forward, n_units, w->linear, lda, NULL, logit, spec->n_outputs, NULL,
+               accumulate);
 }

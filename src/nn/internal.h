@@ -2,10 +2,10 @@
 #ifndef SG_NN_INTERNAL_H
 #define SG_NN_INTERNAL_H
 
-#include "nn/model.h"
+#include <limits.h>
 
-#define PARAMETERS_MAX (2 * SG_MODEL_LAYERS_MAX + 5)
-#define STRIPS_MAX (5 * PARAMETERS_MAX)
+#include "encoder.h"
+#include "nn/model.h"
 
 enum { FORWARD, REVERSE, N_DIRECTIONS };
 
@@ -14,7 +14,23 @@ struct strip {
     int parameter;
     bool backward;             /* for dx = g w; otherwise for y = a w^T */
     int64_t column, n_columns; /* of the weight */
-    size_t at;                 /* bytes from the start of the packed memory */
+    int flow;                  /* a backward strip is needed where something below this stage learns */
+    bool wanted;
+    size_t at; /* bytes from the start of the packed memory */
+};
+
+/* At the start of the packed memory: what is not packed is read where it is. */
+struct packed_head {
+    const float *weights;
+};
+
+/* What a parameter starts as; BIASED is UNIFORM but for the last column. */
+enum start { START_UNIFORM, START_BIASED, START_ZERO, START_ONE };
+
+/* What only this folder needs to know of a parameter. `stage`: its height in the chain from embeddings to head. */
+struct place {
+    enum start start;
+    int stage;
 };
 
 /* One layer's parameter and strips by index, -1 for none. */
@@ -33,11 +49,11 @@ struct sg_model {
     struct sg_model_spec spec;
     const struct sg_ops *ops;
     uint64_t seed;
-    struct sg_parameter parameters[PARAMETERS_MAX];
-    int n_parameters;
-    bool has_bias[PARAMETERS_MAX];
-    struct strip strips[STRIPS_MAX];
-    int n_strips;
+    struct sg_parameter *parameters;
+    struct place *places; /* of each parameter */
+    int n_parameters, parameter_capacity;
+    struct strip *strips;
+    int n_strips, strip_capacity;
     size_t packed_bytes;
     int64_t widest; /* of any n_in or n_out */
     struct lstm_place lstm[SG_MODEL_LAYERS_MAX][N_DIRECTIONS];
@@ -45,7 +61,9 @@ struct sg_model {
     /* What backward must do, from what is trainable. */
     bool lstm_below[SG_MODEL_LAYERS_MAX + 1]; /* something in the layers below this one learns */
     bool needs_hidden, needs_pooled, needs_attention;
-    struct sg_tap shapes[PARAMETERS_MAX];
+    int lowest;                     /* the lowest stage where something learns; INT_MAX for none */
+    struct encoder_tables *encoder; /* NULL of the other families */
+    struct sg_tap *shapes;
     size_t n_taps;
 };
 
@@ -82,8 +100,16 @@ struct sg_workspace {
     float *du, *dscore;               /* (R, A), (R) */
     float *dpooled, *dhidden;         /* (B, 2H), (B, M) */
     float *doutput, *dlinear;         /* (B) each */
-    struct sg_tap taps[PARAMETERS_MAX];
+    struct encoder_memory encoder;
+    struct sg_tap *taps; /* (n_taps of the model) */
+    size_t n_taps;
     void *scratch;
+};
+
+/* `memory` is NULL in the sizing pass; `used` then only counts. */
+struct carver {
+    char *memory;
+    size_t used;
 };
 
 /* Everything that one forward or backward call hands down. */
@@ -110,6 +136,38 @@ void sg_nn_gemm(const struct pass *pass, int strip, int64_t n_rows, const float 
 /* Sets the n_rows floats at `column`, `ld` apart, to one: the constant that a bias is multiplied with. */
 void sg_nn_ones(const struct pass *pass, int64_t n_rows, float *column, int64_t ld);
 
+static inline bool has_blocks(const struct sg_model *model)
+{
+    return model->encoder != NULL;
+}
+
+/* Parameter i where it is. */
+static inline const float *sg_nn_weights(const struct pass *pass, int parameter)
+{
+    return ((const struct packed_head *)pass->packed)->weights + pass->model->parameters[parameter].first;
+}
+
+int sg_nn_add_parameter(struct sg_model *model, const struct sg_parameter *parameter, const struct place *place);
+int sg_nn_add_strip(struct sg_model *model, int parameter, bool backward, int64_t column, int64_t n_columns, int flow);
+#define WIDTH_MAX (1 << 16)
+#define STEPS_MAX 4096
+
+struct range {
+    const char *name;
+    int64_t value, min, max;
+};
+enum sg_status sg_nn_check_ranges(const struct range *ranges, size_t n);
+enum sg_status sg_nn_check_dropout(double dropout);
+
+/* Writes the taps of the last backward into w->taps, and their number. */
+void sg_nn_add_taps(const struct pass *pass);
+/* Adds one where the parameter is trainable: `tap` says a, g, lda, ldg, id and offset. */
+void sg_nn_add_tap(const struct pass *pass, int parameter, struct sg_tap tap);
+
+void *sg_nn_carve(struct carver *carver, size_t bytes);
+float *sg_nn_carve_floats(struct carver *carver, int64_t n_rows, int64_t width);
+int32_t *sg_nn_carve_ints(struct carver *carver, int64_t n);
+
 /* Tables: parameters, strips, and what follows from what is trainable. */
 void sg_nn_build_tables(struct sg_model *model);
 void sg_nn_refresh_trainable(struct sg_model *model);
@@ -131,6 +189,8 @@ void sg_nn_linear_forward(const struct pass *pass, float *logit, bool accumulate
 /* Masks of 0 and 1 / (1 - p) for `width` floats of each row, keyed by (seed, unit, step, layer) and the position within
  * the unit. `offset` says which rows of the mask belong to which unit. */
 void sg_nn_dropout_masks(const struct pass *pass, uint64_t layer, const int32_t *offset, int64_t width, float *mask);
-#define DROPOUT_LAYER_JOINED 255
+#define DROPOUT_LAYER_JOINED 255 /* the input of the head */
+#define DROPOUT_LAYER_EMBEDDINGS 256
+#define DROPOUT_LAYER_BLOCKS 512 /* and two for each block */
 
 #endif

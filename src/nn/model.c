@@ -12,15 +12,7 @@
 #include "base/digest.h"
 #include "internal.h"
 
-#define WIDTH_MAX (1 << 16)
-#define STEPS_MAX 4096
-
-struct range {
-    const char *name;
-    int64_t value, min, max;
-};
-
-static enum sg_status check_ranges(const struct range *ranges, size_t n)
+enum sg_status sg_nn_check_ranges(const struct range *ranges, size_t n)
 {
     for (size_t i = 0; i < n; i++)
         if (ranges[i].value < ranges[i].min || ranges[i].value > ranges[i].max)
@@ -29,17 +21,29 @@ static enum sg_status check_ranges(const struct range *ranges, size_t n)
     return SG_OK;
 }
 
+enum sg_status sg_nn_check_dropout(double dropout)
+{
+    return dropout >= 0 && dropout <= .95
+               ? SG_OK
+               : sg_fail(SG_USAGE, "model: dropout is %g; it must lie in 0 .. 0.95", dropout);
+}
+
 static enum sg_status check_spec(const struct sg_model_spec *spec)
 {
+    if (spec->kind == SG_MODEL_ENCODER || spec->kind == SG_MODEL_TABULAR)
+        return sg_nn_check_encoder(spec);
     if (spec->kind != SG_MODEL_LOGISTIC && spec->kind != SG_MODEL_BILSTM_ATTENTION)
         return sg_fail(SG_USAGE, "model: unknown kind %d", (int)spec->kind);
+    if (spec->n_outputs > 1)
+        return sg_fail(SG_USAGE, "model: %lld outputs; only encoders and tabular transformers have more than one",
+                       (long long)spec->n_outputs);
     bool logistic = spec->kind == SG_MODEL_LOGISTIC;
     const struct range always[] = {
         {"n_features", spec->n_features, logistic ? 0 : 1, WIDTH_MAX},
         {"n_static", spec->n_static, logistic && !spec->n_features ? 1 : 0, WIDTH_MAX},
         {"linear_steps", spec->linear_steps, logistic ? 1 : 0, STEPS_MAX},
     };
-    SG_TRY(check_ranges(always, sizeof always / sizeof *always));
+    SG_TRY(sg_nn_check_ranges(always, sizeof always / sizeof *always));
     if (logistic)
         return spec->dropout == 0 ? SG_OK
                                   : sg_fail(SG_USAGE, "model: a logistic model has no layer that dropout could act on; "
@@ -50,12 +54,10 @@ static enum sg_status check_spec(const struct sg_model_spec *spec)
         {"attention", spec->attention, 1, WIDTH_MAX},
         {"mlp", spec->mlp, 0, WIDTH_MAX},
     };
-    SG_TRY(check_ranges(deep, sizeof deep / sizeof *deep));
+    SG_TRY(sg_nn_check_ranges(deep, sizeof deep / sizeof *deep));
     if (spec->mlp_activation != SG_TANH && spec->mlp_activation != SG_RELU)
         return sg_fail(SG_USAGE, "model: unknown activation %d", (int)spec->mlp_activation);
-    if (!(spec->dropout >= 0 && spec->dropout <= .95))
-        return sg_fail(SG_USAGE, "model: dropout is %g; it must lie in 0 .. 0.95", spec->dropout);
-    return SG_OK;
+    return sg_nn_check_dropout(spec->dropout);
 }
 
 enum sg_status sg_model_create(const struct sg_model_spec *spec, const struct sg_ops *ops, uint64_t seed,
@@ -67,6 +69,7 @@ enum sg_status sg_model_create(const struct sg_model_spec *spec, const struct sg
         return sg_fail(SG_FAILED, "libsodium cannot be initialised");
     struct sg_model *model = sg_alloc(1, sizeof *model);
     model->spec = *spec;
+    model->spec.n_outputs = spec->n_outputs ? spec->n_outputs : 1;
     model->ops = ops;
     model->seed = seed;
     sg_nn_build_tables(model);
@@ -76,6 +79,15 @@ enum sg_status sg_model_create(const struct sg_model_spec *spec, const struct sg
 
 void sg_model_close(struct sg_model **model)
 {
+    if (!*model)
+        return;
+    if (has_blocks(*model))
+        free((*model)->encoder->blocks);
+    free((*model)->encoder);
+    free((*model)->parameters);
+    free((*model)->places);
+    free((*model)->strips);
+    free((*model)->shapes);
     free(*model);
     *model = NULL;
 }
@@ -108,20 +120,23 @@ int64_t sg_model_n_trainable(const struct sg_model *model)
 
 enum sg_status sg_model_train_only(struct sg_model *model, const char *const *patterns, size_t n_patterns)
 {
-    bool trainable[PARAMETERS_MAX] = {false};
     if (!n_patterns)
         return sg_fail(SG_USAGE, "trainable: no pattern is given, so nothing would learn; \"*\" trains everything");
+    bool *trainable = sg_alloc((size_t)model->n_parameters, sizeof *trainable);
     for (size_t k = 0; k < n_patterns; k++) {
         bool matched = false;
         for (int i = 0; i < model->n_parameters; i++)
             if (fnmatch(patterns[k], model->parameters[i].name, 0) == 0)
                 matched = trainable[i] = true;
-        if (!matched)
+        if (!matched) {
+            free(trainable);
             return sg_fail(SG_USAGE, "trainable: no weight of this model has a name like \"%s\"; the first is \"%s\"",
                            patterns[k], model->parameters[0].name);
+        }
     }
     for (int i = 0; i < model->n_parameters; i++)
         model->parameters[i].trainable = trainable[i];
+    free(trainable);
     sg_nn_refresh_trainable(model);
     return SG_OK;
 }
@@ -157,13 +172,15 @@ void sg_model_init(const struct sg_model *model, uint64_t seed, float *weights)
 {
     for (int i = 0; i < model->n_parameters; i++) {
         const struct sg_parameter *p = &model->parameters[i];
+        enum start start = model->places[i].start;
         float *weight = weights + p->first;
-        if (i == model->linear.parameter) {
-            memset(weight, 0, (size_t)(p->n_out * p->n_in) * sizeof *weight);
+        if (start == START_ZERO || start == START_ONE) {
+            for (int64_t k = 0; k < p->n_out * p->n_in; k++)
+                weight[k] = start == START_ONE;
             continue;
         }
         init_uniform(p, seed, weight);
-        if (!model->has_bias[i])
+        if (start != START_BIASED)
             continue;
         int64_t hidden = model->spec.hidden; /* gates i, f, g, o */
         for (int64_t o = 0; o < p->n_out; o++)
@@ -190,6 +207,7 @@ static void check_batch(const struct sg_model *model, const struct sg_batch *bat
 {
     assert(batch->n_units >= 0 && batch->n_units <= w->units_max && batch->n_rows <= w->rows_max);
     assert(batch->offset[0] == 0 && batch->offset[batch->n_units] == batch->n_rows);
+    assert(model->spec.kind != SG_MODEL_ENCODER || batch->token || batch->prefix);
     assert(!model->spec.n_static || batch->statics);
     (void)model, (void)batch, (void)w;
 }
@@ -201,6 +219,8 @@ void sg_model_forward(const struct sg_model *model, const void *packed, const st
     struct pass pass = {model, packed, batch, workspace};
     workspace->dropped = training && model->spec.dropout > 0;
     assert(!workspace->dropped || (batch->digest && workspace->with_backward));
+    if (has_blocks(model))
+        sg_nn_embeddings_rows(&pass);
     if (!batch->n_units)
         return;
     bool deep = model->spec.kind == SG_MODEL_BILSTM_ATTENTION;
@@ -210,44 +230,51 @@ void sg_model_forward(const struct sg_model *model, const void *packed, const st
         sg_nn_attention_forward(&pass);
         sg_nn_head_forward(&pass, logit);
     }
+    if (has_blocks(model))
+        sg_nn_encoder_forward(&pass, logit);
     if (model->spec.linear_steps)
-        sg_nn_linear_forward(&pass, logit, deep);
+        sg_nn_linear_forward(&pass, logit, deep || has_blocks(model));
 }
 
-/* Adds the tap of one parameter where it is trainable. */
-static void add_tap(const struct pass *pass, int parameter, float *a, float *g, const int32_t *offset, size_t *n_taps)
+void sg_nn_add_tap(const struct pass *pass, int parameter, struct sg_tap tap)
 {
     if (!is_trainable(pass->model, parameter))
         return;
     const struct sg_parameter *p = &pass->model->parameters[parameter];
-    pass->w->taps[(*n_taps)++] = (struct sg_tap){.a = a,
-                                                 .g = g,
-                                                 .lda = p->n_in,
-                                                 .ldg = p->n_out,
-                                                 .n_in = p->n_in,
-                                                 .n_out = p->n_out,
-                                                 .offset = offset,
-                                                 .weight = p->trainable_first};
+    tap.n_in = p->n_in;
+    tap.n_out = p->n_out;
+    tap.weight = p->trainable_first;
+    tap.per_step = tap.offset != pass->w->unit_offset;
+    pass->w->taps[pass->w->n_taps++] = tap;
 }
 
-static size_t add_taps(const struct pass *pass)
+/* Of a weight whose last column is the bias: the rows of a and g lie without gaps. */
+static void add_tap(const struct pass *pass, int parameter, float *a, float *g, const int32_t *offset)
+{
+    if (parameter < 0)
+        return;
+    const struct sg_parameter *p = &pass->model->parameters[parameter];
+    sg_nn_add_tap(pass, parameter, (struct sg_tap){.a = a, .g = g, .lda = p->n_in, .ldg = p->n_out, .offset = offset});
+}
+
+void sg_nn_add_taps(const struct pass *pass)
 {
     const struct sg_model *model = pass->model;
     struct sg_workspace *w = pass->w;
-    size_t n = 0;
+    w->n_taps = 0;
     if (model->spec.kind == SG_MODEL_BILSTM_ATTENTION) {
         const int32_t *rows = pass->batch->offset, *units = w->unit_offset;
         for (int64_t l = 0; l < model->spec.layers; l++)
             for (int d = 0; d < N_DIRECTIONS; d++)
-                add_tap(pass, model->lstm[l][d].parameter, w->cells[l][d].a, w->cells[l][d].gates, rows, &n);
-        add_tap(pass, model->attention.parameter, w->y, w->du, rows, &n);
-        add_tap(pass, model->score.parameter, w->u, w->dscore, rows, &n);
-        add_tap(pass, model->mlp.parameter, w->joined, w->dhidden, units, &n);
-        add_tap(pass, model->output.parameter, model->spec.mlp ? w->hidden : w->joined, w->doutput, units, &n);
+                add_tap(pass, model->lstm[l][d].parameter, w->cells[l][d].a, w->cells[l][d].gates, rows);
+        add_tap(pass, model->attention.parameter, w->y, w->du, rows);
+        add_tap(pass, model->score.parameter, w->u, w->dscore, rows);
+        add_tap(pass, model->mlp.parameter, w->joined, w->dhidden, units);
+        add_tap(pass, model->output.parameter, model->spec.mlp ? w->hidden : w->joined, w->doutput, units);
     }
-    add_tap(pass, model->linear.parameter, w->linear, w->dlinear, w->unit_offset, &n);
-    assert(n == model->n_taps);
-    return n;
+    if (has_blocks(model))
+        sg_nn_encoder_taps(pass);
+    add_tap(pass, model->linear.parameter, w->linear, w->dlinear, w->unit_offset);
 }
 
 const struct sg_tap *sg_model_backward(const struct sg_model *model, const void *packed, const struct sg_batch *batch,
@@ -263,9 +290,14 @@ const struct sg_tap *sg_model_backward(const struct sg_model *model, const void 
             sg_nn_attention_backward(&pass);
         sg_nn_lstm_backward(&pass);
     }
+    if (has_blocks(model) && batch->n_units)
+        sg_nn_encoder_backward(&pass, dlogit);
     if (model->spec.linear_steps)
-        model->ops->copy_rows(batch->n_units, 1, dlogit, 1, NULL, workspace->dlinear, 1, NULL);
-    *n_taps = add_taps(&pass);
+        model->ops->copy_rows(batch->n_units, model->spec.n_outputs, dlogit, model->spec.n_outputs, NULL,
+                              workspace->dlinear, model->spec.n_outputs, NULL);
+    sg_nn_add_taps(&pass);
+    assert(workspace->n_taps == model->n_taps);
+    *n_taps = workspace->n_taps;
     return workspace->taps;
 }
 

@@ -1,35 +1,53 @@
 /* A model's tables: which parameters there are, which packed strips its GEMMs need, and what backward must do. */
 #include <assert.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
+#include "base/bytes.h"
 #include "internal.h"
+
+int sg_nn_add_parameter(struct sg_model *model, const struct sg_parameter *parameter, const struct place *place)
+{
+    int i = model->n_parameters++;
+    if (i == model->parameter_capacity) {
+        model->parameter_capacity = i ? 2 * i : 16;
+        model->parameters = sg_realloc(model->parameters, (size_t)model->parameter_capacity, sizeof *model->parameters);
+        model->places = sg_realloc(model->places, (size_t)model->parameter_capacity, sizeof *model->places);
+    }
+    struct sg_parameter *p = &model->parameters[i];
+    *p = *parameter;
+    p->first = i ? p[-1].first + p[-1].n_out * p[-1].n_in : 0;
+    p->trainable = true;
+    model->places[i] = *place;
+    model->widest = p->n_in > model->widest ? p->n_in : model->widest;
+    if (p->kind != SG_PARAMETER_EMBEDDING)
+        model->widest = p->n_out > model->widest ? p->n_out : model->widest;
+    return i;
+}
+
+int sg_nn_add_strip(struct sg_model *model, int parameter, bool backward, int64_t column, int64_t n_columns, int flow)
+{
+    int i = model->n_strips++;
+    assert(n_columns > 0);
+    if (i == model->strip_capacity) {
+        model->strip_capacity = i ? 2 * i : 32;
+        model->strips = sg_realloc(model->strips, (size_t)model->strip_capacity, sizeof *model->strips);
+    }
+    model->strips[i] = (struct strip){parameter, backward, column, n_columns, flow, false, 0};
+    return i;
+}
 
 static int add_parameter(struct sg_model *model, int64_t n_out, int64_t n_in, bool has_bias, const char *name)
 {
-    int i = model->n_parameters++;
-    assert(i < PARAMETERS_MAX);
-    struct sg_parameter *p = &model->parameters[i];
-    snprintf(p->name, sizeof p->name, "%s", name);
-    p->n_out = n_out;
-    p->n_in = n_in;
-    p->first = i ? p[-1].first + p[-1].n_out * p[-1].n_in : 0;
-    p->trainable = true;
-    model->has_bias[i] = has_bias;
-    model->widest = n_in > model->widest ? n_in : model->widest;
-    model->widest = n_out > model->widest ? n_out : model->widest;
-    return i;
+    struct sg_parameter p = {.n_out = n_out, .n_in = n_in, .n_dimensions = 2};
+    snprintf(p.name, sizeof p.name, "%s", name);
+    return sg_nn_add_parameter(model, &p, &(struct place){.start = has_bias ? START_BIASED : START_UNIFORM});
 }
 
 static int add_strip(struct sg_model *model, int parameter, bool backward, int64_t column, int64_t n_columns)
 {
-    int i = model->n_strips++;
-    assert(i < STRIPS_MAX && n_columns > 0);
-    int64_t n_out = model->parameters[parameter].n_out;
-    model->strips[i] = (struct strip){parameter, backward, column, n_columns, model->packed_bytes};
-    size_t bytes = backward ? model->ops->packed_bytes(n_out, n_columns) : model->ops->packed_bytes(n_columns, n_out);
-    model->packed_bytes += (bytes + 63) / 64 * 64;
-    return i;
+    return sg_nn_add_strip(model, parameter, backward, column, n_columns, INT_MAX);
 }
 
 /* `n_back`: the first columns, whose inputs have a gradient; 0 when none has. */
@@ -77,24 +95,65 @@ void sg_nn_build_tables(struct sg_model *model)
         model->output = spec->mlp ? add_linear(model, "output.weight", 1, spec->mlp + 1, true, spec->mlp)
                                   : add_linear(model, "output.weight", 1, joined, true, pooled);
     }
-    if (spec->linear_steps)
-        model->linear =
-            add_linear(model, "linear.weight", 1, spec->linear_steps * spec->n_features + spec->n_static + 1, true, 0);
+    if (spec->kind == SG_MODEL_ENCODER || spec->kind == SG_MODEL_TABULAR)
+        sg_nn_build_encoder(model);
+    if (spec->linear_steps) {
+        int64_t n_in = spec->linear_steps * spec->n_features + spec->n_static + 1;
+        model->linear = add_linear(model, "linear.weight", spec->n_outputs, n_in, true, 0);
+        model->places[model->linear.parameter] = (struct place){START_ZERO, INT_MAX};
+    }
     sg_nn_refresh_trainable(model);
+}
+
+/* Which strips are needed, and where they lie. */
+static void place_strips(struct sg_model *model)
+{
+    model->packed_bytes = 64; /* struct packed_head */
+    for (int i = 0; i < model->n_strips; i++) {
+        struct strip *s = &model->strips[i];
+        int64_t n_out = model->parameters[s->parameter].n_out;
+        s->at = model->packed_bytes;
+        s->wanted = !s->backward || model->lowest < s->flow;
+        if (!s->wanted)
+            continue;
+        size_t bytes =
+            s->backward ? model->ops->packed_bytes(n_out, s->n_columns) : model->ops->packed_bytes(s->n_columns, n_out);
+        model->packed_bytes += (bytes + 63) / 64 * 64;
+    }
+}
+
+/* The taps that backward would return, without their rows. */
+static void make_shapes(struct sg_model *model)
+{
+    static const int32_t no_rows[1], no_units[1]; /* told apart by their places */
+    struct sg_workspace nowhere = {.unit_offset = (int32_t *)no_units};
+    free(model->shapes);
+    model->shapes = nowhere.taps = sg_alloc((size_t)model->n_parameters + 1, sizeof *model->shapes);
+    const struct sg_batch batch = {.offset = no_rows};
+    sg_nn_add_taps(&(struct pass){model, NULL, &batch, &nowhere});
+    model->n_taps = nowhere.n_taps;
+    for (size_t i = 0; i < model->n_taps; i++) {
+        struct sg_tap *tap = &model->shapes[i];
+        tap->a = tap->g = NULL;
+        tap->id = NULL;
+        tap->offset = NULL;
+    }
 }
 
 void sg_nn_refresh_trainable(struct sg_model *model)
 {
     int64_t first = 0;
-    model->n_taps = 0;
+    model->lowest = INT_MAX;
     for (int i = 0; i < model->n_parameters; i++) {
         struct sg_parameter *p = &model->parameters[i];
         p->trainable_first = p->trainable ? first : -1;
         if (!p->trainable)
             continue;
-        model->shapes[model->n_taps++] = (struct sg_tap){.n_in = p->n_in, .n_out = p->n_out, .weight = first};
+        model->lowest = model->places[i].stage < model->lowest ? model->places[i].stage : model->lowest;
         first += p->n_out * p->n_in;
     }
+    place_strips(model);
+    make_shapes(model);
     int64_t layers = model->spec.kind == SG_MODEL_BILSTM_ATTENTION ? model->spec.layers : 0;
     model->lstm_below[0] = false;
     for (int64_t l = 0; l < layers; l++)
@@ -110,16 +169,29 @@ size_t sg_model_packed_bytes(const struct sg_model *model)
     return model->packed_bytes;
 }
 
-void sg_model_pack(const struct sg_model *model, const float *weights, bool with_backward, void *packed)
+static void pack(const struct sg_model *model, const float *weights, bool with_backward, bool all, void *packed)
 {
+    *(struct packed_head *)packed = (struct packed_head){weights};
     for (int i = 0; i < model->n_strips; i++) {
         const struct strip *strip = &model->strips[i];
         const struct sg_parameter *p = &model->parameters[strip->parameter];
         const float *from = weights + p->first + strip->column;
         void *to = (char *)packed + strip->at;
+        if (!strip->wanted || !(all || p->trainable))
+            continue;
         if (!strip->backward)
             model->ops->pack_forward(p->n_out, strip->n_columns, from, p->n_in, to);
         else if (with_backward)
             model->ops->pack_backward(p->n_out, strip->n_columns, from, p->n_in, to);
     }
+}
+
+void sg_model_pack(const struct sg_model *model, const float *weights, bool with_backward, void *packed)
+{
+    pack(model, weights, with_backward, true, packed);
+}
+
+void sg_model_repack(const struct sg_model *model, const float *weights, bool with_backward, void *packed)
+{
+    pack(model, weights, with_backward, false, packed);
 }

@@ -1,14 +1,17 @@
 /* The CPU backend's kernels for one vector width. The build compiles this file once with the flags of AVX2 and once
  * with those of AVX-512; SG_CPU_TABLE names the function that returns the table. Both give the same bits. */
 #include "cpu/absorb.h"
+#include "cpu/attention.h"
 #include "cpu/cell.h"
+#include "cpu/gelu.h"
 #include "cpu/gemm.h"
+#include "cpu/layer_norm.h"
+#include "cpu/loss.h"
 #include "cpu/norm.h"
 #include "cpu/optimizer.h"
 #include "cpu/pool.h"
 #include "cpu/rows.h"
 #include "ops_cpu.h"
-#include "ops_ref.h"
 
 static size_t larger(size_t x, size_t y)
 {
@@ -17,9 +20,8 @@ static size_t larger(size_t x, size_t y)
 
 static size_t scratch_bytes(int64_t widest, int64_t rows_max)
 {
-    (void)widest;
-    size_t strip = (size_t)rows_max * SG_SUM_LANES * sizeof(float);
-    return (larger(larger(GEMM_SCRATCH, sizeof(struct absorb_scratch)), strip) + 63) / 64 * 64;
+    size_t strip = (size_t)rows_max * SG_SUM_LANES * sizeof(float), columns = columns_scratch(widest, rows_max);
+    return (larger(larger(GEMM_SCRATCH, sizeof(struct absorb_scratch)), larger(strip, columns)) + 63) / 64 * 64;
 }
 
 const struct sg_ops *SG_CPU_TABLE(void)
@@ -41,27 +43,27 @@ const struct sg_ops *SG_CPU_TABLE(void)
         .lstm_backward = lstm_backward,
         .pool_forward = pool_forward,
         .pool_backward = pool_backward,
-        .gelu = sg_ref_gelu,
-        .gelu_backward = sg_ref_gelu_backward,
-        .layer_norm = sg_ref_layer_norm,
-        .layer_norm_backward = sg_ref_layer_norm_backward,
-        .attention_scratch_bytes = sg_ref_attention_scratch_bytes,
-        .attention = sg_ref_attention,
-        .attention_backward = sg_ref_attention_backward,
-        .mean_forward = sg_ref_mean_forward,
-        .mean_backward = sg_ref_mean_backward,
-        .unit_length = sg_ref_unit_length,
-        .unit_length_backward = sg_ref_unit_length_backward,
-        .cross_entropy = sg_ref_cross_entropy,
-        .squared_error = sg_ref_squared_error,
+        .gelu = gelu,
+        .gelu_backward = gelu_backward,
+        .layer_norm = layer_norm,
+        .layer_norm_backward = layer_norm_backward,
+        .attention_scratch_bytes = attention_scratch_bytes,
+        .attention = attention,
+        .attention_backward = attention_backward,
+        .mean_forward = mean_forward,
+        .mean_backward = mean_backward,
+        .unit_length = unit_length,
+        .unit_length_backward = unit_length_backward,
+        .cross_entropy = cross_entropy,
+        .squared_error = squared_error,
         .bce = bce,
         .group_norm = group_norm,
-        .embed_norm = sg_ref_embed_norm,
-        .scale_norm = sg_ref_scale_norm,
+        .embed_norm = embed_norm,
+        .scale_norm = scale_norm,
         .clip_weight = clip_weight,
         .absorb = absorb,
-        .embed_absorb = sg_ref_embed_absorb,
-        .scale_absorb = sg_ref_scale_absorb,
+        .embed_absorb = embed_absorb,
+        .scale_absorb = scale_absorb,
         .scale_sum = scale_sum,
         .sgd = sgd,
         .adam = adam,

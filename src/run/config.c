@@ -1,6 +1,7 @@
 #include "run/config.h"
 
 #include <stddef.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -17,6 +18,7 @@ struct draft {
     int relation, sampler, clip_group;
     const char *noise_source;
     const char *ledger_file, *key_file, *unlock_file;
+    const char *retention, *retain_until;
 };
 
 static const char *const relations[] = {"add_or_remove_one", "replace_one", NULL};
@@ -32,6 +34,10 @@ static const char *const schedules[] = {"constant", "linear", NULL};
 static const struct sg_yaml_field run_fields[] = {
     {"name", SG_YAML_TEXT, IN_DRAFT(run_name), false, 0, 0, NULL},
     {"out", SG_YAML_TEXT, IN_DRAFT(out_folder), false, 0, 0, NULL},
+    {"heartbeat_s", SG_YAML_INT, IN_CONFIG(heartbeat_s), false, 60, 86400, NULL},
+    {"heartbeat_steps", SG_YAML_INT, IN_CONFIG(heartbeat_steps), false, 1, 1e9, NULL},
+    {"retention", SG_YAML_TEXT, IN_DRAFT(retention), false, 0, 0, NULL},
+    {"retain_until", SG_YAML_TEXT, IN_DRAFT(retain_until), false, 0, 0, NULL},
 };
 
 static const struct sg_yaml_field data_fields[] = {
@@ -115,6 +121,19 @@ static enum sg_status read_privacy(const struct sg_yaml_node *node, struct draft
     return SG_OK;
 }
 
+/* How long the run's model may be kept goes into the record as it was written: it has to be a date. */
+static enum sg_status check_run(const struct sg_yaml_node *node, const struct draft *draft)
+{
+    const char *date = draft->retain_until;
+    int year = 0, month = 0, day = 0, used = 0;
+    if (date && (sscanf(date, "%4d-%2d-%2d%n", &year, &month, &day, &used) != 3 || used != 10 || date[used] ||
+                 year < 1970 || month < 1 || month > 12 || day < 1 || day > 31))
+        return sg_yaml_fail(node, "run: retain_until is a date, YYYY-MM-DD");
+    if (draft->retention && (!*draft->retention || strlen(draft->retention) > 127))
+        return sg_yaml_fail(node, "run: retention is the name of a rule, 1 to 127 characters");
+    return SG_OK;
+}
+
 static enum sg_status read_sections(const struct sg_yaml_node *root, const char *path, struct draft *draft)
 {
     static const struct section {
@@ -139,6 +158,8 @@ static enum sg_status read_sections(const struct sg_yaml_node *root, const char 
     for (size_t i = 0; i < COUNT(sections); i++)
         if (nodes[i])
             SG_TRY(sg_yaml_table(nodes[i], sections[i].key, sections[i].fields, sections[i].n_fields, draft));
+    if (nodes[0])
+        SG_TRY(check_run(nodes[0], draft));
     SG_TRY(read_privacy(nodes[PRIVACY], draft));
     return sg_config_read_model(nodes[MODEL], path, &draft->config);
 }
@@ -156,6 +177,7 @@ static json_t *record_of(const struct sg_yaml_node *root)
 
 static const struct sg_config defaults = {
     .plan = {.microbatch_size = 1},
+    .heartbeat_s = 600,
     .training = {.momentum = 0.9, .beta1 = 0.9, .beta2 = 0.999, .adam_epsilon = 1e-8, .decay_start = 0.5, .public_seed = 1},
 };
 

@@ -29,6 +29,8 @@ struct loop {
     int64_t n_units, n_over;
     struct sg_track track;
     struct sg_progress progress;
+    const struct sg_beat *beat;
+    double beat_s;
     double note_s;
     char note[96];
 };
@@ -118,14 +120,31 @@ static void track_step(struct loop *l, int64_t step)
     sg_track_measure(&l->track, step + 1);
 }
 
+/* After the steps so far: `step` of them. A ledger that cannot be written ends the run: every rank hears of it with the
+ * next sums. */
+static enum sg_status beat(struct loop *l, int64_t step)
+{
+    const struct sg_config *config = l->options->config;
+    if (!l->beat || step == 0)
+        return SG_OK;
+    double now = sg_clock_seconds();
+    bool is_due = config->heartbeat_steps > 0 ? step % config->heartbeat_steps == 0
+                                              : now - l->beat_s >= (double)config->heartbeat_s;
+    if (!is_due)
+        return SG_OK;
+    l->beat_s = now;
+    return l->beat->beat(l->beat->context, step);
+}
+
 static enum sg_status one_step(struct loop *l, int64_t step)
 {
     struct sg_comm *comm = l->options->comm;
     bool overflow = false;
     struct sg_clip_counts counts = {0};
     sg_model_pack(l->prepared->model, l->prepared->weights, true, l->packed);
-    enum sg_status sampled =
-        sg_mechanism_sample(l->mechanism, step, (const uint8_t(*)[16])l->digest, l->n_train, &l->sample);
+    enum sg_status sampled = beat(l, step);
+    if (sampled == SG_OK)
+        sampled = sg_mechanism_sample(l->mechanism, step, (const uint8_t(*)[16])l->digest, l->n_train, &l->sample);
     if (sampled == SG_OK)
         sg_team_step(l->team, l->mechanism, &l->sample, l->train_unit, l->packed, step, comm, l->sum, &overflow, &counts);
     /* A rank that failed says so here, so that nobody waits for its sums. */
@@ -159,10 +178,10 @@ static json_t *internal_figures(const struct loop *l)
 }
 
 enum sg_status sg_train_steps(const struct sg_train_options *options, struct sg_prepared *prepared,
-                              const struct sg_dataset *dataset, struct sg_mechanism *mechanism, int64_t *steps_done,
-                              json_t **internal, json_t **track)
+                              const struct sg_dataset *dataset, struct sg_mechanism *mechanism,
+                              const struct sg_beat *beat, int64_t *steps_done, json_t **internal, json_t **track)
 {
-    struct loop l = {.options = options, .prepared = prepared, .mechanism = mechanism, .note_s = -1e9};
+    struct loop l = {.options = options, .prepared = prepared, .mechanism = mechanism, .beat = beat, .beat_s = sg_clock_seconds(), .note_s = -1e9};
     enum sg_status status = open_loop(&l, dataset);
     sg_track_open(options, prepared, dataset, &l.track);
     sg_progress_begin(&l.progress, "training", prepared->plan.steps);

@@ -6,10 +6,17 @@
 #include "mechanism/mechanism.h"
 #include "run/trainer.h"
 
+/* A sign of life: called by rank 0 after the steps or seconds that the configuration says. NULL: none. */
+struct sg_beat {
+    enum sg_status (*beat)(void *context, int64_t steps_done);
+    void *context;
+};
+
 /* Trains prepared->weights in place over all steps of the plan. *steps_done counts released steps whatever happens; with
  * show_internal *internal gets clip counts; *track gets what track.h says. SG_FAILED when a signal asked for the end. */
 SG_MUST_USE enum sg_status sg_train_steps(const struct sg_train_options *options, struct sg_prepared *prepared,
-                                          const struct sg_dataset *dataset, struct sg_mechanism *mechanism, int64_t *steps_done,
-                                          json_t **internal, json_t **track);
+                                          const struct sg_dataset *dataset, struct sg_mechanism *mechanism,
+                                          const struct sg_beat *beat, int64_t *steps_done, json_t **internal,
+                                          json_t **track);
 
 #endif

@@ -52,8 +52,9 @@ bool sg_track_is_due(const struct sg_track *track, int64_t steps_done)
 
 static void add_point(json_t *points, int64_t steps_done, const json_t *figure)
 {
-    double value = json_is_real(figure) ? round(json_real_value(figure) * 1e4) / 1e4 : NAN;
-    json_array_append_new(points, json_pack("[I, o]", (json_int_t)steps_done, sg_json_real(value)));
+    double value = json_is_real(figure) ? json_real_value(figure) : NAN;
+    json_t *units = isfinite(value) ? json_integer((json_int_t)llround(value * 1e4)) : json_null();
+    json_array_append_new(points, json_pack("[I, o]", (json_int_t)steps_done, units));
 }
 
 void sg_track_measure(struct sg_track *track, int64_t steps_done)

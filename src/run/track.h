@@ -17,7 +17,7 @@ struct sg_track {
     float *weights; /* all of them; the caller writes those of the step before it measures */
     float *score, *label;
     const char *name[2]; /* the two figures that are followed, by the model's objective */
-    json_t *points[2];   /* [[step, value], ...] of each */
+    json_t *points[2];   /* [[step, value in units of 1e-4 or null], ...] of each */
 };
 
 /* Nothing is tracked (n_points 0) on other ranks than 0, without validation units, or when it was not asked for. */

@@ -185,16 +185,29 @@ static void mechanism_context(const struct session *s, struct sg_buffer *out)
     sg_buffer_field(out, library, strlen(library));
 }
 
+static enum sg_status send_beat(void *context, int64_t steps_done)
+{
+    struct session *s = context;
+    const struct sg_config *config = s->options->config;
+    struct sg_heartbeat heartbeat = {.step = steps_done, .interval_steps = config->heartbeat_steps};
+    if (!heartbeat.interval_steps)
+        heartbeat.interval_s = config->heartbeat_s;
+    bool written; /* a file that somebody else holds for long costs a heartbeat, not the run */
+    return sg_ledger_heartbeat(s->ledger, &s->run, &heartbeat, &written);
+}
+
 static enum sg_status train_model(struct session *s, struct sg_train_result *out)
 {
     struct sg_buffer context = {0};
     struct sg_mechanism *mechanism = NULL;
+    const struct sg_beat beat = {send_beat, s};
     mechanism_context(s, &context);
     s->reason = "noise_source";
     enum sg_status status = sg_mechanism_open(&s->prepared.plan, s->options->ops, s->shared.secret, &context, &mechanism);
     s->reason = "training";
     if (status == SG_OK)
-        status = sg_train_steps(s->options, &s->prepared, s->dataset, mechanism, &out->steps_done, &out->internal, &out->track);
+        status = sg_train_steps(s->options, &s->prepared, s->dataset, mechanism, s->is_started ? &beat : NULL,
+                                &out->steps_done, &out->internal, &out->track);
     sg_mechanism_close(&mechanism);
     sg_buffer_free(&context);
     return status;

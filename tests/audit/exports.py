@@ -259,8 +259,12 @@ def test_mlflow():
         for name, value in db.execute("SELECT name, value FROM param WHERE run_no = ?", (run_no,)):
             check((out / run_id / "params" / name).read_text() == value, f"mlflow: param {name}")
         for name, value, split in db.execute("SELECT name, value, split FROM metric WHERE run_no = ?", (run_no,)):
-            at, text, _ = (out / run_id / "metrics" / f"{split}.{name}").read_text().split()
+            *way, last = (out / run_id / "metrics" / f"{split}.{name}").read_text().splitlines()
+            at, text, _ = last.split()
             check((int(at), float(text)) == (ended, value), f"mlflow: metric {name}")
+            # The fixture follows the validation AUC: two points before the end, none of them twice.
+            followed = [f"{ended} 0.6500 25", f"{ended} 0.7300 50"] if (split, name) == ("validation", "auc") else []
+            check(way == followed, f"mlflow: {name} on the way: {way}")
         path = out / run_id / "metrics" / "privacy.epsilon"
         check(path.exists() == (epsilon is not None) and
               (epsilon is None or float(path.read_text().split()[1]) == epsilon), "mlflow: epsilon")

@@ -153,16 +153,23 @@ enum sg_status fixture_end(struct sg_ledger *ledger, const struct sg_run *run, e
     json_t *metrics =
         json_pack("[{s:s,s:f,s:s,s:s}]", "name", "auc", "value", 0.77, "split", "validation", "released", "internal");
     json_t *artifacts = json_pack("[{s:s,s:s,s:i}]", "name", "model.safetensors", "sha256", digest, "bytes", 1234);
+    json_t *curves =
+        json_pack("[{s:s,s:s,s:s,s:[[i,i,i,i,i],[i,i,i,i,i],[i,i,i,i,i]]},{s:s,s:s,s:s,s:[[i,i],[i,i],[i,i]]}]", "name",
+                  "scores", "split", "validation", "released", "exact", "bins", 12, 13, 5000, 700, 400, 14, 17, 3500,
+                  1600, 1800, 18, 22, 1500, 4200, 4000, "name", "auc", "split", "validation", "released", "exact",
+                  "points", 25, 6500, 50, 7300, 100, 7700);
     struct sg_run_result result = {.end = end,
                                    .reason = end == SG_RUN_COMPLETE ? NULL : "interrupted",
                                    .steps_done = end == SG_RUN_COMPLETE ? 100 : 3};
     if (end == SG_RUN_COMPLETE) {
         result.metrics = metrics;
         result.artifacts = artifacts;
+        result.curves = curves;
     }
     enum sg_status status = sg_ledger_run_end(ledger, run, &result);
     json_decref(metrics);
     json_decref(artifacts);
+    json_decref(curves);
     return status;
 }
 

@@ -61,6 +61,12 @@ bad() {
     sg ledger backup l.db --out copy.db
     run sg ledger verify copy.db --trust policy --since kept
     [ "$status" = 0 ]
+    run sg ledger compact l.db --trust policy
+    [ "$status" = 0 ]
+    [[ "${lines[0]}" == "compacted    "*" bytes, before "*"; every row is as it was" ]]
+    [[ "${lines[1]}" == "INTACT: 1 event, "* ]]
+    run sg ledger verify l.db --trust policy --since kept
+    [ "$status" = 0 ]
 }
 
 @test "witness over an air gap" {
@@ -184,7 +190,8 @@ for line in sys.stdin: print(base64.b64decode(json.loads(line)["payload"]).decod
     bad 2 "leaf:N" ledger show l.db leaf:x
     bad 2 "no view" ledger query l.db --view nothing
     bad 2 "name the subject" ledger query l.db --view trace
-    bad 2 "takes no subject" ledger query l.db x --view keys
+    bad 2 "takes no subject" ledger query l.db x --view datasets
+    bad 2 "a date is" ledger query l.db x --view keys
     bad 2 "subject belongs to" ledger query l.db x
     bad 2 "format" ledger query l.db --view keys --format xml
     bad 2 "YYYY-MM-DD" ledger runs l.db --since yesterday
@@ -194,7 +201,7 @@ for line in sys.stdin: print(base64.b64decode(json.loads(line)["payload"]).decod
     bad 2 "no checkpoint" ledger checkpoint l.db --size 9
     bad 2 "cannot make the backup" ledger backup l.db --out keys
     bad 2 "no model" ledger approve l.db 1 --key keys/signing.key
-    bad 2 "required" ledger deploy l.db 1
+    bad 2 "give --key" ledger deploy l.db 1
     bad 2 "YYYY-MM-DD" ledger retire l.db 1 --key keys/signing.key --expires soon
     bad 2 "not registered" ledger erase l.db book --key keys/signing.key --basis x
     bad 2 "no population" budget nobody --ledger l.db

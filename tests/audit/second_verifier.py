@@ -173,5 +173,23 @@ with tempfile.TemporaryDirectory(dir="/dev/shm" if os.access("/dev/shm", os.W_OK
         shutil.copy(ledger, copy)
         attack(copy, sql)
         compare(copy, trust, sql, 3)
-    print(f"{len(ATTACKS) + len(PROGRAMME_ATTACKS) + 4} attacks and 15 more files: {bad} disagreements")
+    events = os.path.join(folder, "events")
+    os.mkdir(events)
+    subprocess.run([make_fixture, events, "events"], check=True)
+    ledger, trust = os.path.join(events, "ledger.db"), ["--trust", os.path.join(events, "policy")]
+    compare(ledger, trust, "heartbeats, gaps and signatures of people", 0)
+    compare(ledger, [*trust, "--needs", "2"], "two people approved", 0)
+    compare(ledger, [*trust, "--needs", "3"], "three people are wanted", 4)
+    n_forged = 0
+    while True:
+        forged = os.path.join(folder, f"forged{n_forged}")
+        os.mkdir(forged)
+        if subprocess.run([make_fixture, forged, "forge", str(n_forged)]).returncode == 9:
+            break
+        compare(os.path.join(forged, "ledger.db"), ["--trust", os.path.join(forged, "policy")], f"forgery {n_forged}", 3)
+        n_forged += 1
+    if n_forged < 20:
+        bad += 1
+        print(f"only {n_forged} forgeries were made")
+    print(f"{len(ATTACKS) + len(PROGRAMME_ATTACKS) + 4 + n_forged} attacks and 18 more files: {bad} disagreements")
 sys.exit(1 if bad else 0)

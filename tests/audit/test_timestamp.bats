@@ -195,3 +195,33 @@ EOF
     echo "$output"
     [ "$status" = 4 ]
 }
+
+@test "a run's evidence and its page hold the stamp" {
+    mkdir f
+    "$MAKE_FIXTURE" f
+    sg ledger export f/ledger.db 2 --out without >/dev/null
+    [ -z "$(ls without | grep -E 'stamp')" ]
+    ! grep -q "authority" without/README.txt
+    for size in 7 20; do # the run began with event 7 and ended with event 8, counted from 1
+        sg ledger timestamp f/ledger.db --request r.tsq --size $size >/dev/null
+        answer tsa r.tsq r.tsr
+        sg ledger timestamp f/ledger.db --response r.tsr --tsa-ca tsa.ca.pem >/dev/null
+    done
+    sg ledger export f/ledger.db 2 --out bundle >/dev/null
+    (cd bundle && sha256sum --quiet -c SHA256SUMS)
+    [ "$(ls bundle | grep -c '^timestamp-')" = 2 ]
+    grep -q '^  leaf 6  *by 20.*leaf-000006.stamped.proof, timestamp-7.tst$' bundle/README.txt
+    grep -q '^  leaf 7  *by 20.*leaf-000007.stamped.proof, timestamp-20.tst$' bundle/README.txt
+    n=0
+    while read -r _ leaf _ _ proof token; do # with the commands of the README
+        proof=${proof%,}
+        sg ledger verify "bundle/$proof" --trust f/policy --allow-unwitnessed | grep -q "^PROVEN"
+        sed '1,/^$/d' "bundle/$proof" | head -3 >text
+        openssl ts -verify -data text -in "bundle/$token" -token_in -CAfile tsa.ca.pem >/dev/null 2>&1
+        sg ledger verify "bundle/$proof" --trust f/policy --allow-unwitnessed --json | grep -q "\"leaf\":$leaf,"
+        n=$((n + 1))
+    done < <(grep 'stamped.proof, ' bundle/README.txt)
+    [ "$n" = "$(ls bundle | grep -c 'stamped.proof$')" ] && [ "$n" -ge 4 ]
+    sg ledger report f/ledger.db 2 --trust f/policy --out page.html >/dev/null
+    grep -q "over the checkpoint of 20 events, which covers this run up to leaf 7" page.html
+}

@@ -83,20 +83,23 @@ void test_units_make(int64_t n, const struct test_shape *shape, int64_t n_taps, 
     for (int64_t i = 0; i < n; i++)
         out->rows[i] = (int32_t)(1 + test_below(&seed, rows_max));
     for (int64_t t = 0; t < n_taps; t++) {
-        out->n_in[t] = shape[t].n_in;
-        out->n_out[t] = shape[t].n_out;
-        out->per_step[t] = shape[t].per_step;
+        out->shape[t] = shape[t];
         out->n_weights += shape[t].n_in * shape[t].n_out;
         out->a[t] = sg_alloc((size_t)n, sizeof *out->a[t]);
         out->g[t] = sg_alloc((size_t)n, sizeof *out->g[t]);
+        out->id[t] = sg_alloc((size_t)n, sizeof *out->id[t]);
         for (int64_t i = 0; i < n; i++) {
-            int64_t rows = test_rows(out, i, t);
-            out->a[t][i] = sg_alloc((size_t)(rows * shape[t].n_in), sizeof(float));
-            out->g[t][i] = sg_alloc((size_t)(rows * shape[t].n_out), sizeof(float));
-            for (int64_t k = 0; k < rows * shape[t].n_in; k++)
+            int64_t rows = test_rows(out, i, t), n_a = rows * test_a_width(&shape[t]),
+                    n_g = rows * test_g_width(&shape[t]);
+            out->a[t][i] = sg_alloc((size_t)n_a + 1, sizeof(float));
+            out->g[t][i] = sg_alloc((size_t)n_g, sizeof(float));
+            out->id[t][i] = sg_alloc((size_t)rows, sizeof(int32_t));
+            for (int64_t k = 0; k < n_a; k++)
                 out->a[t][i][k] = (float)test_uniform(&seed);
-            for (int64_t k = 0; k < rows * shape[t].n_out; k++)
+            for (int64_t k = 0; k < n_g; k++)
                 out->g[t][i][k] = (float)(.1 * test_uniform(&seed));
+            for (int64_t r = 0; shape[t].kind == SG_TAP_EMBED && r < rows; r++)
+                out->id[t][i][r] = test_below(&seed, 8) ? (int32_t)test_below(&seed, shape[t].n_out) : -1;
         }
     }
 }
@@ -107,9 +110,11 @@ void test_units_free(struct test_units *units)
         for (int64_t i = 0; i < units->n; i++) {
             free(units->a[t][i]);
             free(units->g[t][i]);
+            free(units->id[t][i]);
         }
         free(units->a[t]);
         free(units->g[t]);
+        free(units->id[t]);
     }
     free(units->rows);
     free(units->digest);
@@ -118,40 +123,61 @@ void test_units_free(struct test_units *units)
 void test_scale_unit(struct test_units *u, int64_t unit, float a, float g)
 {
     for (int64_t t = 0; t < u->n_taps; t++) {
-        for (int64_t k = 0; k < test_rows(u, unit, t) * u->n_in[t]; k++)
+        for (int64_t k = 0; k < test_rows(u, unit, t) * test_a_width(&u->shape[t]); k++)
             u->a[t][unit][k] *= a;
-        for (int64_t k = 0; k < test_rows(u, unit, t) * u->n_out[t]; k++)
+        for (int64_t k = 0; k < test_rows(u, unit, t) * test_g_width(&u->shape[t]); k++)
             u->g[t][unit][k] *= g;
     }
+}
+
+static double row_mass(const struct test_units *u, int64_t unit, int64_t t, int64_t r)
+{
+    const struct test_shape *s = &u->shape[t];
+    const float *a = u->a[t][unit] + r * test_a_width(s), *g = u->g[t][unit] + r * test_g_width(s);
+    double a2 = 0, g2 = 0, product2 = 0;
+    for (int64_t k = 0; k < test_a_width(s); k++)
+        a2 += (double)a[k] * a[k];
+    for (int64_t k = 0; k < test_g_width(s); k++) {
+        g2 += (double)g[k] * g[k];
+        product2 += s->kind == SG_TAP_SCALE ? (double)a[k] * g[k] * a[k] * g[k] : 0;
+    }
+    if (s->kind == SG_TAP_EMBED)
+        return u->id[t][unit][r] < 0 ? 0 : sqrt(g2);
+    return s->kind == SG_TAP_SCALE ? sqrt(product2) : s->shared ? sqrt(g2) : sqrt(a2 * g2);
 }
 
 void test_cancel_unit(struct test_units *u, int64_t unit, double mass)
 {
     for (int64_t t = 0; t < u->n_taps; t++) {
-        int64_t rows = test_rows(u, unit, t), in = u->n_in[t], out = u->n_out[t];
+        int64_t rows = test_rows(u, unit, t), n_a = test_a_width(&u->shape[t]), n_g = test_g_width(&u->shape[t]);
         double now = 0;
         for (int64_t r = 0; r + 1 < rows; r += 2) {
-            memcpy(u->a[t][unit] + (r + 1) * in, u->a[t][unit] + r * in, (size_t)in * sizeof(float));
-            for (int64_t k = 0; k < out; k++)
-                u->g[t][unit][(r + 1) * out + k] = -u->g[t][unit][r * out + k];
+            u->id[t][unit][r + 1] = u->id[t][unit][r];
+            memcpy(u->a[t][unit] + (r + 1) * n_a, u->a[t][unit] + r * n_a, (size_t)n_a * sizeof(float));
+            for (int64_t k = 0; k < n_g; k++)
+                u->g[t][unit][(r + 1) * n_g + k] = -u->g[t][unit][r * n_g + k];
         }
-        for (int64_t r = 0; r < rows; r++) {
-            double a2 = 0, g2 = 0;
-            for (int64_t k = 0; k < in; k++)
-                a2 += (double)u->a[t][unit][r * in + k] * u->a[t][unit][r * in + k];
-            for (int64_t k = 0; k < out; k++)
-                g2 += (double)u->g[t][unit][r * out + k] * u->g[t][unit][r * out + k];
-            now += sqrt(a2 * g2);
-        }
-        for (int64_t k = 0; k < rows * out; k++)
+        for (int64_t r = 0; r < rows; r++)
+            now += row_mass(u, unit, t, r);
+        for (int64_t k = 0; now > 0 && k < rows * n_g; k++)
             u->g[t][unit][k] = (float)(u->g[t][unit][k] * (mass / now));
     }
+}
+
+static void one_id(struct test_units *u, int64_t unit)
+{
+    for (int64_t t = 0; t < u->n_taps; t++)
+        for (int64_t r = 0; r < test_rows(u, unit, t); r++)
+            u->id[t][unit][r] = 0;
 }
 
 const char *test_make_hostile(struct test_units *u, int64_t unit, int kind)
 {
     int64_t last = u->n_taps - 1, rows = test_rows(u, unit, last);
-    float *a = u->a[last][unit], *g = u->g[last][unit];
+    int64_t n_g = test_g_width(&u->shape[last]), n_a = test_a_width(&u->shape[last]);
+    float *g = u->g[last][unit], *a = n_a ? u->a[last][unit] : g; /* without an a of its own g takes it all */
+    if (!n_a)
+        n_a = n_g;
     switch (kind) {
     case 0:
         test_cancel_unit(u, unit, 1e8);
@@ -193,10 +219,10 @@ const char *test_make_hostile(struct test_units *u, int64_t unit, int kind)
         g[0] = NAN;
         return "a NaN in g";
     case 13:
-        a[rows * u->n_in[last] - 1] = NAN;
+        a[rows * n_a - 1] = NAN;
         return "a NaN in a";
     case 14:
-        g[rows * u->n_out[last] - 1] = INFINITY;
+        g[rows * n_g - 1] = INFINITY;
         return "infinity in g";
     case 15:
         a[0] = -INFINITY;
@@ -207,6 +233,9 @@ const char *test_make_hostile(struct test_units *u, int64_t unit, int kind)
     case 17:
         test_scale_unit(u, unit, 1, 0);
         return "g of zeros";
+    case 18:
+        one_id(u, unit);
+        return "one token in every row";
     default:
         test_scale_unit(u, unit, 1e18f, 3e38f);
         return "the largest floats";
@@ -220,28 +249,35 @@ const struct sg_tap *test_fill_taps(void *self, const int32_t *unit, int64_t n, 
     const struct test_units *u = p->units;
     test_taps_free(p);
     for (int64_t t = 0; t < u->n_taps; t++) {
-        int64_t in = u->n_in[t], out = u->n_out[t], rows = 0, lda = in + 2, ldg = out + 2;
+        const struct test_shape *s = &u->shape[t];
+        int64_t n_a = test_a_width(s), n_g = test_g_width(s), rows = 0, lda = n_a + 2, ldg = n_g + 2;
         p->offset[t] = sg_alloc((size_t)n + 1, sizeof(int32_t));
         for (int64_t b = 0; b < n; b++)
             p->offset[t][b + 1] = (int32_t)(rows += test_rows(u, unit[b], t));
         float *memory = sg_alloc((size_t)(rows * (lda + ldg)) + 1, sizeof *memory), *a = memory,
               *g = memory + rows * lda;
+        int32_t *id = p->id[t] = sg_alloc((size_t)rows + 1, sizeof *id);
         memset(memory, 0xff, (size_t)(rows * (lda + ldg)) * sizeof *memory);
         for (int64_t b = 0; b < n; b++)
             for (int64_t r = 0; r < test_rows(u, unit[b], t); r++) {
-                memcpy(a + (p->offset[t][b] + r) * lda, u->a[t][unit[b]] + r * in, (size_t)in * sizeof *a);
-                memcpy(g + (p->offset[t][b] + r) * ldg, u->g[t][unit[b]] + r * out, (size_t)out * sizeof *g);
+                memcpy(a + (p->offset[t][b] + r) * lda, u->a[t][unit[b]] + r * n_a, (size_t)n_a * sizeof *a);
+                memcpy(g + (p->offset[t][b] + r) * ldg, u->g[t][unit[b]] + r * n_g, (size_t)n_g * sizeof *g);
+                id[p->offset[t][b] + r] = u->id[t][unit[b]][r];
             }
         p->memory[t] = memory;
-        p->tap[t] = (struct sg_tap){.a = a,
+        p->one[t] = 1;
+        p->tap[t] = (struct sg_tap){.kind = s->kind,
+                                    .a = s->kind == SG_TAP_EMBED ? NULL
+                                         : s->shared             ? &p->one[t]
+                                                                 : a,
                                     .g = g,
-                                    .lda = lda,
+                                    .id = s->kind == SG_TAP_EMBED ? id : NULL,
+                                    .lda = s->shared ? 0 : lda,
                                     .ldg = ldg,
-                                    .n_in = in,
-                                    .n_out = out,
+                                    .n_in = s->n_in,
+                                    .n_out = s->n_out,
                                     .offset = p->offset[t],
-                                    .per_step = u->per_step[t],
-                                    .weight = t == 0 ? 0 : p->tap[t - 1].weight + u->n_in[t - 1] * u->n_out[t - 1]};
+                                    .weight = t == 0 ? 0 : p->tap[t - 1].weight + s[-1].n_in * s[-1].n_out};
     }
     *n_taps = (size_t)u->n_taps;
     return p->tap;
@@ -252,7 +288,9 @@ void test_taps_free(struct test_taps *taps)
     for (int t = 0; t < TEST_TAPS; t++) {
         free(taps->offset[t]);
         free(taps->memory[t]);
-        taps->offset[t] = NULL;
+        free(taps->id[t]);
+        assert_true(!taps->memory[t] || taps->one[t] == 1); /* what all rows share is never written */
+        taps->offset[t] = taps->id[t] = NULL;
         taps->memory[t] = NULL;
     }
 }

@@ -16,7 +16,7 @@
 #include "nn/model.h"
 
 #define TEST_SEED 20260726u
-#define TEST_TAPS 3
+#define TEST_TAPS 4
 
 double test_uniform(uint64_t *state); /* in -1 .. 1 */
 int64_t test_below(uint64_t *state, int64_t n);
@@ -31,32 +31,44 @@ struct test_plan {
 };
 struct sg_plan test_plan_make(const struct test_plan *wanted);
 
-/* Units whose taps are plain data: tap t of unit i has rows[i] rows (1 where the tap is not per step). */
-struct test_units {
-    int64_t n, n_taps, n_in[TEST_TAPS], n_out[TEST_TAPS];
-    bool per_step[TEST_TAPS];
-    int64_t n_weights;
-    int32_t *rows;                        /* (n) */
-    float **a[TEST_TAPS], **g[TEST_TAPS]; /* (n): each (rows, n_in), (rows, n_out) */
-    uint8_t (*digest)[SG_ID_DIGEST_BYTES];
-};
+/* A tap's weight. shared: a LINEAR tap of a bias, n_in = 1, whose a is one 1 for all rows. */
 struct test_shape {
     int64_t n_in, n_out;
-    bool per_step;
+    bool per_step, shared;
+    enum sg_tap_kind kind;
+};
+
+/* Units whose taps are plain data: tap t of unit i has rows[i] rows (1 where the tap is not per step). */
+struct test_units {
+    int64_t n, n_taps, n_weights;
+    struct test_shape shape[TEST_TAPS];
+    int32_t *rows;                        /* (n) */
+    float **a[TEST_TAPS], **g[TEST_TAPS]; /* (n): each (rows, test_a_width), (rows, test_g_width) */
+    int32_t **id[TEST_TAPS];              /* (n): each (rows), one in eight -1 */
+    uint8_t (*digest)[SG_ID_DIGEST_BYTES];
 };
 void test_units_make(int64_t n, const struct test_shape *shape, int64_t n_taps, int64_t rows_max, uint64_t seed,
                      struct test_units *out);
 void test_units_free(struct test_units *units);
 static inline int64_t test_rows(const struct test_units *u, int64_t unit, int64_t tap)
 {
-    return u->per_step[tap] ? u->rows[unit] : 1;
+    return u->shape[tap].per_step ? u->rows[unit] : 1;
+}
+/* Floats of a and g in a row. */
+static inline int64_t test_a_width(const struct test_shape *s)
+{
+    return s->kind == SG_TAP_EMBED || s->shared ? 0 : s->kind == SG_TAP_SCALE ? s->n_out : s->n_in;
+}
+static inline int64_t test_g_width(const struct test_shape *s)
+{
+    return s->kind == SG_TAP_EMBED ? s->n_in : s->n_out;
 }
 /* Multiplies unit's rows in every tap. */
 void test_scale_unit(struct test_units *u, int64_t unit, float a, float g);
 /* Rows in pairs (a, g), (a, -g) whose mass is about `mass`: the norm is zero, for an odd number of rows one row's. */
 void test_cancel_unit(struct test_units *u, int64_t unit, double mass);
 /* What can be done to a unit; the number of kinds is TEST_N_HOSTILE. */
-#define TEST_N_HOSTILE 19
+#define TEST_N_HOSTILE 20
 const char *test_make_hostile(struct test_units *u, int64_t unit, int kind);
 
 /* Whatever makes taps of a panel's units: the functions below, or a test's own. */
@@ -66,8 +78,9 @@ typedef const struct sg_tap *test_fill_fn(void *self, const int32_t *unit, int64
 struct test_taps {
     const struct test_units *units;
     struct sg_tap tap[TEST_TAPS];
-    int32_t *offset[TEST_TAPS];
+    int32_t *offset[TEST_TAPS], *id[TEST_TAPS];
     void *memory[TEST_TAPS];
+    float one[TEST_TAPS];
 };
 const struct sg_tap *test_fill_taps(void *taps, const int32_t *unit, int64_t n, size_t *n_taps);
 void test_taps_free(struct test_taps *taps);

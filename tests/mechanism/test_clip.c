@@ -25,6 +25,38 @@ static long double row_norm(const float *x, int64_t n)
     return sqrtl(sum);
 }
 
+/* Adds g x a at one weight. */
+static void brute_add(struct brute *b, int64_t weight, long double product)
+{
+    b->gradient[weight] += product;
+    b->mass_by_weight[weight] += fabsl(product);
+}
+
+/* Adds one row of a tap; returns its mass. */
+static long double brute_row(struct brute *b, const struct sg_tap *tap, int64_t r)
+{
+    const float *a = tap->a ? tap->a + r * tap->lda : NULL, *g = tap->g + r * tap->ldg;
+    if (tap->kind == SG_TAP_EMBED) {
+        if (tap->id[r] < 0)
+            return 0;
+        for (int64_t i = 0; i < tap->n_in; i++)
+            brute_add(b, tap->weight + tap->id[r] * tap->n_in + i, g[i]);
+        b->excluded |= !isfinite((double)row_norm(g, tap->n_in));
+        return row_norm(g, tap->n_in);
+    }
+    bool scale = tap->kind == SG_TAP_SCALE;
+    long double norm_a = row_norm(a, scale ? tap->n_out : tap->n_in), norm_g = row_norm(g, tap->n_out), product2 = 0;
+    b->excluded |= !isfinite((double)norm_a) || !isfinite((double)norm_g) || norm_a > 0x1p64L;
+    for (int64_t o = 0; o < tap->n_out; o++) {
+        for (int64_t i = 0; !scale && i < tap->n_in; i++)
+            brute_add(b, tap->weight + o * tap->n_in + i, (long double)g[o] * a[i]);
+        if (scale)
+            brute_add(b, tap->weight + o, (long double)g[o] * a[o]);
+        product2 += scale ? (long double)g[o] * a[o] * g[o] * a[o] : 0;
+    }
+    return scale ? sqrtl(product2) : norm_a * norm_g;
+}
+
 static struct brute brute_make(const struct test_step *s, const int32_t *unit, int64_t n)
 {
     size_t n_taps;
@@ -33,19 +65,9 @@ static struct brute brute_make(const struct test_step *s, const int32_t *unit, i
     struct brute b = {calloc((size_t)n_weights, sizeof(long double)), calloc((size_t)n_weights, sizeof(long double)), 0,
                       0, false};
     for (size_t t = 0; t < n_taps; t++) {
-        const struct sg_tap *tap = &taps[t];
         long double mass = 0;
-        for (int64_t r = 0; r < tap->offset[n]; r++) {
-            const float *a = tap->a + r * tap->lda, *g = tap->g + r * tap->ldg;
-            long double norm_a = row_norm(a, tap->n_in), norm_g = row_norm(g, tap->n_out);
-            b.excluded |= !isfinite((double)norm_a) || !isfinite((double)norm_g) || norm_a > 0x1p64L;
-            mass += norm_a * norm_g;
-            for (int64_t o = 0; o < tap->n_out; o++)
-                for (int64_t i = 0; i < tap->n_in; i++) {
-                    b.gradient[tap->weight + o * tap->n_in + i] += (long double)g[o] * a[i];
-                    b.mass_by_weight[tap->weight + o * tap->n_in + i] += fabsl((long double)g[o] * a[i]);
-                }
-        }
+        for (int64_t r = 0; r < taps[t].offset[n]; r++)
+            mass += brute_row(&b, &taps[t], r);
         b.mass2 += mass * mass;
     }
     for (int64_t i = 0; i < n_weights; i++)
@@ -140,12 +162,31 @@ static struct expected check_step(struct test_step *step)
 
 /* ---- units made of taps ---- */
 
-static const struct test_shape shapes[] = {{7, 5, true}, {20, 9, true}, {3, 1, false}}; /* both norm routes at 6 rows */
+/* Both norm routes at 6 rows; and what an encoder has: embeddings, the gain of a layer norm, a bias. A hostile value is
+ * put into the last. */
+#define N_SETS 4
+static const struct test_shape sets[N_SETS][TEST_TAPS] = {
+    {{.n_in = 7, .n_out = 5, .per_step = true},
+     {.n_in = 20, .n_out = 9, .per_step = true},
+     {.n_in = 3, .n_out = 1},
+     {.n_in = 1, .n_out = 2}},
+    {{.n_in = 5, .n_out = 6, .per_step = true},
+     {.n_in = 1, .n_out = 18, .per_step = true, .kind = SG_TAP_SCALE},
+     {.n_in = 1, .n_out = 9, .per_step = true, .shared = true},
+     {.n_in = 17, .n_out = 7, .per_step = true, .kind = SG_TAP_EMBED}},
+    {{.n_in = 4, .n_out = 3, .per_step = true, .kind = SG_TAP_EMBED},
+     {.n_in = 6, .n_out = 5, .per_step = true},
+     {.n_in = 1, .n_out = 5, .per_step = true, .shared = true},
+     {.n_in = 1, .n_out = 19, .per_step = true, .kind = SG_TAP_SCALE}},
+    {{.n_in = 1, .n_out = 7, .per_step = true, .kind = SG_TAP_SCALE},
+     {.n_in = 3, .n_out = 2, .per_step = true},
+     {.n_in = 9, .n_out = 3, .per_step = true, .kind = SG_TAP_EMBED},
+     {.n_in = 1, .n_out = 21, .per_step = true, .shared = true}}};
 
-static void one_unit(const struct sg_ops *ops, int kind, int64_t seed)
+static void one_unit(const struct sg_ops *ops, const struct test_shape *shapes, int kind, int64_t seed)
 {
     struct test_units units;
-    test_units_make(1, shapes, 3, 6, (uint64_t)seed, &units);
+    test_units_make(1, shapes, TEST_TAPS, 6, (uint64_t)seed, &units);
     const char *name = "ordinary";
     if (kind >= 0)
         name = test_make_hostile(&units, 0, kind);
@@ -179,13 +220,14 @@ static void test_single_units(void **unused)
     for (int i = 0; test_backend(i); i++)
         for (int kind = -1; kind < TEST_N_HOSTILE; kind++)
             for (int64_t seed = 0; seed < 6; seed++)
-                one_unit(test_backend(i), kind, TEST_SEED + seed);
+                for (int set = 0; set < N_SETS; set++)
+                    one_unit(test_backend(i), sets[set], kind, TEST_SEED + seed);
 }
 
-static void many_units(const struct sg_ops *ops, int64_t microbatch, double q)
+static void many_units(const struct sg_ops *ops, const struct test_shape *shapes, int64_t microbatch, double q)
 {
     struct test_units units;
-    test_units_make(120, shapes, 3, 6, TEST_SEED, &units);
+    test_units_make(120, shapes, TEST_TAPS, 6, TEST_SEED, &units);
     for (int64_t i = 0; i < units.n; i++) {
         if (i % 4 == 0)
             test_make_hostile(&units, i, (int)(i / 4 % TEST_N_HOSTILE));
@@ -216,12 +258,12 @@ static void many_units(const struct sg_ops *ops, int64_t microbatch, double q)
 static void test_panels_of_units(void **unused)
 {
     (void)unused;
-    for (int i = 0; test_backend(i); i++) {
-        many_units(test_backend(i), 1, 1);
-        many_units(test_backend(i), 1, 0.5);
-        many_units(test_backend(i), 4, 1);
-        many_units(test_backend(i), 4, 0.5);
-    }
+    for (int i = 0; test_backend(i); i++)
+        for (int set = 0; set < N_SETS; set++)
+            for (int64_t k = 1; k <= 4; k += 3) {
+                many_units(test_backend(i), sets[set], k, 1);
+                many_units(test_backend(i), sets[set], k, 0.5);
+            }
 }
 
 /* ---- a real model ---- */
@@ -297,10 +339,10 @@ static void test_wrong_clips_show(void **unused)
         ops.clip_weight = faults[f].clip_weight;
         struct test_units units;
         uint64_t seed = TEST_SEED;
-        test_units_make(1, shapes, 1, 2, seed, &units);
+        test_units_make(1, sets[0], 1, 2, seed, &units);
         for (; units.rows[0] != 2; seed++) {
             test_units_free(&units);
-            test_units_make(1, shapes, 1, 2, seed, &units);
+            test_units_make(1, sets[0], 1, 2, seed, &units);
         }
         if (faults[f].mass > 0)
             test_cancel_unit(&units, 0, faults[f].mass);

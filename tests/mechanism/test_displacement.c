@@ -8,7 +8,16 @@
 
 #include <math.h>
 
-static const struct test_shape shapes[] = {{7, 5, true}, {20, 9, true}, {3, 1, false}};
+static const struct test_shape shapes[] = {
+    {.n_in = 7, .n_out = 5, .per_step = true}, {.n_in = 20, .n_out = 9, .per_step = true}, {.n_in = 3, .n_out = 1}};
+/* What an encoder has besides: embeddings, of which rows share a token, the gain of a layer norm, a bias. */
+static const struct test_shape embed_last[] = {{.n_in = 1, .n_out = 18, .per_step = true, .kind = SG_TAP_SCALE},
+                                               {.n_in = 5, .n_out = 6, .per_step = true},
+                                               {.n_in = 1, .n_out = 6, .per_step = true, .shared = true},
+                                               {.n_in = 17, .n_out = 4, .per_step = true, .kind = SG_TAP_EMBED}};
+static const struct test_shape scale_last[] = {{.n_in = 9, .n_out = 3, .per_step = true, .kind = SG_TAP_EMBED},
+                                               {.n_in = 1, .n_out = 5, .per_step = true, .shared = true},
+                                               {.n_in = 1, .n_out = 19, .per_step = true, .kind = SG_TAP_SCALE}};
 
 /* The largest displacement over the units `first`, first + stride, ..., in C. */
 static double largest(const struct test_step *step, int64_t first, int64_t stride)
@@ -35,10 +44,11 @@ static void mix_units(struct test_units *units)
     }
 }
 
-static void displace_taps(const struct sg_ops *ops, int64_t microbatch, double q, double clip)
+static void displace_taps(const struct sg_ops *ops, const struct test_shape *shape, int64_t n_taps, int64_t microbatch,
+                          double q, double clip)
 {
     struct test_units units;
-    test_units_make(96, shapes, 3, 6, TEST_SEED + (uint64_t)microbatch, &units);
+    test_units_make(96, shape, n_taps, 6, TEST_SEED + (uint64_t)microbatch, &units);
     mix_units(&units);
     struct test_plan wanted = {.population = 96,
                                .n_panels = 3,
@@ -70,10 +80,14 @@ static void test_taps(void **unused)
     (void)unused;
     for (int i = 0; test_backend(i); i++)
         for (int64_t k = 1; k <= 4; k += 3) {
-            displace_taps(test_backend(i), k, 1, 1);
-            displace_taps(test_backend(i), k, 0.5, 1);
-            displace_taps(test_backend(i), k, 1, 1e-6);
-            displace_taps(test_backend(i), k, 0.25, 1e6);
+            displace_taps(test_backend(i), shapes, 3, k, 1, 1);
+            displace_taps(test_backend(i), shapes, 3, k, 0.5, 1);
+            displace_taps(test_backend(i), shapes, 3, k, 1, 1e-6);
+            displace_taps(test_backend(i), shapes, 3, k, 0.25, 1e6);
+            displace_taps(test_backend(i), embed_last, 4, k, 1, 1);
+            displace_taps(test_backend(i), embed_last, 4, k, 0.5, 1e-6);
+            displace_taps(test_backend(i), scale_last, 3, k, 1, 1);
+            displace_taps(test_backend(i), scale_last, 3, k, 0.5, 1e6);
         }
 }
 
@@ -278,12 +292,16 @@ struct arena {
     int32_t order[ATTACK_UNITS]; /* of the panel: secret in a run, known to the attacker of this test */
 };
 
-static void arena_open(const struct sg_ops *ops, const struct sg_plan *plan, struct arena *out)
+/* One weight is the same sum in a tap of any kind: a = 1, one token, xhat = 1. */
+static void arena_open(const struct sg_ops *ops, const struct sg_plan *plan, enum sg_tap_kind kind, struct arena *out)
 {
-    test_units_make(ATTACK_UNITS, &(struct test_shape){1, 1, true}, 1, 1, TEST_SEED, &out->units);
+    const struct test_shape shape = {.n_in = 1, .n_out = 1, .per_step = true, .kind = kind};
+    test_units_make(ATTACK_UNITS, &shape, 1, 1, TEST_SEED, &out->units);
     for (int64_t i = 0; i < ATTACK_UNITS; i++) {
         out->units.a[0][i] = realloc(out->units.a[0][i], ATTACK_ROWS * sizeof(float));
         out->units.g[0][i] = realloc(out->units.g[0][i], ATTACK_ROWS * sizeof(float));
+        out->units.id[0][i] = realloc(out->units.id[0][i], ATTACK_ROWS * sizeof(int32_t));
+        memset(out->units.id[0][i], 0, ATTACK_ROWS * sizeof(int32_t));
     }
     struct test_taps taps = {.units = &out->units};
     struct test_step step = {.plan = plan,
@@ -300,10 +318,10 @@ static void arena_open(const struct sg_ops *ops, const struct sg_plan *plan, str
 }
 
 /* In units of the margin C - C': 0 is what clipping alone allows, 1 is what is promised. */
-static double search(const struct sg_ops *ops, const struct sg_plan *plan, int rounds)
+static double search(const struct sg_ops *ops, const struct sg_plan *plan, enum sg_tap_kind kind, int rounds)
 {
     struct arena arena;
-    arena_open(ops, plan, &arena);
+    arena_open(ops, plan, kind, &arena);
     struct attack best = first_attack;
     double margin = plan->max_grad_norm - plan->clip_norm, most = 0;
     uint64_t state = TEST_SEED;
@@ -317,8 +335,8 @@ static double search(const struct sg_ops *ops, const struct sg_plan *plan, int r
             best = next;
         }
     }
-    print_message("%s: worst of %d attacks uses %.1f %% of the margin (unit %ld rows, victim %ld, %ld small)\n",
-                  ops->name, rounds, 100 * most, (long)best.unit_rows, (long)best.victim_rows, (long)best.small);
+    print_message("%s, tap %d: worst of %d attacks uses %.1f %% of the margin (unit %ld rows, victim %ld, %ld small)\n",
+                  ops->name, kind, rounds, 100 * most, (long)best.unit_rows, (long)best.victim_rows, (long)best.small);
     test_units_free(&arena.units);
     return most;
 }
@@ -333,44 +351,51 @@ static void test_search(void **unused)
                                .q = 1,
                                .clip = 1.01}; /* half of kappa C' is just above a power of two */
     struct sg_plan plan = test_plan_make(&wanted);
-    for (int i = 0; test_backend(i); i++) {
-        double most = search(test_backend(i), &plan, 600);
-        assert_true(most <= 1);
-        assert_true(most > .2); /* it is an attack: without the margin, C would be exceeded */
-    }
+    for (int i = 0; test_backend(i); i++)
+        for (int kind = SG_TAP_LINEAR; kind <= SG_TAP_SCALE; kind++) {
+            double most = search(test_backend(i), &plan, (enum sg_tap_kind)kind, 400);
+            assert_true(most <= 1);
+            assert_true(most > .2); /* it is an attack: without the margin, C would be exceeded */
+        }
 }
 
-/* The same attack where the row mass is not clipped: this test can fail, and the clip of the row mass is what it takes.
- * What is left then is the slack of the norm, which holds the mass of such units at C / sqrt(3 gamma(66)), 36 times
- * kappa C. */
+/* The same attack where the row mass is not clipped. What is left then is the slack of the norm, which holds the mass
+ * of such units at C / sqrt(gamma): for LINEAR, 3 gamma(66), at 36 times kappa C, for the others, gamma(1), at 512
+ * times. */
+static void attack_without_mass_clip(const struct sg_ops *ops, const struct sg_plan *plan, enum sg_tap_kind kind)
+{
+    struct arena arena;
+    arena_open(ops, plan, kind, &arena);
+    struct attack attack = first_attack;
+    attack.kappa_share = 32; /* aimed at no clip of the mass: a norm just inside C' */
+    double with = attack_once(ops, plan, &arena.units, arena.order, &attack) / plan->max_grad_norm;
+    struct sg_plan broken = *plan;
+    broken.mass_ratio_max = INFINITY;
+    struct test_taps taps = {.units = &arena.units};
+    struct test_step step = {.plan = &broken,
+                             .ops = ops,
+                             .fill = test_fill_taps,
+                             .self = &taps,
+                             .digest = (const uint8_t(*)[16])arena.units.digest,
+                             .n_units = ATTACK_UNITS};
+    double without = largest(&step, arena.order[0], ATTACK_UNITS);
+    print_message("%s, tap %d: row mass clipped %.6f C, not clipped %.6f C\n", ops->name, kind, with, without);
+    assert_true(with <= 1);
+    assert_true(without > 1.005);
+    test_taps_free(&taps);
+    test_units_free(&arena.units);
+}
+
+/* The search can fail, and the clip of the row mass is what it takes. */
 static void test_without_mass_clip(void **unused)
 {
     (void)unused;
     struct test_plan wanted = {
         .population = ATTACK_UNITS, .n_panels = 1, .rows_max = ATTACK_ROWS, .n_weights = 1, .q = 1, .clip = 1.01};
-    for (int i = 0; test_backend(i); i++) {
-        struct sg_plan plan = test_plan_make(&wanted);
-        struct arena arena;
-        arena_open(test_backend(i), &plan, &arena);
-        struct attack attack = first_attack;
-        attack.kappa_share = 32; /* aimed at no clip of the mass: a norm just inside C' */
-        double with = attack_once(test_backend(i), &plan, &arena.units, arena.order, &attack) / plan.max_grad_norm;
-        struct sg_plan broken = plan;
-        broken.mass_ratio_max = INFINITY;
-        struct test_taps taps = {.units = &arena.units};
-        struct test_step step = {.plan = &broken,
-                                 .ops = test_backend(i),
-                                 .fill = test_fill_taps,
-                                 .self = &taps,
-                                 .digest = (const uint8_t(*)[16])arena.units.digest,
-                                 .n_units = ATTACK_UNITS};
-        double without = largest(&step, arena.order[0], ATTACK_UNITS);
-        print_message("%s: row mass clipped %.6f C, not clipped %.6f C\n", step.ops->name, with, without);
-        assert_true(with <= 1);
-        assert_true(without > 1.005);
-        test_taps_free(&taps);
-        test_units_free(&arena.units);
-    }
+    struct sg_plan plan = test_plan_make(&wanted);
+    for (int i = 0; test_backend(i); i++)
+        for (int kind = SG_TAP_LINEAR; kind <= SG_TAP_SCALE; kind++)
+            attack_without_mass_clip(test_backend(i), &plan, (enum sg_tap_kind)kind);
 }
 
 /* Microbatches cut from the sampled batch in order: one unit moves every group after its own. */
@@ -392,7 +417,7 @@ static void test_groups_in_order(void **unused)
     (void)unused;
     struct test_units units;
     uint64_t state = TEST_SEED;
-    test_units_make(96, &(struct test_shape){1, 1, true}, 1, 1, TEST_SEED, &units);
+    test_units_make(96, &(struct test_shape){.n_in = 1, .n_out = 1, .per_step = true}, 1, 1, TEST_SEED, &units);
     for (int64_t i = 0; i < units.n; i++) /* whoever is largest decides the sign of a group */
         test_scale_unit(&units, i, 1, (float)exp2(20 * fabs(test_uniform(&state))));
     struct test_plan wanted = {

@@ -8,23 +8,14 @@
 #include "base/digest.h"
 #include "support.h"
 
-struct oracle {
-    const struct sg_model_spec *spec;
-    const double *weights; /* the next unread weight */
-    const uint8_t *digest;
-    int64_t step;
-    uint64_t seed;
-    bool drop;
-};
-
-static const double *next_weight(struct oracle *o, int64_t n_out, int64_t n_in)
+const double *oracle_next_weight(struct oracle *o, int64_t n_out, int64_t n_in)
 {
     const double *w = o->weights;
     o->weights += n_out * n_in;
     return w;
 }
 
-static void drop(const struct oracle *o, uint8_t layer, double *x, int64_t n)
+void oracle_drop(const struct oracle *o, uint64_t layer, double *x, int64_t n)
 {
     if (!o->drop)
         return;
@@ -57,7 +48,7 @@ static double sigmoid(double x)
 static void lstm(struct oracle *o, const double *x, int64_t n, int64_t n_x, bool reverse, double *y, int64_t at)
 {
     int64_t hidden = o->spec->hidden, n_in = n_x + hidden + 1;
-    const double *w = next_weight(o, 4 * hidden, n_in);
+    const double *w = oracle_next_weight(o, 4 * hidden, n_in);
     double *h = sg_alloc((size_t)hidden, sizeof *h), *c = sg_alloc((size_t)hidden, sizeof *c);
     double *gate = sg_alloc((size_t)(4 * hidden), sizeof *gate);
     for (int64_t s = 0; s < n; s++) {
@@ -84,7 +75,7 @@ static void lstm(struct oracle *o, const double *x, int64_t n, int64_t n_x, bool
 static void attention(struct oracle *o, const double *h, int64_t n, double *pooled)
 {
     int64_t width = 2 * o->spec->hidden, n_att = o->spec->attention;
-    const double *w = next_weight(o, n_att, width + 1), *v = next_weight(o, 1, n_att);
+    const double *w = oracle_next_weight(o, n_att, width + 1), *v = oracle_next_weight(o, 1, n_att);
     double total = 0;
     memset(pooled, 0, (size_t)width * sizeof *pooled);
     for (int64_t t = 0; t < n; t++) {
@@ -124,26 +115,26 @@ static double deep_logit(struct oracle *o, const float *x32, const float *static
         n_x = width;
         memcpy(x, y, (size_t)(n * width) * sizeof *x);
         if (l + 1 < spec->layers)
-            drop(o, (uint8_t)l, x, n * width);
+            oracle_drop(o, (uint8_t)l, x, n * width);
     }
     int64_t n_joined = width + spec->n_static;
     double *joined = sg_alloc((size_t)n_joined, sizeof *joined);
     attention(o, x, n, joined);
     for (int64_t i = 0; i < spec->n_static; i++)
         joined[width + i] = statics[i];
-    drop(o, 255, joined, n_joined);
+    oracle_drop(o, 255, joined, n_joined);
     double logit;
     if (spec->mlp) {
         double *hidden = sg_alloc((size_t)spec->mlp, sizeof *hidden);
-        const double *w = next_weight(o, spec->mlp, n_joined + 1);
+        const double *w = oracle_next_weight(o, spec->mlp, n_joined + 1);
         for (int64_t m = 0; m < spec->mlp; m++) {
             double z = affine(w + m * (n_joined + 1), joined, n_joined);
             hidden[m] = spec->mlp_activation == SG_TANH ? tanh(z) : fmax(z, 0);
         }
-        logit = affine(next_weight(o, 1, spec->mlp + 1), hidden, spec->mlp);
+        logit = affine(oracle_next_weight(o, 1, spec->mlp + 1), hidden, spec->mlp);
         free(hidden);
     } else {
-        logit = affine(next_weight(o, 1, n_joined + 1), joined, n_joined);
+        logit = affine(oracle_next_weight(o, 1, n_joined + 1), joined, n_joined);
     }
     free(x);
     free(y);
@@ -155,7 +146,7 @@ static double linear_logit(struct oracle *o, const float *x, const float *static
 {
     const struct sg_model_spec *spec = o->spec;
     int64_t n_x = spec->n_features, n_in = spec->linear_steps * n_x + spec->n_static + 1;
-    const double *w = next_weight(o, 1, n_in);
+    const double *w = oracle_next_weight(o, 1, n_in);
     double z = w[n_in - 1];
     for (int64_t back = 1; back <= spec->linear_steps && back <= n; back++)
         for (int64_t k = 0; k < n_x; k++)

@@ -9,8 +9,8 @@
 /* A batch that owns its arrays. */
 struct test_batch {
     struct sg_batch view;
-    int32_t *offset;
-    float *x, *statics, *dlogit;
+    int32_t *offset, *token, *masked, *masked_offset;
+    float *x, *statics, *dlogit; /* dlogit (B, n_outputs), or (masked rows, n_outputs) */
     uint8_t (*digest)[16];
 };
 
@@ -30,7 +30,7 @@ struct test_model {
     float *weights;
     void *packed, *memory;
     struct sg_workspace *workspace;
-    float logit[512];
+    float logit[2048];
 };
 /* `trainable`: patterns up to NULL; NULL itself for all. The workspace takes `slack` rows and units more than needed.
  */
@@ -40,6 +40,23 @@ void test_model_close(struct test_model *m);
 /* Forward and backward; returns the taps. */
 const struct sg_tap *test_model_run(struct test_model *m, const struct test_batch *batch, bool training,
                                     size_t *n_taps);
+
+/* What an oracle carries along: the weights are read in the order of the parameter table. */
+struct oracle {
+    const struct sg_model_spec *spec;
+    const double *weights; /* the next unread weight */
+    const uint8_t *digest;
+    int64_t step;
+    uint64_t seed;
+    bool drop;
+};
+const double *oracle_next_weight(struct oracle *o, int64_t n_out, int64_t n_in);
+void oracle_drop(const struct oracle *o, uint64_t layer, double *x, int64_t n);
+
+/* The same for the families with blocks: all outputs of one unit, (n_outputs) or (its masked rows, n_outputs).
+ * `dropped_from`: the lowest block where dropout acts, -1 for the embeddings too; the head always has it. */
+void oracle_outputs(const struct sg_model_spec *spec, const double *weights, const struct test_batch *batch,
+                    int64_t unit, bool training, int64_t dropped_from, double *logit);
 
 /* One unit's logit by plain formulas in double. `training` applies dropout masks made from the documented key. */
 double oracle_logit(const struct sg_model_spec *spec, const double *weights, const struct test_batch *batch,

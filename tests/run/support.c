@@ -180,7 +180,7 @@ enum sg_status test_run_train(struct test_run *run, const struct sg_dataset *dat
     struct sg_mechanism *mechanism;
     enum sg_status status = sg_mechanism_open(&run->prepared.plan, run->options.ops, run->secret, &context, &mechanism);
     assert_int_equal(status, SG_OK);
-    status = sg_train_steps(&run->options, &run->prepared, dataset, mechanism, &run->steps_done, &run->internal,
+    status = sg_train_steps(&run->options, &run->prepared, dataset, mechanism, NULL, &run->steps_done, &run->internal,
                             &run->track);
     sg_mechanism_close(&mechanism);
     return status;

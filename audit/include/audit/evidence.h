@@ -13,16 +13,26 @@ SG_MUST_USE enum sg_status sg_evidence_checkpoint(struct sg_ledger *ledger, int6
 SG_MUST_USE enum sg_status sg_evidence_witness_request(struct sg_ledger *ledger, int64_t old_size,
                                                        struct sg_buffer *out);
 
-/* A copy of the whole ledger by SQLite's own backup, never by copying the file. SG_USAGE when `path` exists. */
+/* A copy of the whole ledger by SQLite's own backup, never by copying the file; it is read back and compared, and gets
+ * its name when it is whole. SG_USAGE when `path` exists. */
 SG_MUST_USE enum sg_status sg_evidence_backup(struct sg_ledger *ledger, const char *path);
+struct sg_compaction {
+    int64_t bytes_before, bytes_after;
+    char sentence[512]; /* the verdict on what the file now holds */
+};
+/* Packs ledger and side storage into as few pages as they need, so that nothing deleted stays in free ones; every row
+ * of the ledger stays the same. Needs no key. SG_BROKEN when it does not verify, SG_FAILED when another program holds
+ * it; the ledger is then as it was. */
+SG_MUST_USE enum sg_status sg_evidence_compact(const char *path, const struct sg_trust *trust,
+                                               struct sg_compaction *out);
 /* Events after a checkpoint that the caller kept, as rows; SG_BROKEN when the ledger does not continue it. */
 SG_MUST_USE enum sg_status sg_evidence_since(struct sg_ledger *ledger, const char *note, size_t n, json_t **rows);
 
 /* A witness. Its whole memory of a ledger is one file in `folder`, named by the SHA-256 of the origin: the last
  * checkpoint it cosigned. The file is replaced atomically before the signature is given out. `log` is the ledger's key,
  * which the witness was told by other means. SG_BROKEN when the checkpoint does not continue the one remembered: the
- * request is kept as a file *.refused beside the remembered one, and the two together prove the fork. SG_USAGE, with the size remembered in *old_size, when the
- * request starts from another size. */
+ * request is kept as a file *.refused beside the remembered one, and the two together prove the fork. SG_USAGE, with
+ * the size remembered in *old_size, when the request starts from another size. */
 SG_MUST_USE enum sg_status sg_witness_cosign(const char *folder, const struct sg_signer *witness,
                                              const struct sg_trust *log, const char *request, size_t n, int64_t time_s,
                                              int64_t *old_size, struct sg_buffer *line);
@@ -51,6 +61,9 @@ SG_MUST_USE enum sg_status sg_evidence_add_cosignature(struct sg_ledger *ledger,
 /* A proof file for one event (c2sp.org/tlog-proof@v1): header, extra data (the leaf's bytes), index, inclusion proof,
  * blank line, checkpoint. Anyone can check it without the ledger. */
 SG_MUST_USE enum sg_status sg_evidence_proof(struct sg_ledger *ledger, int64_t seq, struct sg_buffer *out);
+/* The same with the checkpoint of `size` events. */
+SG_MUST_USE enum sg_status sg_evidence_proof_at(struct sg_ledger *ledger, int64_t seq, int64_t size,
+                                                struct sg_buffer *out);
 
 /* The same for a run's last event, written to `path`: what the trainer puts beside the model as run.proof after the
  * run's end. */

@@ -20,12 +20,16 @@ struct sg_view {
     const char *name, *question;
     const char *subject; /* what SUBJECT is, NULL: none is taken; in square brackets: it may be left out */
     const char *sql;
+    const char *file_sql; /* where sql needs events that have no table: what the file alone answers to other programs */
 };
 extern const struct sg_view sg_views[];
 extern const size_t sg_n_views;
 /* SG_USAGE for an unknown view (the text lists them) and for a subject that is missing. */
 SG_MUST_USE enum sg_status sg_query_view(struct sg_ledger *ledger, const char *view, const char *subject,
                                          json_t **rows);
+
+/* Keeps the rows of a view that pass the filters; the first `limit` of them. SG_USAGE when a view has no such column. */
+SG_MUST_USE enum sg_status sg_query_filter(json_t *rows, const char *view, const struct sg_run_filter *filter);
 
 /* One run, by id or number: {run: row, start: the signed statement, end: the signed statement or null, params, metrics,
  * artifacts, leaves: {start, end}}. SG_USAGE when there is none. */

@@ -37,6 +37,8 @@ SG_MUST_USE enum sg_status sg_evidence_timestamp_request(struct sg_ledger *ledge
 /* Checks a TimeStampResp and stores its token for the checkpoint whose text it stamps. */
 SG_MUST_USE enum sg_status sg_evidence_add_timestamp(struct sg_ledger *ledger, const struct sg_tsa *tsa,
                                                      const char *response, size_t n, int64_t *size, int64_t *time_s);
+/* The first stamped checkpoint that covers a leaf, and the time that its token names, unverified; *size 0: none. */
+SG_MUST_USE enum sg_status sg_evidence_stamp_of(struct sg_ledger *ledger, int64_t seq, int64_t *size, int64_t *time_s);
 /* The stored token of that size (0: the newest stamped). SG_USAGE when there is none. */
 SG_MUST_USE enum sg_status sg_evidence_timestamp(struct sg_ledger *ledger, int64_t size, struct sg_buffer *out);
 

@@ -3,6 +3,7 @@
 #ifndef SG_AUDIT_VERIFY_H
 #define SG_AUDIT_VERIFY_H
 
+#include "audit/sshsig.h"
 #include "audit/timestamp.h"
 #include "audit/trust.h"
 
@@ -24,6 +25,9 @@ struct sg_verify_options {
     const struct sg_tsa *tsa;     /* authorities for time stamps; NULL: they are read, not verified */
     const char *since;            /* a checkpoint note that the verifier kept; NULL: none */
     bool allow_unwitnessed, allow_self_trust;
+    const struct sg_signers *signers; /* who owns which SSH key: every signed decision must be by one of them; or NULL */
+    int64_t needs;                    /* every deployment needs so many people's approvals; 0: no such rule */
+    bool four_eyes;                   /* whoever began a model's run does not count among its approvers */
     bool quick; /* every hash, node and root, the newest checkpoint's signature and those of events that change keys; no
                    other signature, no event's meaning, no derived table */
     bool all_signatures;       /* else those that decide: see docs/ledger.md, section 7 */
@@ -43,6 +47,7 @@ struct sg_verdict {
     int64_t n_stamps_unchecked;             /* no authorities were given */
     int64_t n_clock;                        /* time stamps before the time of the event they cover */
     int64_t n_runs, n_open, n_datasets, n_plans_recomputed;
+    int64_t n_unapproved;                    /* decisions that are not as signers, needs and four_eyes ask */
     int64_t n_signatures, n_signatures_left; /* of events and checkpoints: checked; not checked one by one */
     int64_t n_suspect;                       /* leaves by a key at a time when it was compromised */
     size_t n_problems, n_broken;             /* found */

@@ -11,6 +11,7 @@
 #define SG_OPS_CPU_ABSORB_H
 
 #include "cpu/absorb_tail.h"
+#include "cpu/columns.h"
 
 #define ABSORB_COLS 192
 #define ABSORB_OUTS 96
@@ -130,9 +131,12 @@ static void absorb(int64_t n_rows, int64_t n_in, int64_t n_out, const float *a, 
                    int64_t ldg, const double *w, double grid, double limit, int64_t *sum, bool *overflow, void *scratch)
 {
     assert(n_rows >= 0 && n_in > 0 && n_out > 0 && (lda >= n_in || lda == 0) && ldg >= n_out);
-    struct absorb_tile t = {.inverse = 1 / grid, .limit = limit, .ld_sum = n_in};
-    assert(grid > 0 && limit * t.inverse <= 0x1p62); /* or the integer could overflow unseen */
-    t.safe = fmin(limit * t.inverse * (1 - 0x1p-40), SG_ROUND_MAX);
+    if (n_in == 1) {
+        bias_absorb(n_rows, n_out, a, lda, g, ldg, w, grid, limit, sum, overflow, scratch);
+        return;
+    }
+    struct absorb_tile t = columns_target(grid, limit);
+    t.ld_sum = n_in;
     for (int64_t i = 0; i < n_in; i += ABSORB_COLS) {
         int64_t width = n_in - i < ABSORB_COLS ? n_in - i : ABSORB_COLS;
         int64_t n_tail = width % SG_LANES <= ABSORB_TAIL ? width % SG_LANES : 0;

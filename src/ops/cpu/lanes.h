@@ -112,6 +112,23 @@ SG_INLINE vf vf_power_of_two(vf shifted)
     return _mm512_castsi512_ps(_mm512_add_epi32(bits, _mm512_set1_epi32(0x3f800000)));
 }
 
+/* The first n lanes of a, the others of b. */
+SG_INLINE vf vf_first_of(vf a, vf b, int64_t n)
+{
+    return _mm512_mask_blend_ps(lane_mask(n), b, a);
+}
+/* x = mantissa 2^exponent, the mantissa in [1, 2), for positive x that are not subnormal. */
+SG_INLINE vf vf_mantissa(vf x)
+{
+    __m512i bits = _mm512_and_si512(_mm512_castps_si512(x), _mm512_set1_epi32(0x007fffff));
+    return _mm512_castsi512_ps(_mm512_or_si512(bits, _mm512_set1_epi32(0x3f800000)));
+}
+SG_INLINE vf vf_exponent(vf x)
+{
+    __m512i biased = _mm512_srli_epi32(_mm512_castps_si512(x), 23);
+    return _mm512_cvtepi32_ps(_mm512_sub_epi32(biased, _mm512_set1_epi32(127)));
+}
+
 SG_INLINE vd vd_zero(void)
 {
     return _mm512_setzero_pd();
@@ -135,6 +152,10 @@ SG_INLINE vd vd_add(vd a, vd b)
 SG_INLINE vd vd_mul(vd a, vd b)
 {
     return _mm512_mul_pd(a, b);
+}
+SG_INLINE vd vd_div(vd a, vd b)
+{
+    return _mm512_div_pd(a, b);
 }
 SG_INLINE vd vd_fma(vd a, vd b, vd c)
 {
@@ -270,6 +291,21 @@ SG_INLINE vf vf_power_of_two(vf shifted)
     return _mm256_castsi256_ps(_mm256_add_epi32(bits, _mm256_set1_epi32(0x3f800000)));
 }
 
+SG_INLINE vf vf_first_of(vf a, vf b, int64_t n)
+{
+    return _mm256_blendv_ps(b, a, _mm256_castsi256_ps(lane_mask(n)));
+}
+SG_INLINE vf vf_mantissa(vf x)
+{
+    __m256i bits = _mm256_and_si256(_mm256_castps_si256(x), _mm256_set1_epi32(0x007fffff));
+    return _mm256_castsi256_ps(_mm256_or_si256(bits, _mm256_set1_epi32(0x3f800000)));
+}
+SG_INLINE vf vf_exponent(vf x)
+{
+    __m256i biased = _mm256_srli_epi32(_mm256_castps_si256(x), 23);
+    return _mm256_cvtepi32_ps(_mm256_sub_epi32(biased, _mm256_set1_epi32(127)));
+}
+
 SG_INLINE vd vd_zero(void)
 {
     return _mm256_setzero_pd();
@@ -293,6 +329,10 @@ SG_INLINE vd vd_add(vd a, vd b)
 SG_INLINE vd vd_mul(vd a, vd b)
 {
     return _mm256_mul_pd(a, b);
+}
+SG_INLINE vd vd_div(vd a, vd b)
+{
+    return _mm256_div_pd(a, b);
 }
 SG_INLINE vd vd_fma(vd a, vd b, vd c)
 {

@@ -5,14 +5,15 @@
 #include <assert.h>
 #include <math.h>
 
+#include "cpu/columns.h"
 #include "cpu/gram.h"
 #include "cpu/tile.h"
 #include "ops/ops.h"
 
 #define NORM_UNIT 0x1p-24
-#define NORM_A_MAX2 0x1p128   /* squares of the row norms: beyond it the group is excluded, */
-#define NORM_LOW2 0x1p-110    /* below or */
-#define NORM_HIGH2 0x1p96     /* above these float products might underflow or overflow unseen */
+#define NORM_A_MAX2 0x1p128          /* squares of the row norms: beyond it the group is excluded, */
+#define NORM_LOW2 0x1p-110           /* below or */
+#define NORM_HIGH2 0x1p96            /* above these float products might underflow or overflow unseen */
 #define NORM_GRAM_ROWS_MAX (1 << 16) /* so that the sum of all pairs in double stays inside the slack */
 
 /* The bounds below need gamma <= 1/3; a group of millions of rows is a defect of the caller. */
@@ -127,7 +128,9 @@ static void norm_add(enum sg_norm_route route, int64_t n_rows, int64_t n_in, int
         return;
     }
     double norm2;
-    if (!s.tame)
+    if (n_in == 1)
+        norm2 = columns_norm2(COLUMN_ROW, &(struct columns){n_rows, n_out, NULL, g, a, ldg, lda});
+    else if (!s.tame)
         norm2 = s.diagonal + 2 * pairs_double(n_rows, n_in, n_out, a, lda, g, ldg);
     else if (route == SG_ROUTE_GRAM)
         norm2 = s.diagonal + 2 * gram_pairs(n_rows, n_in, n_out, a, lda, g, ldg);

@@ -69,4 +69,12 @@ SG_INLINE vf log_one_plus(vf e)
     return vf_fma(vf_mul(twice, z), p, twice);
 }
 
+/* log(x) for x >= 1; infinite or NaN becomes NaN. */
+SG_INLINE vf log_from_one(vf x)
+{
+    vf rest = log_one_plus(vf_sub(vf_mantissa(x), vf_set(1.0f)));
+    vf bad = vf_sub(x, x);
+    return vf_add(vf_fma(vf_exponent(x), vf_set(0.693147182f), rest), bad);
+}
+
 #endif

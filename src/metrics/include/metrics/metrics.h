@@ -56,7 +56,7 @@ json_t *sg_metrics_values(int64_t n, const float *value, const float *label);
 enum { SG_METRICS_BINS = 42 };
 double sg_metrics_bin_edge(int edge);
 /* [[first bin, last bin, share of the records, mean score, share of positives among them], ...] from low scores to high.
- * Neighbouring bins are joined until each has 10 records and a thousandth of all; figures are rounded to 1e-4, so that
+ * Neighbouring bins are joined until each has 10 records and a thousandth of all; figures are in units of 1e-4, so that
  * no row is about one person. NULL for fewer than 20 records or a score that is not finite. */
 json_t *sg_metrics_bins(int64_t n, const float *score, const float *label);
 

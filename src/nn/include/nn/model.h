@@ -8,9 +8,10 @@
  * place, zero in front where the history is shorter; static features; 1].
  *   encoder           BERT (Devlin et al. 2019): embeddings of word, position and type -> layer norm -> blocks of
  * self-attention and GELU feed-forward, layer norm after each -> pooling -> head; rows are tokens. Parameters are those
- * of the published files, name for name: weight (out, in) and bias (out, 1) apart. tabular           the same blocks
- * over the rows of a history: a row's features are projected to the width, positions are embedded, the static features
- * are one more row in front of each unit, whose output is pooled. */
+ * of the published files, name for name: weight (out, in) and bias (out, 1) apart.
+ *   tabular           the same blocks over the rows of a history: a row's features are projected to the width, its
+ * place counted from the newest (1) is embedded, the static features are one more row (place 0) in front of each unit,
+ * whose output is pooled; plus the linear path where there is one. */
 #ifndef SG_NN_MODEL_H
 #define SG_NN_MODEL_H
 
@@ -70,9 +71,17 @@ struct sg_model_spec {
     struct sg_encoder_spec encoder; /* encoder and tabular */
 };
 
+/* WEIGHT: of a linear layer. BIAS, GAIN (of a layer norm): (n_out, 1). EMBEDDING: a row for each id. */
+enum sg_parameter_kind { SG_PARAMETER_WEIGHT, SG_PARAMETER_BIAS, SG_PARAMETER_GAIN, SG_PARAMETER_EMBEDDING };
+
 struct sg_parameter {
     char name[96]; /* as in the file: "lstm.0.forward.weight" (4H, F+H+1: columns x, h, bias), "lstm.0.reverse.weight",
-                      "attention.weight", "attention.score.weight", "mlp.weight", "output.weight", "linear.weight" */
+                      "attention.weight", "attention.score.weight", "mlp.weight", "output.weight", "linear.weight";
+                      an encoder's as published, without a prefix, "classifier.weight", "classifier.bias" the head;
+                      LoRA's as "encoder.layer.0.attention.self.query.lora_A.weight" (rank, in) and "lora_B" (out, rank)
+                    */
+    enum sg_parameter_kind kind;
+    int n_dimensions; /* in the file: 2, or 1 for the biases and gains of an encoder */
     int64_t n_out, n_in;
     int64_t first; /* position in the vector of all parameters */
     bool trainable;
@@ -81,16 +90,19 @@ struct sg_parameter {
 
 /* Several panels' units, packed. Row r of unit b: offset[b] <= r < offset[b+1]. All pointers are borrowed. */
 struct sg_batch {
-    int64_t n_units;             /* B */
-    int64_t n_rows;              /* R = offset[B] */
-    const int32_t *offset;       /* (B+1), offset[0] = 0, every unit has at least one row */
-    const float *x;              /* (R, F) */
-    const float *statics;        /* (B, S); NULL when S = 0 */
-    const int32_t *token;        /* (R) ids of an encoder's rows, special ones included; NULL otherwise */
-    const float *prefix;         /* what sg_model_prefix found for these units, to start from; NULL: from the rows */
-    const float *label;          /* (B); NULL for scoring; a class is its number */
-    const uint8_t (*digest)[16]; /* (B) unit id digests, key of the dropout masks; NULL when dropout is off */
-    int64_t step;                /* part of the dropout key */
+    int64_t n_units;              /* B */
+    int64_t n_rows;               /* R = offset[B] */
+    const int32_t *offset;        /* (B+1), offset[0] = 0, every unit has at least one row */
+    const float *x;               /* (R, F) */
+    const float *statics;         /* (B, S); NULL when S = 0 */
+    const int32_t *token;         /* (R) ids of an encoder's rows, special ones included; NULL otherwise */
+    const float *prefix;          /* what sg_model_prefix found for these units, to start from; NULL: from the rows */
+    int64_t n_masked;             /* SG_MASKED_TOKENS: M rows whose words are asked for, */
+    const int32_t *masked;        /* (M) rows, ascending; */
+    const int32_t *masked_offset; /* (B+1) those of each unit */
+    const float *label;           /* (B); NULL for scoring; a class is its number */
+    const uint8_t (*digest)[16];  /* (B) unit id digests, key of the dropout masks; NULL when dropout is off */
+    int64_t step;                 /* part of the dropout key */
 };
 
 struct sg_model;     /* immutable after creation: spec, parameter table */
@@ -111,35 +123,59 @@ SG_MUST_USE enum sg_status sg_model_train_only(struct sg_model *model, const cha
  */
 void sg_model_init(const struct sg_model *model, uint64_t seed, float *weights);
 
-/* Packed weights, made once per step from the vector of all weights, shared read-only by all workers. */
+/* Packed weights, made once per step from the vector of all weights, shared read-only by all workers. `weights` is
+ * borrowed as long as `packed` is used: biases, gains and embeddings are read where they are. */
 size_t sg_model_packed_bytes(const struct sg_model *model);
 void sg_model_pack(const struct sg_model *model, const float *weights, bool with_backward, void *packed);
+/* The same for memory that sg_model_pack has filled since what is trainable was last set: packs only weights that
+ * learn. */
+void sg_model_repack(const struct sg_model *model, const float *weights, bool with_backward, void *packed);
 
 /* Room for batches of up to units_max units and rows_max rows; with_backward = false leaves gradients out. */
 size_t sg_workspace_bytes(const struct sg_model *model, int64_t units_max, int64_t rows_max, bool with_backward);
 struct sg_workspace *sg_workspace_place(const struct sg_model *model, int64_t units_max, int64_t rows_max,
                                         bool with_backward, void *memory);
 
-/* logit (B, n_outputs). training: dropout on, which needs a workspace with_backward. Activations stay in the workspace
- * for backward. A batch of no units is fine. One panel a call is as fast as several and keeps the working set in the
- * cache.
+/* How much of an encoder or tabular model is a fixed function, for its embeddings and lowest blocks are frozen: k in
+ * 1 .. layers, the blocks below k; layers + 1 when all below the head is; 0 nothing. No dropout acts there. */
+int64_t sg_model_frozen_layers(const struct sg_model *model);
+/* Computes that fixed function of a batch, for sg_batch.prefix: for k in 1 .. layers the rows that enter block k
+ * (rows of the model, width; an encoder's rows are the batch's, a tabular model has one more for each unit, in front);
+ * for layers + 1 what enters the head (B, width). Training from it gives the bits of training without it. */
+void sg_model_prefix(const struct sg_model *model, const void *packed, const struct sg_batch *batch,
+                     struct sg_workspace *workspace, float *prefix);
+
+/* logit (B, n_outputs), or (M, n_outputs) of SG_MASKED_TOKENS. training: dropout on, which needs a workspace
+ * with_backward. Activations stay in the workspace for backward. A batch of no units is fine. One panel a call is as
+ * fast as several and keeps the working set in the cache.
  */
 void sg_model_forward(const struct sg_model *model, const void *packed, const struct sg_batch *batch, bool training,
                       struct sg_workspace *workspace, float *logit);
 /* From dlogit (B, n_outputs) of the per-unit loss (times any public scale): fills the taps of trainable weights and
  * returns them (borrowed from the workspace and the batch's offsets, valid until the next forward). Each trainable
- * weight has exactly one tap, in the order of the parameter table. After one forward, one backward: it overwrites what
- * forward left. The holder may write into a and g, to zero the rows of a unit that is left out. */
+ * weight has exactly one tap, in the order of the parameter table; with blocks, from the head down to the embeddings,
+ * the order of the table within a block. (Only the word embeddings of SG_MASKED_TOKENS have two, at one place: its
+ * decoder is tied to them and it trains without privacy.) After one forward, one backward: it overwrites what forward
+ * left. The holder may write into a and g, to zero the rows of a unit that is left out, but not where lda is 0. */
 const struct sg_tap *sg_model_backward(const struct sg_model *model, const void *packed, const struct sg_batch *batch,
                                        const float *dlogit, struct sg_workspace *workspace, size_t *n_taps);
 /* Number of taps that backward returns, and their shapes (a, g and offset are NULL), for the plan's operation counts.
  */
 const struct sg_tap *sg_model_tap_shapes(const struct sg_model *model, size_t *n_taps);
+/* The most rows that a tap has for a batch of so many units and rows. */
+int64_t sg_model_tap_rows_max(const struct sg_model *model, int64_t units_max, int64_t rows_max);
 /* The workspace's scratch for ops, for whoever works on the taps. */
 void *sg_workspace_scratch(struct sg_workspace *workspace);
 
 /* The specification as the model folder's config.json holds it, and back (SG_USAGE with the key that is wrong). */
 json_t *sg_model_spec_to_json(const struct sg_model_spec *spec);
 SG_MUST_USE enum sg_status sg_model_spec_from_json(const json_t *object, struct sg_model_spec *out);
+
+/* The architecture as the config.json of a published model of the BERT family has it; keys that name no part of it are
+ * left alone. Fills the architecture and leaves pooling, unit_length and LoRA alone. SG_USAGE with what is not
+ * supported: another model_type, relative positions, another activation. */
+SG_MUST_USE enum sg_status sg_encoder_spec_from_bert(const json_t *config, struct sg_encoder_spec *out);
+/* And back: the keys that the usual Python library reads, without the head's. */
+json_t *sg_encoder_spec_to_bert(const struct sg_encoder_spec *spec);
 
 #endif

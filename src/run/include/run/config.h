@@ -42,6 +42,7 @@ struct sg_config {
     struct sg_plan_request plan;   /* n_weights, rows_per_unit_max and noise_tau_log2 are completed later */
     char *noise_source;            /* owned; NULL: the backend's default */
     struct sg_training training;
+    int64_t heartbeat_s, heartbeat_steps; /* signs of life in the ledger; steps, where given, in place of seconds */
     char *ledger_file, *key_file, *unlock_file, *out_folder;
     json_t *record;                /* the configuration as written, without paths: what the ledger keeps */
 };

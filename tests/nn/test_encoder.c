@@ -1,0 +1,581 @@
+/* Would catch: a wrong forward formula or a wrong gradient of any parameter of an encoder or a tabular transformer
+ * (both GELUs, both poolings, unit length, LoRA on every target, dropout, several outputs, tied masked words), a tap at
+ * the wrong weight, a backward pass that stops too early for what learns, dropout inside a frozen prefix, and rows that
+ * are read before they are written; a frozen prefix that changes a bit; a parameter table, start or specification that
+ * is not the published one; architectures that are taken although we do not build them.
+ *
+ * The truth is encoder_oracle.c in double, differentiated by central differences, weight by weight and unit by unit. */
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <cmocka.h>
+
+#include "base/bytes.h"
+#include "support.h"
+
+#define STEP 1e-5
+
+#define SMALL                                                                                                          \
+    .vocabulary = 7, .width = 6, .layers = 2, .heads = 3, .intermediate = 5, .positions = 9, .types = 2,               \
+    .layer_norm_epsilon = 1e-5
+
+static const struct sg_model_spec MEAN = {
+    .kind = SG_MODEL_ENCODER, .n_outputs = 3, .objective = SG_CLASSES, .encoder = {SMALL, .pooling = SG_POOL_MEAN}};
+static const struct sg_model_spec CLS = {.kind = SG_MODEL_ENCODER,
+                                         .n_outputs = 1,
+                                         .encoder = {SMALL, .pooling = SG_POOL_CLS, .gelu = SG_GELU_TANH},
+                                         .dropout = .2};
+static const struct sg_model_spec LORA = {.kind = SG_MODEL_ENCODER,
+                                          .n_outputs = 2,
+                                          .objective = SG_CLASSES,
+                                          .encoder = {SMALL, .pooling = SG_POOL_MEAN, .unit_length = true,
+                                                      .lora_rank = 2, .lora_alpha = 3, .lora_targets = 63},
+                                          .dropout = .1};
+static const struct sg_model_spec UNIT_CLS = {.kind = SG_MODEL_ENCODER,
+                                              .n_outputs = 2,
+                                              .objective = SG_CLASSES,
+                                              .encoder = {SMALL, .pooling = SG_POOL_CLS, .unit_length = true,
+                                                          .lora_rank = 1, .lora_alpha = 1,
+                                                          .lora_targets = SG_LORA_QUERY | SG_LORA_VALUE}};
+static const struct sg_model_spec TABULAR = {.kind = SG_MODEL_TABULAR,
+                                             .n_features = 4,
+                                             .n_static = 3,
+                                             .n_outputs = 1,
+                                             .linear_steps = 2,
+                                             .dropout = .3,
+                                             .encoder = {SMALL}};
+static const struct sg_model_spec BARE_TABULAR = {
+    .kind = SG_MODEL_TABULAR, .n_features = 2, .n_outputs = 2, .objective = SG_CLASSES, .encoder = {SMALL}};
+static const struct sg_model_spec MASKED = {.kind = SG_MODEL_ENCODER,
+                                            .n_outputs = 7,
+                                            .objective = SG_MASKED_TOKENS,
+                                            .encoder = {SMALL, .pooling = SG_POOL_MEAN},
+                                            .dropout = .1};
+
+static const int32_t LENGTHS[] = {3, 1, 7, 2, 5};
+enum { N_UNITS = sizeof LENGTHS / sizeof *LENGTHS };
+
+/* Where dropout begins: in the lowest block that learns or lies above something that does; -1: in the embeddings. */
+static int64_t dropped_from(const struct sg_model *model)
+{
+    size_t n;
+    const struct sg_parameter *p = sg_model_parameters(model, &n);
+    int64_t lowest = sg_model_spec_of(model)->encoder.layers;
+    for (size_t i = 0; i < n; i++) {
+        int block = -1;
+        if (!p[i].trainable ||
+            (strncmp(p[i].name, "embeddings.", 11) && sscanf(p[i].name, "encoder.layer.%d", &block) != 1))
+            continue;
+        lowest = block < lowest ? block : lowest;
+    }
+    return lowest;
+}
+
+/* The unit's share of dlogit . logit, and its place in both. */
+static int64_t output_place(const struct test_batch *batch, const struct sg_model_spec *spec, int64_t unit, int64_t *n)
+{
+    bool masked = spec->objective == SG_MASKED_TOKENS;
+    int64_t begin = masked ? batch->masked_offset[unit] : unit,
+            end = masked ? batch->masked_offset[unit + 1] : unit + 1;
+    *n = (end - begin) * spec->n_outputs;
+    return begin * spec->n_outputs;
+}
+
+static double value_of(const struct test_model *m, const double *weights, const struct test_batch *batch, int64_t unit,
+                       bool training)
+{
+    const struct sg_model_spec *spec = sg_model_spec_of(m->model);
+    double logit[64], value = 0;
+    int64_t n, first = output_place(batch, spec, unit, &n);
+    oracle_outputs(spec, weights, batch, unit, training, dropped_from(m->model), logit);
+    for (int64_t i = 0; i < n; i++)
+        value += logit[i] * batch->dlogit[first + i];
+    return value;
+}
+
+static void numeric_gradient(const struct test_model *m, double *weights, const struct test_batch *batch, int64_t unit,
+                             bool training, double *gradient)
+{
+    size_t n;
+    const struct sg_parameter *p = sg_model_parameters(m->model, &n);
+    for (size_t k = 0; k < n; k++)
+        for (int64_t i = p[k].first; p[k].trainable && i < p[k].first + p[k].n_out * p[k].n_in; i++) {
+            double kept = weights[i];
+            weights[i] = kept + STEP;
+            double above = value_of(m, weights, batch, unit, training);
+            weights[i] = kept - STEP;
+            double below = value_of(m, weights, batch, unit, training);
+            weights[i] = kept;
+            gradient[i] = (above - below) / (2 * STEP);
+        }
+}
+
+/* Adds the gradient that a tap stands for. */
+static void add_tap(const struct sg_tap *tap, int64_t unit, double *gradient)
+{
+    for (int32_t r = tap->offset[unit]; r < tap->offset[unit + 1]; r++)
+        for (int64_t o = 0; tap->kind == SG_TAP_LINEAR && o < tap->n_out; o++)
+            for (int64_t i = 0; i < tap->n_in; i++)
+                gradient[o * tap->n_in + i] += (double)tap->g[r * tap->ldg + o] * tap->a[r * tap->lda + i];
+    for (int32_t r = tap->offset[unit]; tap->kind == SG_TAP_EMBED && r < tap->offset[unit + 1]; r++)
+        for (int64_t i = 0; i < tap->n_in; i++)
+            gradient[tap->id[r] * tap->n_in + i] += tap->g[r * tap->ldg + i];
+    for (int32_t r = tap->offset[unit]; tap->kind == SG_TAP_SCALE && r < tap->offset[unit + 1]; r++)
+        for (int64_t o = 0; o < tap->n_out; o++)
+            gradient[o] += (double)tap->g[r * tap->ldg + o] * tap->a[r * tap->lda + o];
+}
+
+/* Every trainable weight has one tap (a tied one two), the taps say the shapes that were promised. */
+static void check_shapes(const struct test_model *m, const struct sg_tap *taps, size_t n_taps)
+{
+    size_t n, n_shapes, n_trainable = 0;
+    const struct sg_parameter *p = sg_model_parameters(m->model, &n);
+    const struct sg_tap *shapes = sg_model_tap_shapes(m->model, &n_shapes);
+    assert_int_equal(n_shapes, n_taps);
+    for (size_t k = 0; k < n_taps; k++) {
+        assert_int_equal(taps[k].kind, shapes[k].kind);
+        assert_int_equal(taps[k].n_in, shapes[k].n_in);
+        assert_int_equal(taps[k].n_out, shapes[k].n_out);
+        assert_int_equal(taps[k].weight, shapes[k].weight);
+        assert_int_equal(taps[k].per_step, shapes[k].per_step);
+    }
+    for (size_t i = 0; i < n; i++) {
+        int found = 0;
+        for (size_t k = 0; k < n_taps; k++)
+            found += taps[k].weight == p[i].trainable_first && taps[k].n_in == p[i].n_in;
+        bool tied = sg_model_spec_of(m->model)->objective == SG_MASKED_TOKENS && i == 0;
+        assert_int_equal(found, p[i].trainable ? 1 + tied : 0);
+        n_trainable += p[i].trainable;
+    }
+    (void)n_trainable;
+}
+
+static void check_gradient(const struct test_model *m, const struct sg_tap *taps, size_t n_taps, int64_t unit,
+                           const double *expected)
+{
+    size_t n;
+    const struct sg_parameter *p = sg_model_parameters(m->model, &n);
+    for (size_t i = 0; i < n; i++) {
+        if (!p[i].trainable)
+            continue;
+        int64_t n_weights = p[i].n_out * p[i].n_in;
+        double *gradient = sg_alloc((size_t)n_weights, sizeof *gradient), largest = 0;
+        for (size_t k = 0; k < n_taps; k++)
+            if (taps[k].weight == p[i].trainable_first)
+                add_tap(&taps[k], unit, gradient);
+        for (int64_t j = 0; j < n_weights; j++)
+            largest = fmax(largest, fabs(expected[p[i].first + j]));
+        for (int64_t j = 0; j < n_weights; j++)
+            if (!(fabs(gradient[j] - expected[p[i].first + j]) <= 4e-6 * largest + 4e-7))
+                fail_msg("%s: %s[%d] of unit %d: gradient %.9g, by differences %.9g", m->ops->name, p[i].name, (int)j,
+                         (int)unit, gradient[j], expected[p[i].first + j]);
+        free(gradient);
+    }
+}
+
+static void check_outputs(const struct test_model *m, const double *weights, const struct test_batch *batch,
+                          bool training)
+{
+    const struct sg_model_spec *spec = sg_model_spec_of(m->model);
+    for (int64_t b = 0; b < N_UNITS; b++) {
+        double truth[64];
+        int64_t n, first = output_place(batch, spec, b, &n);
+        oracle_outputs(spec, weights, batch, b, training, dropped_from(m->model), truth);
+        for (int64_t i = 0; i < n; i++)
+            if (!(fabs(m->logit[first + i] - truth[i]) <= 2e-6 * (1 + fabs(truth[i]))))
+                fail_msg("%s: output %d of unit %d: %.9g, in double %.9g", m->ops->name, (int)i, (int)b,
+                         m->logit[first + i], truth[i]);
+    }
+}
+
+/* `trainable`: patterns up to NULL, or NULL for all weights. */
+static void check_model(const struct sg_model_spec *spec, const char *const *trainable, bool training)
+{
+    struct test_batch batch;
+    test_batch_make(spec, LENGTHS, N_UNITS, 5, &batch);
+    for (int k = 0; test_backend(k) && test_backend(k)->attention; k++) {
+        struct test_model m;
+        size_t n_taps;
+        test_model_open(spec, test_backend(k), trainable, N_UNITS + 2, batch.view.n_rows + 5, &m);
+        const struct sg_tap *taps = test_model_run(&m, &batch, training, &n_taps);
+        double *weights = sg_alloc((size_t)m.n_weights, sizeof *weights);
+        double *gradient = sg_alloc((size_t)m.n_weights, sizeof *gradient);
+        for (int64_t i = 0; i < m.n_weights; i++)
+            weights[i] = m.weights[i];
+        check_shapes(&m, taps, n_taps);
+        check_outputs(&m, weights, &batch, training);
+        for (int64_t b = 0; b < N_UNITS; b++) {
+            numeric_gradient(&m, weights, &batch, b, training, gradient);
+            check_gradient(&m, taps, n_taps, b, gradient);
+        }
+        free(weights);
+        free(gradient);
+        test_model_close(&m);
+    }
+    test_batch_free(&batch);
+}
+
+static void every_parameter(void **state)
+{
+    (void)state;
+    const struct sg_model_spec *specs[] = {&MEAN, &CLS, &LORA, &UNIT_CLS, &TABULAR, &BARE_TABULAR, &MASKED};
+    for (size_t i = 0; i < sizeof specs / sizeof *specs; i++)
+        for (int training = 0; training < 2; training++)
+            check_model(specs[i], NULL, training);
+}
+
+/* Each alone is the lowest thing that learns, so that each stop of backward is met. */
+static void frozen_patterns(void **state)
+{
+    (void)state;
+    static const char *const patterns[][4] = {
+        {"classifier.*"},
+        {"classifier.bias"},
+        {"encoder.layer.1.output.LayerNorm.weight"},
+        {"encoder.layer.1.output.LayerNorm.bias"},
+        {"encoder.layer.1.output.dense.weight"},
+        {"encoder.layer.1.output.dense.bias", "classifier.weight"},
+        {"encoder.layer.1.intermediate.dense.*"},
+        {"encoder.layer.1.attention.output.LayerNorm.*"},
+        {"encoder.layer.1.attention.output.dense.weight"},
+        {"encoder.layer.1.attention.self.query.weight"},
+        {"encoder.layer.1.attention.self.key.bias"},
+        {"encoder.layer.0.attention.self.value.*", "encoder.layer.1.output.dense.weight"},
+        {"encoder.layer.0.output.LayerNorm.bias"},
+        {"encoder.layer.1.*", "classifier.*"},
+        {"embeddings.LayerNorm.weight"},
+        {"embeddings.position_embeddings.weight"},
+        {"*.bias", "classifier.*"},
+    };
+    static const char *const lora[][4] = {
+        {"*.lora_?.weight", "classifier.*"},
+        {"encoder.layer.1.output.dense.lora_A.weight"},
+        {"encoder.layer.1.output.dense.lora_B.weight"},
+        {"encoder.layer.0.attention.self.query.lora_A.weight"},
+        {"encoder.layer.0.intermediate.dense.lora_B.weight"},
+        {"encoder.layer.1.attention.output.dense.lora_?.weight"},
+    };
+    for (size_t i = 0; i < sizeof patterns / sizeof *patterns; i++) {
+        check_model(&LORA, patterns[i], true);
+        check_model(&CLS, patterns[i], true);
+        check_model(&TABULAR, patterns[i], true);
+    }
+    for (size_t i = 0; i < sizeof lora / sizeof *lora; i++)
+        check_model(&LORA, lora[i], true);
+    static const char *const pooler[] = {"pooler.dense.weight", NULL}, *const features[] = {"embeddings.features.*",
+                                                                                            NULL};
+    static const char *const statics[] = {"embeddings.statics.bias", "linear.weight", NULL};
+    static const char *const words[] = {"embeddings.word*", NULL}, *const transform[] = {"cls.*.transform.*", NULL};
+    static const char *const bias[] = {"cls.predictions.bias", NULL};
+    check_model(&CLS, pooler, true);
+    check_model(&UNIT_CLS, pooler, true);
+    check_model(&TABULAR, features, true);
+    check_model(&TABULAR, statics, true);
+    check_model(&MASKED, words, true);
+    check_model(&MASKED, transform, true);
+    check_model(&MASKED, bias, true);
+}
+
+/* What a frozen prefix gives, fed back, changes no bit of logits and taps; for each depth at which learning begins. */
+static void check_prefix(const struct sg_ops *ops, const struct sg_model_spec *spec, const char *pattern,
+                         int64_t expected)
+{
+    const char *const patterns[] = {pattern, NULL};
+    struct test_batch batch;
+    struct test_model m, other;
+    size_t n_taps, n_others;
+    test_batch_make(spec, LENGTHS, N_UNITS, 5, &batch);
+    test_model_open(spec, ops, patterns, N_UNITS, batch.view.n_rows, &m);
+    test_model_open(spec, ops, patterns, N_UNITS, batch.view.n_rows, &other);
+    int64_t frozen = sg_model_frozen_layers(m.model), layers = spec->encoder.layers;
+    assert_int_equal(frozen, expected);
+    int64_t rows = frozen > layers ? N_UNITS : sg_model_tap_rows_max(m.model, N_UNITS, batch.view.n_rows);
+    float *prefix = sg_alloc((size_t)(rows * spec->encoder.width), sizeof *prefix);
+    sg_model_prefix(m.model, m.packed, &batch.view, m.workspace, prefix);
+    const struct sg_tap *taps = test_model_run(&m, &batch, true, &n_taps);
+    batch.view.prefix = prefix;
+    if (spec->kind == SG_MODEL_ENCODER)
+        batch.view.token = NULL;
+    const struct sg_tap *others = test_model_run(&other, &batch, true, &n_others);
+    assert_int_equal(n_taps, n_others);
+    assert_memory_equal(m.logit, other.logit, (size_t)(N_UNITS * spec->n_outputs) * sizeof(float));
+    for (size_t k = 0; k < n_taps; k++)
+        for (int32_t r = 0; r < taps[k].offset[N_UNITS]; r++) {
+            assert_memory_equal(taps[k].g + r * taps[k].ldg, others[k].g + r * taps[k].ldg,
+                                (size_t)taps[k].n_out * sizeof(float));
+            size_t n = (size_t)(taps[k].kind == SG_TAP_SCALE ? taps[k].n_out : taps[k].n_in);
+            assert_memory_equal(taps[k].a + r * taps[k].lda, others[k].a + r * taps[k].lda, n * sizeof(float));
+        }
+    free(prefix);
+    test_batch_free(&batch);
+    test_model_close(&m);
+    test_model_close(&other);
+}
+
+static void prefix_gives_the_same_bits(void **state)
+{
+    (void)state;
+    for (int k = 0; test_backend(k) && test_backend(k)->attention; k++) {
+        const struct sg_ops *ops = test_backend(k);
+        check_prefix(ops, &CLS, "classifier.*", 3);
+        check_prefix(ops, &CLS, "pooler.*", 2);
+        check_prefix(ops, &CLS, "encoder.layer.1.output.dense.weight", 1);
+        check_prefix(ops, &CLS, "encoder.layer.1.*", 1);
+        check_prefix(ops, &LORA, "*.layer.1.*.lora_?.weight", 1);
+        check_prefix(ops, &LORA, "classifier.weight", 3);
+        check_prefix(ops, &TABULAR, "encoder.layer.1.*", 1);
+        check_prefix(ops, &TABULAR, "classifier.*", 3);
+    }
+}
+
+/* A vector of weights changes; what learns is packed anew, what is frozen is not touched. */
+static void repacking_what_learns_is_enough(void **state)
+{
+    (void)state;
+    static const char *const patterns[] = {"*.lora_?.weight", "classifier.*", NULL};
+    struct test_batch batch;
+    struct test_model m;
+    size_t n, n_taps;
+    test_batch_make(&LORA, LENGTHS, N_UNITS, 5, &batch);
+    test_model_open(&LORA, sg_ops_reference(), patterns, N_UNITS, batch.view.n_rows, &m);
+    const struct sg_parameter *p = sg_model_parameters(m.model, &n);
+    for (size_t i = 0; i < n; i++)
+        for (int64_t k = 0; p[i].trainable && k < p[i].n_out * p[i].n_in; k++)
+            m.weights[p[i].first + k] *= .75f;
+    sg_model_repack(m.model, m.weights, true, m.packed);
+    const struct sg_tap *taps = test_model_run(&m, &batch, true, &n_taps);
+    float kept[64], gradient = taps[5].g[0];
+    memcpy(kept, m.logit, sizeof kept);
+    sg_model_pack(m.model, m.weights, true, m.packed);
+    taps = test_model_run(&m, &batch, true, &n_taps);
+    assert_memory_equal(kept, m.logit, (size_t)(N_UNITS * LORA.n_outputs) * sizeof(float));
+    assert_true(gradient == taps[5].g[0]);
+    test_batch_free(&batch);
+    test_model_close(&m);
+}
+
+/* The published names, shapes and starts; a model file depends on them. */
+static void parameter_table(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *name;
+        int64_t n_out, n_in;
+        int n_dimensions;
+        enum sg_parameter_kind kind;
+    } expected[] = {
+        {"embeddings.word_embeddings.weight", 7, 6, 2, SG_PARAMETER_EMBEDDING},
+        {"embeddings.position_embeddings.weight", 9, 6, 2, SG_PARAMETER_EMBEDDING},
+        {"embeddings.token_type_embeddings.weight", 2, 6, 2, SG_PARAMETER_EMBEDDING},
+        {"embeddings.LayerNorm.weight", 6, 1, 1, SG_PARAMETER_GAIN},
+        {"embeddings.LayerNorm.bias", 6, 1, 1, SG_PARAMETER_BIAS},
+        {"encoder.layer.0.attention.self.query.weight", 6, 6, 2, SG_PARAMETER_WEIGHT},
+        {"encoder.layer.0.attention.self.query.bias", 6, 1, 1, SG_PARAMETER_BIAS},
+        {"encoder.layer.0.attention.self.query.lora_A.weight", 1, 6, 2, SG_PARAMETER_WEIGHT},
+        {"encoder.layer.0.attention.self.query.lora_B.weight", 6, 1, 2, SG_PARAMETER_WEIGHT},
+        {"encoder.layer.0.attention.self.key.weight", 6, 6, 2, SG_PARAMETER_WEIGHT},
+        {"encoder.layer.0.attention.self.key.bias", 6, 1, 1, SG_PARAMETER_BIAS},
+        {"encoder.layer.0.attention.self.value.weight", 6, 6, 2, SG_PARAMETER_WEIGHT},
+        {"encoder.layer.0.attention.self.value.bias", 6, 1, 1, SG_PARAMETER_BIAS},
+        {"encoder.layer.0.attention.self.value.lora_A.weight", 1, 6, 2, SG_PARAMETER_WEIGHT},
+        {"encoder.layer.0.attention.self.value.lora_B.weight", 6, 1, 2, SG_PARAMETER_WEIGHT},
+        {"encoder.layer.0.attention.output.dense.weight", 6, 6, 2, SG_PARAMETER_WEIGHT},
+        {"encoder.layer.0.attention.output.dense.bias", 6, 1, 1, SG_PARAMETER_BIAS},
+        {"encoder.layer.0.attention.output.LayerNorm.weight", 6, 1, 1, SG_PARAMETER_GAIN},
+        {"encoder.layer.0.attention.output.LayerNorm.bias", 6, 1, 1, SG_PARAMETER_BIAS},
+        {"encoder.layer.0.intermediate.dense.weight", 5, 6, 2, SG_PARAMETER_WEIGHT},
+        {"encoder.layer.0.intermediate.dense.bias", 5, 1, 1, SG_PARAMETER_BIAS},
+        {"encoder.layer.0.output.dense.weight", 6, 5, 2, SG_PARAMETER_WEIGHT},
+        {"encoder.layer.0.output.dense.bias", 6, 1, 1, SG_PARAMETER_BIAS},
+        {"encoder.layer.0.output.LayerNorm.weight", 6, 1, 1, SG_PARAMETER_GAIN},
+        {"encoder.layer.0.output.LayerNorm.bias", 6, 1, 1, SG_PARAMETER_BIAS},
+        {"pooler.dense.weight", 6, 6, 2, SG_PARAMETER_WEIGHT},
+        {"pooler.dense.bias", 6, 1, 1, SG_PARAMETER_BIAS},
+        {"classifier.weight", 2, 6, 2, SG_PARAMETER_WEIGHT},
+        {"classifier.bias", 2, 1, 1, SG_PARAMETER_BIAS},
+    };
+    struct sg_model_spec spec = UNIT_CLS;
+    spec.encoder.layers = 1;
+    struct sg_model *model;
+    assert_int_equal(sg_model_create(&spec, sg_ops_reference(), 1, &model), SG_OK);
+    size_t n;
+    const struct sg_parameter *p = sg_model_parameters(model, &n);
+    float *start = sg_alloc((size_t)sg_model_n_weights(model), sizeof *start);
+    sg_model_init(model, 7, start);
+    assert_int_equal(n, sizeof expected / sizeof *expected);
+    for (size_t i = 0; i < n; i++) {
+        assert_string_equal(p[i].name, expected[i].name);
+        assert_int_equal(p[i].n_out, expected[i].n_out);
+        assert_int_equal(p[i].n_in, expected[i].n_in);
+        assert_int_equal(p[i].n_dimensions, expected[i].n_dimensions);
+        assert_int_equal(p[i].kind, expected[i].kind);
+        bool zero = p[i].kind == SG_PARAMETER_BIAS || strstr(p[i].name, "lora_B") || strstr(p[i].name, "classifier");
+        for (int64_t k = 0; k < p[i].n_out * p[i].n_in; k++) {
+            float w = start[p[i].first + k];
+            assert_true(zero ? w == 0 : p[i].kind == SG_PARAMETER_GAIN ? w == 1 : w != 0 && fabsf(w) <= 1);
+        }
+    }
+    free(start);
+    sg_model_close(&model);
+}
+
+static void json_round_trip(void **state)
+{
+    (void)state;
+    const struct sg_model_spec *specs[] = {&MEAN, &CLS, &LORA, &UNIT_CLS, &TABULAR, &BARE_TABULAR, &MASKED};
+    for (size_t i = 0; i < sizeof specs / sizeof *specs; i++) {
+        struct sg_model_spec back;
+        json_t *object = sg_model_spec_to_json(specs[i]);
+        assert_int_equal(sg_model_spec_from_json(object, &back), SG_OK);
+        json_t *again = sg_model_spec_to_json(&back);
+        assert_true(json_equal(object, again));
+        assert_int_equal(back.encoder.lora_targets, specs[i]->encoder.lora_targets);
+        assert_true(back.encoder.lora_alpha == specs[i]->encoder.lora_alpha);
+        assert_int_equal(back.n_features, specs[i]->n_features);
+        assert_int_equal(back.n_outputs, specs[i]->n_outputs);
+        json_object_set_new(object, "surprise", json_true());
+        assert_int_equal(sg_model_spec_from_json(object, &back), SG_USAGE);
+        json_decref(object);
+        json_decref(again);
+    }
+}
+
+static json_t *bert_config(void)
+{
+    return json_pack("{s:s, s:i, s:i, s:i, s:i, s:i, s:i, s:i, s:s, s:f, s:[s], s:n}", "model_type", "bert",
+                     "vocab_size", 30522, "hidden_size", 384, "num_hidden_layers", 6, "num_attention_heads", 12,
+                     "intermediate_size", 1536, "max_position_embeddings", 512, "type_vocab_size", 2, "hidden_act",
+                     "gelu", "layer_norm_eps", 1e-12, "architectures", "BertModel", "position_embedding_type");
+}
+
+static void bert_config_is_read(void **state)
+{
+    (void)state;
+    struct sg_encoder_spec spec = {.lora_rank = 4, .pooling = SG_POOL_MEAN}, back = {0};
+    json_t *config = bert_config();
+    assert_int_equal(sg_encoder_spec_from_bert(config, &spec), SG_OK);
+    assert_int_equal(spec.vocabulary, 30522);
+    assert_int_equal(spec.width, 384);
+    assert_int_equal(spec.layers, 6);
+    assert_int_equal(spec.heads, 12);
+    assert_int_equal(spec.intermediate, 1536);
+    assert_int_equal(spec.positions, 512);
+    assert_int_equal(spec.types, 2);
+    assert_int_equal(spec.gelu, SG_GELU_ERF);
+    assert_true(spec.layer_norm_epsilon == 1e-12);
+    assert_int_equal(spec.lora_rank, 4);
+    assert_int_equal(spec.pooling, SG_POOL_MEAN);
+    json_t *written = sg_encoder_spec_to_bert(&spec);
+    assert_int_equal(sg_encoder_spec_from_bert(written, &back), SG_OK);
+    back.lora_rank = 4;
+    back.pooling = SG_POOL_MEAN;
+    assert_memory_equal(&spec, &back, sizeof spec);
+    json_decref(written);
+    json_decref(config);
+}
+
+static void other_architectures_are_refused(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *key, *value, *says;
+    } cases[] = {
+        {"position_embedding_type", "\"relative_key\"", "position_embedding_type"},
+        {"model_type", "\"roberta\"", "model_type"},
+        {"hidden_act", "\"relu\"", "hidden_act"},
+        {"hidden_act", "3", "hidden_act"},
+        {"hidden_size", "\"wide\"", "hidden_size"},
+        {"num_hidden_layers", "null", "num_hidden_layers"},
+        {"is_decoder", "true", "is_decoder"},
+        {"layer_norm_eps", "\"small\"", "layer_norm_eps"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct sg_encoder_spec spec = {0};
+        json_t *config = bert_config();
+        json_object_set_new(config, cases[i].key, json_loads(cases[i].value, JSON_DECODE_ANY, NULL));
+        assert_int_equal(sg_encoder_spec_from_bert(config, &spec), SG_USAGE);
+        assert_non_null(strstr(sg_error_text(), cases[i].says));
+        json_decref(config);
+    }
+    struct sg_encoder_spec spec;
+    json_t *list = json_array();
+    assert_int_equal(sg_encoder_spec_from_bert(list, &spec), SG_USAGE);
+    json_decref(list);
+}
+
+static void specifications_out_of_range(void **state)
+{
+    (void)state;
+    struct sg_model_spec wrong[10];
+    for (int i = 0; i < 10; i++)
+        wrong[i] = i == 9 ? TABULAR : LORA;
+    wrong[0].encoder.heads = 4;
+    wrong[1].encoder.layers = SG_ENCODER_LAYERS_MAX + 1;
+    wrong[2].encoder.width = 0;
+    wrong[3].encoder.lora_targets = 64;
+    wrong[4].encoder.lora_alpha = NAN;
+    wrong[5].encoder.layer_norm_epsilon = 0;
+    wrong[6].objective = SG_MASKED_TOKENS;
+    wrong[7].n_features = 1;
+    wrong[8].dropout = 1;
+    wrong[9].encoder.positions = 1;
+    for (int i = 0; i < 10; i++) {
+        struct sg_model *model;
+        assert_int_equal(sg_model_create(&wrong[i], sg_ops_reference(), 1, &model), SG_USAGE);
+        assert_null(model);
+    }
+}
+
+/* Rows past the batch's and memory past the workspace stay as they were. */
+static void workspace_bounds(void **state)
+{
+    (void)state;
+    enum { GUARD = 256 };
+    const struct sg_model_spec *specs[] = {&CLS, &LORA, &TABULAR, &MASKED};
+    for (size_t i = 0; i < sizeof specs / sizeof *specs; i++)
+        for (int with_backward = 0; with_backward < 2; with_backward++) {
+            struct test_model m;
+            size_t n_taps;
+            test_model_open(specs[i], sg_ops_reference(), NULL, N_UNITS, 18, &m);
+            size_t bytes = sg_workspace_bytes(m.model, N_UNITS, 18, with_backward);
+            uint8_t *memory = sg_alloc_aligned(bytes + GUARD);
+            memset(memory, 0xa5, bytes + GUARD);
+            m.workspace = sg_workspace_place(m.model, N_UNITS, 18, with_backward, memory);
+            for (int64_t n = 0; n <= N_UNITS; n++) {
+                struct test_batch batch;
+                test_batch_make(specs[i], LENGTHS, n, 3, &batch);
+                sg_model_forward(m.model, m.packed, &batch.view, with_backward, m.workspace, m.logit);
+                const struct sg_tap *taps = with_backward ? sg_model_backward(m.model, m.packed, &batch.view,
+                                                                              batch.dlogit, m.workspace, &n_taps)
+                                                          : NULL;
+                for (size_t k = 0; taps && k < n_taps; k++)
+                    assert_true(taps[k].offset[0] == 0 && taps[k].offset[n] <= 18 + N_UNITS);
+                test_batch_free(&batch);
+            }
+            for (size_t k = 0; k < GUARD; k++)
+                assert_int_equal(memory[bytes + k], 0xa5);
+            free(memory);
+            test_model_close(&m);
+        }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(every_parameter),
+        cmocka_unit_test(frozen_patterns),
+        cmocka_unit_test(prefix_gives_the_same_bits),
+        cmocka_unit_test(repacking_what_learns_is_enough),
+        cmocka_unit_test(parameter_table),
+        cmocka_unit_test(json_round_trip),
+        cmocka_unit_test(bert_config_is_read),
+        cmocka_unit_test(other_architectures_are_refused),
+        cmocka_unit_test(specifications_out_of_range),
+        cmocka_unit_test(workspace_bounds),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
