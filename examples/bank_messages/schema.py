@@ -13,7 +13,7 @@ unit: id
 columns:
   - {{name: id, role: id}}
   - {{name: text, role: text, max_tokens: 128}}
-  - {{name: category, role: label, classes: {json.dumps(names)}}}
+  - {{name: category, role: label, categories: {json.dumps(names)}}}
   - {{name: split, role: split}}
 split: {{column: split}}''')
 

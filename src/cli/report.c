@@ -41,6 +41,8 @@ void sg_report_metrics(const json_t *by_split)
         {"auc", "AUC"},           {"auc_low", "  95 % from"},    {"auc_high", "  95 % to"},   {"gini", "Gini"},
         {"ks", "KS"},             {"brier", "Brier score"},      {"log_loss", "log loss"},    {"ece", "calibration error"},
         {"lift_10", "lift at 10 %"}, {"capture_10", "capture at 10 %"}, {"accuracy_base_rate", "accuracy at base rate"},
+        {"accuracy", "accuracy"}, {"top_3_accuracy", "in the first three"}, {"macro_f1", "macro F1"},
+        {"balanced_accuracy", "balanced accuracy"}, {"rmse", "RMSE"}, {"mae", "mean error"}, {"r2", "R squared"},
         {"psi_from_validation", "PSI from validation"}, {"psi_from_train", "PSI from train"},
     };
     printf("%-24s", "metrics");

@@ -13,6 +13,7 @@ struct model_draft {
     struct sg_model_spec model;
     bool linear_path, base_is_public;
     int kind, mlp_activation, head_start;
+    double head_scale;
     const char *base_folder;
     const struct sg_yaml_node *trainable, *lora, *lora_targets;
 };
@@ -46,6 +47,7 @@ static const struct sg_yaml_field encoder_fields[] = {
     {"pooling", SG_YAML_CHOICE, HERE(model.encoder.pooling), false, 0, 0, poolings},
     {"unit_length", SG_YAML_BOOL, HERE(model.encoder.unit_length), false, 0, 0, NULL},
     {"head_start", SG_YAML_CHOICE, HERE(head_start), false, 0, 0, head_starts},
+    {"head_scale", SG_YAML_NUMBER, HERE(head_scale), false, 1e-3, 1e3, NULL},
     {"lora", SG_YAML_NODE, HERE(lora), false, 0, 0, NULL},
 };
 
@@ -185,6 +187,7 @@ static const struct model_draft defaults = {
                           .layer_norm_epsilon = 1e-12,
                           .pooling = SG_POOL_MEAN}},
     .linear_path = true,
+    .head_scale = 5,
     .mlp_activation = SG_RELU,
 };
 
@@ -201,7 +204,7 @@ enum sg_status sg_config_read_model(const struct sg_yaml_node *node, const char 
     config->linear_path = draft.kind == SG_MODEL_LOGISTIC || (draft.kind != SG_MODEL_ENCODER && draft.linear_path);
     config->base_is_public = draft.base_is_public;
     config->base_folder = sg_config_path(config_path, draft.base_folder);
-    config->head_from_names = draft.head_start == 1;
+    config->head_scale = draft.head_start == 1 ? draft.head_scale : 0;
     if (draft.kind == SG_MODEL_ENCODER && !draft.base_folder)
         return sg_yaml_fail(node,
                             "model: an encoder needs base: the folder with its config.json, model.safetensors and "

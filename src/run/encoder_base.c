@@ -1,6 +1,7 @@
 #include "encoder_base.h"
 
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -45,7 +46,8 @@ void sg_tensor_name(const struct sg_model *model, const struct sg_parameter *par
 
 static bool has_shape(const struct sg_tensor *t, const struct sg_parameter *p)
 {
-    return t->n_dimensions == p->n_dimensions && t->shape[0] == p->n_out && (p->n_dimensions == 1 || t->shape[1] == p->n_in);
+    return t->n_dimensions == p->n_dimensions && t->shape[0] == p->n_out &&
+           (p->n_dimensions == 1 || t->shape[1] == p->n_in);
 }
 
 static enum sg_status take(const char *path, const struct sg_safetensors *file, const struct sg_model *model,
@@ -60,8 +62,8 @@ static enum sg_status take(const char *path, const struct sg_safetensors *file, 
     if (may_start_anew && (!t || !has_shape(t, p)))
         return SG_OK;
     if (!t || !has_shape(t, p))
-        return sg_fail(SG_USAGE, "%s: tensor %s is missing or not of the shape that config.json beside it describes", path,
-                       p->name);
+        return sg_fail(SG_USAGE, "%s: tensor %s is missing or not of the shape that config.json beside it describes",
+                       path, p->name);
     for (int64_t k = 0; k < t->n; k++)
         if (!isfinite(t->data[k]))
             return sg_fail(SG_USAGE, "%s: tensor %s holds a value that is not finite", path, p->name);
@@ -100,7 +102,8 @@ struct names {
 
 #define NAME_TOKENS_MAX 64
 
-static enum sg_status encode_names(const struct sg_schema *schema, const struct sg_tokenizer *tokenizer, struct names *out)
+static enum sg_status encode_names(const struct sg_schema *schema, const struct sg_tokenizer *tokenizer,
+                                   struct names *out)
 {
     int64_t n = sg_schema_n_classes(schema);
     *out = (struct names){.n = n,
@@ -111,7 +114,8 @@ static enum sg_status encode_names(const struct sg_schema *schema, const struct 
         for (char *p = text; *p; p++)
             if (*p == '_')
                 *p = ' ';
-        int64_t tokens = sg_tokenizer_encode(tokenizer, text, strlen(text), NAME_TOKENS_MAX, out->token + out->n_rows, NULL);
+        int64_t tokens =
+            sg_tokenizer_encode(tokenizer, text, strlen(text), NAME_TOKENS_MAX, out->token + out->n_rows, NULL);
         free(text);
         if (tokens < 0)
             return sg_fail(SG_USAGE, "schema: the name of class %lld is not UTF-8", (long long)c + 1);
@@ -145,35 +149,20 @@ static void embed_names(const struct sg_model *model, const struct names *names,
     free(packed);
 }
 
-static void set_center(const struct names *names, int64_t width, const float *embedded, float *center)
-{
-    for (int64_t j = 0; j < width; j++) {
-        double sum = 0;
-        for (int64_t c = 0; c < names->n; c++)
-            sum += (double)embedded[c * width + j];
-        center[j] = (float)(sum / (double)names->n);
-    }
-}
-
 static void start_head(const struct sg_model *model, const struct names *names, double scale, float *weights)
 {
-    const struct sg_encoder_spec *spec = &sg_model_spec_of(model)->encoder;
-    float *embedded = sg_alloc((size_t)(names->n * spec->width), sizeof *embedded);
-    if (spec->centered) {
-        float *center = parameter_of(model, "classifier.center", weights);
-        memset(center, 0, (size_t)spec->width * sizeof *center);
-        embed_names(model, names, weights, embedded);
-        set_center(names, spec->width, embedded, center);
-    }
+    int64_t width = sg_model_spec_of(model)->encoder.width;
+    float *embedded = sg_alloc((size_t)(names->n * width), sizeof *embedded);
     embed_names(model, names, weights, embedded);
     float *head = parameter_of(model, "classifier.weight", weights);
-    for (int64_t i = 0; i < names->n * spec->width; i++)
+    for (int64_t i = 0; i < names->n * width; i++)
         head[i] = (float)(scale * (double)embedded[i]);
     free(embedded);
 }
 
-enum sg_status sg_head_from_names(const struct sg_model *model, const struct sg_ops *ops, const struct sg_schema *schema,
-                                  const struct sg_tokenizer *tokenizer, double scale, float *weights)
+enum sg_status sg_head_from_names(const struct sg_model *model, const struct sg_ops *ops,
+                                  const struct sg_schema *schema, const struct sg_tokenizer *tokenizer, double scale,
+                                  float *weights)
 {
     static const char *const head[] = {"classifier.*"};
     struct sg_model *frozen = NULL;

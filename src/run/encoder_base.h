@@ -1,4 +1,5 @@
-/* A pretrained encoder as a start: its architecture from config.json, its weights from model.safetensors, its vocabulary. */
+/* A pretrained encoder as a start: its architecture from config.json, its weights from model.safetensors, its
+ * vocabulary. */
 #ifndef SG_RUN_ENCODER_BASE_H
 #define SG_RUN_ENCODER_BASE_H
 
@@ -7,7 +8,8 @@
 #include "run/config.h"
 #include "run/trainer.h"
 
-/* The architecture of the base folder's config.json into spec->encoder; the rest of spec stays. SG_USAGE names the file. */
+/* The architecture of the base folder's config.json into spec->encoder; the rest of spec stays. SG_USAGE names the
+ * file. */
 SG_MUST_USE enum sg_status sg_encoder_base_spec(const char *folder, struct sg_encoder_spec *spec);
 
 /* Weights from folder/model.safetensors by name, with or without the family's prefix; `weights` holds the random start.
@@ -21,8 +23,7 @@ SG_MUST_USE enum sg_status sg_encoder_base_load(const char *folder, const struct
 void sg_tensor_name(const struct sg_model *model, const struct sg_parameter *parameter, char out[128]);
 
 /* The head's start from public knowledge: row c becomes `scale` times what enters the head for the name of class c
- * (underscores are blanks), which points the way that texts about it should. With a centre (spec.encoder.centered), that
- * is set first: the mean over the names. */
+ * (underscores are blanks), which points the way that texts about it should. */
 SG_MUST_USE enum sg_status sg_head_from_names(const struct sg_model *model, const struct sg_ops *ops,
                                               const struct sg_schema *schema, const struct sg_tokenizer *tokenizer,
                                               double scale, float *weights);

@@ -19,7 +19,8 @@ static const struct sg_parameter *find(const struct sg_model *model, const char 
 }
 
 /* "x.query.weight" -> "x.query.lora_A.weight" */
-static const struct sg_parameter *factor_of(const struct sg_model *model, const struct sg_parameter *p, const char *factor)
+static const struct sg_parameter *factor_of(const struct sg_model *model, const struct sg_parameter *p,
+                                            const char *factor)
 {
     size_t stem = strlen(p->name);
     char name[sizeof p->name + 16];
@@ -29,7 +30,8 @@ static const struct sg_parameter *factor_of(const struct sg_model *model, const 
     return find(model, name);
 }
 
-static void add_product(const struct sg_parameter *p, const float *a, const float *b, int64_t rank, double scale, float *w)
+static void add_product(const struct sg_parameter *p, const float *a, const float *b, int64_t rank, double scale,
+                        float *w)
 {
     for (int64_t o = 0; o < p->n_out; o++)
         for (int64_t i = 0; i < p->n_in; i++) {
@@ -68,7 +70,7 @@ enum sg_status sg_lora_merge(const struct sg_model *model, const struct sg_ops *
 static json_t *target_modules(unsigned targets)
 {
     /* The names that PEFT matches at the end of a module's path. */
-    static const char *const modules[] = {"query", "key", "value", "attention.output.dense", "intermediate.dense",
+    static const char *const modules[] = {"query",       "key", "value", "attention.output.dense", "intermediate.dense",
                                           "output.dense"};
     json_t *list = json_array();
     for (int t = 0; t < 6; t++)
@@ -79,10 +81,10 @@ static json_t *target_modules(unsigned targets)
 
 static enum sg_status write_adapter_config(const char *folder, const struct sg_encoder_spec *spec)
 {
-    json_t *config = json_pack("{s:s, s:s, s:I, s:f, s:f, s:s, s:o, s:[s], s:b}", "peft_type", "LORA", "task_type", "SEQ_CLS",
-                               "r", (json_int_t)spec->lora_rank, "lora_alpha", spec->lora_alpha, "lora_dropout", 0., "bias",
-                               "none", "target_modules", target_modules(spec->lora_targets), "modules_to_save", "classifier",
-                               "inference_mode", 1);
+    json_t *config = json_pack("{s:s, s:s, s:I, s:f, s:f, s:s, s:o, s:[s], s:b}", "peft_type", "LORA", "task_type",
+                               "SEQ_CLS", "r", (json_int_t)spec->lora_rank, "lora_alpha", spec->lora_alpha,
+                               "lora_dropout", 0., "bias", "none", "target_modules", target_modules(spec->lora_targets),
+                               "modules_to_save", "classifier", "inference_mode", 1);
     char *path = sg_path_join(folder, "adapter_config.json"), *text = json_dumps(config, JSON_INDENT(2));
     enum sg_status status = sg_file_write(path, text, strlen(text), 0644);
     free(text);

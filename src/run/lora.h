@@ -4,8 +4,8 @@
 
 #include "nn/model.h"
 
-/* The same model without factors, W + (alpha / rank) B A in the place of W (Hu et al. 2022, equation 3), summed in double.
- * The caller closes *merged and frees *merged_weights. */
+/* The same model without factors, W + (alpha / rank) B A in the place of W (Hu et al. 2022, equation 3), summed in
+ * double. The caller closes *merged and frees *merged_weights. */
 SG_MUST_USE enum sg_status sg_lora_merge(const struct sg_model *model, const struct sg_ops *ops, const float *weights,
                                          struct sg_model **merged, float **merged_weights);
 /* folder/adapter_config.json and adapter_model.safetensors: factors and head. */

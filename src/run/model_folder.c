@@ -73,7 +73,8 @@ static json_t *published_config(const struct sg_model_spec *spec, const struct s
 }
 
 enum sg_status sg_model_folder_write(const char *folder, const struct sg_model *model, const float *weights,
-                                     const struct sg_schema *schema, const json_t *statement)
+                                     const struct sg_schema *schema, const struct sg_tokenizer *tokenizer,
+                                     const json_t *statement)
 {
     SG_TRY(sg_folder_make(folder));
     char digest[2 * SG_DIGEST_BYTES + 1];
@@ -82,6 +83,8 @@ enum sg_status sg_model_folder_write(const char *folder, const struct sg_model *
     char *path = sg_path_join(folder, "schema.yaml");
     enum sg_status status = sg_file_write(path, bytes->data, bytes->len, 0644);
     free(path);
+    if (status == SG_OK && tokenizer)
+        status = sg_tokenizer_write(tokenizer, folder, sg_schema_max_tokens(schema));
     if (status == SG_OK)
         status = write_json(folder, "statement.json", statement);
     if (status == SG_OK) {
@@ -129,6 +132,17 @@ static enum sg_status named(const char *path, enum sg_status status)
     return status == SG_USAGE ? sg_fail(status, "%s: %s", path, sg_error_text()) : status;
 }
 
+static bool fits_schema(const struct sg_model_spec *spec, const struct sg_schema *schema)
+{
+    bool has_classes = sg_schema_label_kind(schema) == SG_LABEL_CLASSES;
+    if ((spec->objective == SG_CLASSES) != has_classes || (has_classes && spec->n_outputs != sg_schema_n_classes(schema)))
+        return false;
+    if (spec->kind == SG_MODEL_ENCODER)
+        return sg_schema_max_tokens(schema) > 0 && sg_schema_max_tokens(schema) <= spec->encoder.positions;
+    return sg_schema_max_tokens(schema) == 0 && spec->n_features == sg_schema_n_features(schema) &&
+           spec->n_static == sg_schema_n_static(schema);
+}
+
 static enum sg_status read_model(const char *folder, const struct sg_ops *ops, uint64_t seed, struct sg_model_folder *out)
 {
     char *path = sg_path_join(folder, "config.json");
@@ -150,7 +164,7 @@ static enum sg_status read_model(const char *folder, const struct sg_ops *ops, u
         sg_hex_encode(sg_schema_digest(out->schema), SG_DIGEST_BYTES, digest);
         if (strcmp(digest, schema_digest) != 0)
             status = sg_fail(SG_USAGE, "%s: schema_sha256 is not the digest of schema.yaml beside it; restore the folder", path);
-        else if (spec.n_features != sg_schema_n_features(out->schema) || spec.n_static != sg_schema_n_static(out->schema))
+        else if (!fits_schema(&spec, out->schema))
             status = sg_fail(SG_USAGE, "%s: the model's inputs are not the schema's; restore the folder", path);
     }
     if (status == SG_OK)
@@ -224,6 +238,8 @@ enum sg_status sg_model_folder_read(const char *folder, const struct sg_ops *ops
         status = read_json(statement, &out->statement);
     if (status == SG_OK)
         status = read_model(folder, ops, seed, out);
+    if (status == SG_OK && sg_model_spec_of(out->model)->kind == SG_MODEL_ENCODER)
+        status = sg_tokenizer_read(folder, NULL, &out->tokenizer);
     if (status == SG_OK)
         status = read_weights(folder, out);
     if (status != SG_OK)
@@ -237,6 +253,7 @@ void sg_model_folder_free(struct sg_model_folder *folder)
 {
     sg_model_close(&folder->model);
     sg_schema_close(&folder->schema);
+    sg_tokenizer_close(&folder->tokenizer);
     free(folder->weights);
     json_decref(folder->statement);
     *folder = (struct sg_model_folder){0};

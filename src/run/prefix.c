@@ -5,8 +5,8 @@
 #include "base/bytes.h"
 #include "sweep.h"
 
-/* Rows of the prefix that a unit with `rows` rows has: one vector where all below the head is frozen; a tabular model has
- * one row more, in front. */
+/* Rows of the prefix that a unit with `rows` rows has: one vector where all below the head is frozen; a tabular model
+ * has one row more, in front. */
 static int64_t prefix_rows(const struct sg_model *model, int64_t rows)
 {
     const struct sg_model_spec *spec = sg_model_spec_of(model);

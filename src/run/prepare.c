@@ -3,14 +3,27 @@
 
 #include "base/bytes.h"
 #include "data/schema.h"
+#include "encoder_base.h"
 #include "mechanism/noise.h"
 #include "optimizer.h"
 #include "run/model_folder.h"
 #include "run/trainer.h"
 #include "team.h"
 
+/* A published encoder has no statement; one of ours has. */
+static enum sg_status load_encoder(const struct sg_train_options *options, struct sg_prepared *out)
+{
+    const struct sg_config *config = options->config;
+    SG_TRY(sg_encoder_base_load(config->base_folder, out->model, out->weights, out->base_digest));
+    if (config->head_scale > 0)
+        SG_TRY(sg_head_from_names(out->model, options->ops, out->schema, out->tokenizer, config->head_scale, out->weights));
+    return SG_OK;
+}
+
 static enum sg_status load_base(const struct sg_train_options *options, struct sg_prepared *out)
 {
+    if (sg_model_spec_of(out->model)->kind == SG_MODEL_ENCODER)
+        return load_encoder(options, out);
     struct sg_model_folder base;
     SG_TRY(sg_model_folder_read(options->config->base_folder, options->ops, 0, &base));
     size_t n, n_base;
@@ -34,13 +47,49 @@ static enum sg_status load_base(const struct sg_train_options *options, struct s
     return status;
 }
 
+/* Inputs and outputs as the schema has them. */
+static enum sg_status complete_spec(const struct sg_config *config, const struct sg_schema *schema, struct sg_model_spec *spec)
+{
+    static const int objectives[] = {
+        [SG_LABEL_BINARY] = SG_BINARY, [SG_LABEL_CLASSES] = SG_CLASSES, [SG_LABEL_NUMBER] = SG_REGRESSION};
+    enum sg_label_kind kind = sg_schema_label_kind(schema);
+    bool is_text = sg_schema_max_tokens(schema) > 0;
+    if (is_text != (spec->kind == SG_MODEL_ENCODER))
+        return sg_fail(SG_USAGE, is_text ? "model: the schema has a text column; use kind: encoder"
+                                         : "model: an encoder reads a text column, and the schema has none");
+    spec->n_features = is_text ? 0 : sg_schema_n_features(schema);
+    spec->n_static = is_text ? 0 : sg_schema_n_static(schema);
+    spec->linear_steps = config->linear_path ? sg_schema_steps_max(schema) : 0;
+    spec->objective = objectives[kind];
+    spec->n_outputs = kind == SG_LABEL_CLASSES ? sg_schema_n_classes(schema) : 1;
+    if (spec->kind == SG_MODEL_TABULAR)
+        spec->encoder.positions = sg_schema_steps_max(schema) + 1;
+    return SG_OK;
+}
+
+/* An encoder's shape and vocabulary come from its base. */
+static enum sg_status complete_encoder(const struct sg_config *config, struct sg_prepared *out, struct sg_model_spec *spec)
+{
+    SG_TRY(sg_encoder_base_spec(config->base_folder, &spec->encoder));
+    SG_TRY(sg_tokenizer_read(config->base_folder, NULL, &out->tokenizer));
+    if (sg_tokenizer_n_vocab(out->tokenizer) > spec->encoder.vocabulary)
+        return sg_fail(SG_USAGE, "model: the vocabulary of base has %lld tokens and its config.json says %lld",
+                       (long long)sg_tokenizer_n_vocab(out->tokenizer), (long long)spec->encoder.vocabulary);
+    if (sg_schema_max_tokens(out->schema) > spec->encoder.positions)
+        return sg_fail(SG_USAGE, "model: the schema lets a message have %lld tokens and the base knows %lld positions; lower max_tokens",
+                       (long long)sg_schema_max_tokens(out->schema), (long long)spec->encoder.positions);
+    if (config->head_scale > 0 && sg_schema_label_kind(out->schema) != SG_LABEL_CLASSES)
+        return sg_fail(SG_USAGE, "model: head_start: class_names needs a label with categories");
+    return SG_OK;
+}
+
 static enum sg_status make_model(const struct sg_train_options *options, struct sg_prepared *out)
 {
     struct sg_config *config = options->config;
     struct sg_model_spec spec = config->model;
-    spec.n_features = sg_schema_n_features(out->schema);
-    spec.n_static = sg_schema_n_static(out->schema);
-    spec.linear_steps = config->linear_path ? sg_schema_steps_max(out->schema) : 0;
+    SG_TRY(complete_spec(config, out->schema, &spec));
+    if (spec.kind == SG_MODEL_ENCODER)
+        SG_TRY(complete_encoder(config, out, &spec));
     uint64_t seed = (uint64_t)config->training.public_seed;
     SG_TRY(sg_model_create(&spec, options->ops, seed, &out->model));
     if (config->n_trainable > 0)
@@ -77,7 +126,7 @@ static enum sg_status make_plan(const struct sg_train_options *options, int64_t 
         request.population_size = registered_population;
     }
     request.n_weights = sg_model_n_trainable(out->model);
-    request.rows_per_unit_max = sg_schema_steps_max(out->schema);
+    request.rows_per_unit_max = sg_schema_steps_max(out->schema) + (sg_model_spec_of(out->model)->kind == SG_MODEL_TABULAR);
     request.noise_source = options->config->noise_source ? options->config->noise_source : "chacha20";
     if (request.is_private)
         SG_TRY(check_noise_source(request.noise_source));
@@ -117,6 +166,7 @@ void sg_prepared_free(struct sg_prepared *prepared)
 {
     sg_model_close(&prepared->model);
     sg_schema_close(&prepared->schema);
+    sg_tokenizer_close(&prepared->tokenizer);
     free(prepared->weights);
     json_decref(prepared->base_statement);
     *prepared = (struct sg_prepared){0};

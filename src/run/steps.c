@@ -7,6 +7,7 @@
 #include "base/bytes.h"
 #include "base/progress.h"
 #include "optimizer.h"
+#include "prefix.h"
 #include "run/evaluate.h"
 #include "team.h"
 #include "track.h"
@@ -20,6 +21,7 @@ struct loop {
     uint8_t (*digest)[SG_UNIT_DIGEST_BYTES];
     int64_t n_train;
     struct sg_team *team;
+    struct sg_prefix prefix; /* no rows: nothing is frozen from below, or it would be used only once */
     struct sg_sample sample;
     struct sg_optimizer optimizer;
     void *optimizer_memory, *packed;
@@ -66,13 +68,17 @@ static enum sg_status open_loop(struct loop *l, const struct sg_dataset *dataset
     l->packed = sg_alloc_aligned(sg_model_packed_bytes(l->prepared->model));
     l->sum = sg_alloc_aligned(n_weights * sizeof *l->sum);
     l->gradient = sg_alloc_aligned(n_weights * sizeof *l->gradient);
-    const struct sg_team_setup setup = {l->prepared->model, l->options->ops, plan, dataset, NULL, l->options->n_workers};
+    if ((double)plan->steps * plan->sample_rate > 1)
+        sg_prefix_find(l->prepared->model, l->prepared->weights, dataset, l->options->n_workers, &l->prefix);
+    const struct sg_team_setup setup = {l->prepared->model, l->options->ops, plan, dataset,
+                                        l->prefix.rows ? &l->prefix : NULL, l->options->n_workers};
     return sg_team_open(&setup, &l->team);
 }
 
 static void close_loop(struct loop *l)
 {
     sg_team_close(&l->team);
+    sg_prefix_free(&l->prefix);
     sg_sample_free(&l->sample);
     free(l->train_unit);
     free(l->digest);

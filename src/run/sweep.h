@@ -1,5 +1,5 @@
-/* One pass of a model over many units without training: in chunks, over threads. The bits of a unit's result do not depend
- * on the others' or on the number of threads. */
+/* One pass of a model over many units without training: in chunks, over threads. The bits of a unit's result do not
+ * depend on the others' or on the number of threads. */
 #ifndef SG_RUN_SWEEP_H
 #define SG_RUN_SWEEP_H
 
@@ -14,7 +14,8 @@ struct sg_sweep {
     const int32_t *unit; /* (n_units) */
     int64_t n_units;
     /* What to do with units `first` .. of `unit`, gathered in `batch`. Called by several threads at once. */
-    void (*chunk)(const struct sg_sweep *sweep, int64_t first, const struct sg_batch *batch, struct sg_workspace *workspace);
+    void (*chunk)(const struct sg_sweep *sweep, int64_t first, const struct sg_batch *batch,
+                  struct sg_workspace *workspace);
     void *out;
 };
 

@@ -10,6 +10,7 @@
 #include "base/file.h"
 #include "data/dataset.h"
 #include "mechanism/mechanism.h"
+#include "lora.h"
 #include "record.h"
 #include "run/evaluate.h"
 #include "run/model_folder.h"
@@ -143,6 +144,7 @@ static enum sg_status read_data(struct session *s)
 {
     const struct sg_dataset_options reading = {
         .dataset_key = s->shared.dataset_key,
+        .tokenizer = s->prepared.tokenizer,
         .need_label = true,
         .need_split = true,
         .progress = s->options->quiet || !is_root(s) ? NULL : "reading",
@@ -213,9 +215,33 @@ static enum sg_status train_model(struct session *s, struct sg_train_result *out
     return status;
 }
 
+/* What is evaluated and released is the merged model; the factors are kept beside it. */
+static enum sg_status merge_lora(struct session *s)
+{
+    struct sg_prepared *p = &s->prepared;
+    struct sg_model *merged;
+    float *weights;
+    if (sg_model_spec_of(p->model)->encoder.lora_rank == 0)
+        return SG_OK;
+    char *folder = sg_path_join(s->options->config->out_folder, "adapter");
+    enum sg_status status = sg_lora_write(folder, p->model, p->weights);
+    free(folder);
+    if (status == SG_OK)
+        status = sg_lora_merge(p->model, s->options->ops, p->weights, &merged, &weights);
+    if (status != SG_OK)
+        return status;
+    sg_model_close(&p->model);
+    free(p->weights);
+    p->model = merged;
+    p->weights = weights;
+    return SG_OK;
+}
+
 static enum sg_status release_model(struct session *s, struct sg_train_result *out)
 {
     const struct sg_train_options *o = s->options;
+    s->reason = "model_not_written";
+    SG_TRY(merge_lora(s));
     s->reason = "evaluation";
     out->metrics = sg_evaluate(s->prepared.model, s->prepared.weights, s->dataset, o->n_workers, o->show_internal,
                                &out->curves);
@@ -223,7 +249,7 @@ static enum sg_status release_model(struct session *s, struct sg_train_result *o
     const char *unit = s->options->no_ledger ? sg_schema_unit(s->prepared.schema) : s->entry.unit;
     json_t *statement = sg_statement(&s->prepared.plan, unit, o->secret_file != NULL, o->no_ledger);
     enum sg_status status = sg_model_folder_write(o->config->out_folder, s->prepared.model, s->prepared.weights, s->prepared.schema,
-                                                  statement);
+                                                  s->prepared.tokenizer, statement);
     json_decref(statement);
     if (status != SG_OK)
         return status;

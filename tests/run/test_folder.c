@@ -182,7 +182,7 @@ static void test_folder_tampering(void **unused)
     struct sg_model_folder model;
     assert_int_equal(sg_model_folder_read(out, sg_ops_reference(), 0, &model), SG_OK);
     char *copy = sg_path_join(folder, "copy"), *weights_path = sg_path_join(out, "model.safetensors");
-    assert_int_equal(sg_model_folder_write(copy, model.model, model.weights, model.schema, model.statement), SG_OK);
+    assert_int_equal(sg_model_folder_write(copy, model.model, model.weights, model.schema, NULL, model.statement), SG_OK);
     for (size_t i = 0; i < sizeof folder_files / sizeof *folder_files; i++)
         assert_true(same_file(out, copy, folder_files[i]));
     sg_model_folder_free(&model);

@@ -34,7 +34,8 @@ struct sg_config {
     char *data_file, *schema_file, *dataset; /* dataset: registered name; NULL with --no-ledger */
     struct sg_model_spec model;    /* inputs and outputs are completed from the schema, an encoder's shape from its base */
     bool linear_path;
-    bool head_from_names;          /* the head starts from the encoded names of the classes, which are public */
+    double head_scale;             /* > 0: the head starts from so many times the encoded names of the classes, which are
+                                      public; 0: from zero */
     char *base_folder;             /* NULL: from scratch */
     bool base_is_public;           /* signed assertion */
     const char *trainable[SG_PATTERNS_MAX]; /* owned; n_trainable = 0: all */

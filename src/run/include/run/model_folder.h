@@ -8,18 +8,22 @@
 #include "base/json.h"
 #include "base/status.h"
 #include "data/schema.h"
+#include "data/tokenizer.h"
 #include "nn/model.h"
 
 /* Whether a model could be written to `folder`, made with its parents if need be: asked before anything is spent on it. */
 SG_MUST_USE enum sg_status sg_model_folder_check(const char *folder);
 
-/* `weights` is the vector of all weights. The statement is borrowed. SG_FAILED when something cannot be written. */
+/* `weights` is the vector of all weights. An encoder's folder also holds its vocabulary (`tokenizer`, else NULL) and loads
+ * in the usual Python library. The statement is borrowed. SG_FAILED when something cannot be written. */
 SG_MUST_USE enum sg_status sg_model_folder_write(const char *folder, const struct sg_model *model, const float *weights,
-                                                 const struct sg_schema *schema, const json_t *statement);
+                                                 const struct sg_schema *schema, const struct sg_tokenizer *tokenizer,
+                                                 const json_t *statement);
 
 struct sg_model_folder {
     struct sg_model *model;
     struct sg_schema *schema;
+    struct sg_tokenizer *tokenizer; /* of an encoder; NULL for tables */
     float *weights;    /* all */
     json_t *statement;
     char digest[65];   /* SHA-256 of model.safetensors, hexadecimal */

@@ -12,6 +12,7 @@
 
 #include "audit/ledger.h"
 #include "run/comm.h"
+#include "data/tokenizer.h"
 #include "run/config.h"
 
 struct sg_train_options {
@@ -29,6 +30,7 @@ struct sg_train_options {
 /* Everything that is known before any data is opened. */
 struct sg_prepared {
     struct sg_schema *schema;
+    struct sg_tokenizer *tokenizer; /* of an encoder's base; NULL for tables */
     struct sg_model *model;
     float *weights;           /* all; initial */
     char base_digest[65];     /* "" when trained from scratch */
