@@ -2,7 +2,8 @@
 """Writes tests/data/tokenizer/vocab.txt, a small vocabulary, and golden.txt beside it, what the `tokenizers` library (0.23)
 makes of texts with it. usage: tokenizer_golden.py FOLDER
 
-golden.txt:  words SETTINGS SHA-256     of the words of "a" + c + "b" for every character c in turn, each word ended by a line
+golden.txt:  words SETTINGS SHA-256     of the words of two texts for every character c in turn, "a" + c + "b", and c among
+                                        marks that keep their place by combining class (MARKED); each word ended by a line
                                         feed, each text by one more
              ids SETTINGS TEXT ID...    the text in hexadecimal"""
 import hashlib
@@ -13,6 +14,7 @@ from tokenizers import BertWordPieceTokenizer, normalizers, pre_tokenizers
 
 folder = sys.argv[1]
 SETTINGS = {'uncased': (True, True), 'cased': (False, False), 'lower-only': (True, False)}
+MARKED = 'e\u302e%s\U0001d165\u1b44%sx'
 SPECIALS = ['[PAD]', '[UNK]', '[CLS]', '[SEP]', '[MASK]']
 WORDS = '''my your card the a is not has still account bank transfer top up pin fee rate exchange cash atm lost stolen arrived when how
 i can do what why it in to of for with refund pending balance verify identity cafe café naive naïve strasse straße istanbul
@@ -53,8 +55,9 @@ with open(folder + '/golden.txt', 'w', encoding='ascii') as out:
         split, digest = pre_tokenizers.BertPreTokenizer(), hashlib.sha256()
         for c in range(0x110000):
             if not 0xd800 <= c < 0xe000:
-                words = split.pre_tokenize_str(normal.normalize_str('a' + chr(c) + 'b'))
-                digest.update((''.join(w + '\n' for w, _ in words) + '\n').encode())
+                for text in 'a' + chr(c) + 'b', MARKED % (chr(c), chr(c)):
+                    words = split.pre_tokenize_str(normal.normalize_str(text))
+                    digest.update((''.join(w + '\n' for w, _ in words) + '\n').encode())
         out.write(f'words {name} {digest.hexdigest()}\n')
         library = BertWordPieceTokenizer({t: i for i, t in enumerate(tokens)}, lowercase=lower, strip_accents=strip)
         for text in texts():

@@ -93,26 +93,43 @@ static size_t put_utf8(uint32_t c, char *out)
     return (size_t)more + 1;
 }
 
+static void hash_words(const struct word_rules *rules, const struct sg_buffer *text, struct sg_buffer *words,
+                       struct sg_sha256_state *sha)
+{
+    words->len = 0;
+    assert_true(words_split(rules, text->data, text->len, add_word, words));
+    sg_buffer_text(words, "\n");
+    sg_sha256_update(sha, words->data, words->len);
+}
+
 static void digest_of_characters(const struct sg_tokenizer_settings *settings, char hex[65])
 {
     struct word_rules *rules = sg_alloc(1, sizeof *rules);
     struct sg_sha256_state *sha = sg_sha256_begin();
-    struct sg_buffer words = {0};
+    struct sg_buffer texts = {0}, words = {0};
     uint8_t digest[SG_DIGEST_BYTES];
     word_rules_set(rules, settings);
     for (uint32_t c = 0; c < 0x110000; c++) {
         if (c >= 0xd800 && c < 0xe000)
             continue;
-        char text[8] = "a";
-        size_t n = 1 + put_utf8(c, text + 1);
-        text[n++] = 'b';
-        words.len = 0;
-        assert_true(words_split(rules, text, n, add_word, &words));
-        sg_buffer_text(&words, "\n");
-        sg_sha256_update(sha, words.data, words.len);
+        char character[4];
+        size_t n = put_utf8(c, character);
+        texts.len = 0;
+        sg_buffer_text(&texts, "a");
+        sg_buffer_append(&texts, character, n);
+        sg_buffer_text(&texts, "b");
+        hash_words(rules, &texts, &words, sha);
+        texts.len = 0;
+        sg_buffer_text(&texts, "e\u302e");
+        sg_buffer_append(&texts, character, n);
+        sg_buffer_text(&texts, "\U0001d165\u1b44"); /* these stay when accents go, and change places */
+        sg_buffer_append(&texts, character, n);
+        sg_buffer_text(&texts, "x");
+        hash_words(rules, &texts, &words, sha);
     }
     sg_sha256_end(sha, digest);
     sg_hex_encode(digest, sizeof digest, hex);
+    sg_buffer_free(&texts);
     sg_buffer_free(&words);
     free(rules);
 }

@@ -3,7 +3,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 seconds=${2:-600}
-targets=${1:-json note proof leaf ledger token pkcs11 witness config schema csv safetensors}
+targets=${1:-json note proof leaf ledger token pkcs11 witness config schema csv safetensors tokenizer}
 build="build-fuzz"
 if [ ! -f $build/build.ninja ]; then
     CC=clang meson setup $build -Dbuildtype=debugoptimized -Db_sanitize=address,undefined -Db_lundef=false \
