@@ -42,8 +42,16 @@ static const struct sg_pack_provision provisions[] = {
        "ts_ms, "
        "lag(ts_ms) OVER (ORDER BY seq) AS before FROM leaf) WHERE ts_ms - before >= 86400000 ORDER BY seq",
        NULL, NULL},
+      {"a writer or a run that died",
+       "SELECT type || ' at ' || strftime('%Y-%m-%dT%H:%M:%SZ', ts_ms / 1000, 'unixepoch'), seq FROM leaf WHERE type = "
+       "'ledger.gap' ORDER BY seq",
+       NULL, NULL},
       {"independent witness of the record", SG_PACK_WITNESS, NULL,
        "no witness: that the end of the record was cut off cannot be ruled out"},
+      {"a writer or a run that died",
+       "SELECT type || ' at ' || strftime('%Y-%m-%dT%H:%M:%SZ', ts_ms / 1000, 'unixepoch'), seq FROM leaf WHERE type = "
+       "'ledger.gap' ORDER BY seq",
+       NULL, NULL},
       {NULL, NULL, NULL, "alerting on these, and who receives it"}}},
     {"2022/2554 Article 12",
      "Backup and restoration",
@@ -96,7 +104,13 @@ static const struct sg_pack_provision provisions[] = {
     {"2024/1774 Article 12(2)(f)",
      "Clocks synchronised with a reliable source",
      "documented reference time",
-     {{NULL, NULL, NULL,
+     {{"clocks that jumped, fell behind or restarted",
+       "SELECT type || ' at ' || strftime('%Y-%m-%dT%H:%M:%SZ', ts_ms / 1000, 'unixepoch'), seq FROM leaf WHERE type = "
+       "'clock.anomaly' ORDER BY seq",
+       NULL, NULL},
+      {"time stamps by another clock", "SELECT 'over the first ' || size || ' events', size - 1 FROM tsa ORDER BY size",
+       NULL, "no time stamp (RFC 3161): the times rest on this machine's clock alone"},
+      {NULL, NULL, NULL,
        "the reference time source (each run records its machine's own monotone clock beside the time of day)"}}},
 };
 
