@@ -53,8 +53,9 @@ enum sg_status sg_ledger_draft(struct sg_ledger *ledger, const struct sg_decisio
     json_t *facts = decision_facts(model, decision);
     enum sg_status status = sg_human_document(ledger->origin, decision->kind, facts, nonce, out);
     json_decref(facts);
-    return status == SG_BROKEN ? sg_fail(SG_USAGE, "role and reason of a decision that a person signs are one line each")
-                               : status;
+    return status == SG_BROKEN
+               ? sg_fail(SG_USAGE, "role and reason of a decision that a person signs are one line each")
+               : status;
 }
 
 /* ---- Signatures. */
@@ -98,8 +99,8 @@ static enum sg_status set_human(const struct sg_ledger *ledger, const struct sg_
     return status;
 }
 
-static enum sg_status signed_facts(const struct sg_ledger *ledger, const struct sg_decision *decision, const char *model,
-                                   json_t **facts)
+static enum sg_status signed_facts(const struct sg_ledger *ledger, const struct sg_decision *decision,
+                                   const char *model, json_t **facts)
 {
     struct sg_human_text text;
     if (!decision->signature)
@@ -124,8 +125,9 @@ static enum sg_status load_past(struct sg_ledger *ledger, struct sg_past *past)
     sqlite3_stmt *rows = NULL;
     struct sg_buffer payload = {0};
     enum sg_status status = SG_OK;
-    SG_TRY(sg_db_prepare(ledger->db, "SELECT body FROM leaf WHERE type IN ('model.approve', 'model.deploy', "
-                                     "'model.retire') ORDER BY seq",
+    SG_TRY(sg_db_prepare(ledger->db,
+                         "SELECT body FROM leaf WHERE type IN ('model.approve', 'model.deploy', "
+                         "'model.retire') ORDER BY seq",
                          &rows));
     while (status == SG_OK && sqlite3_step(rows) == SQLITE_ROW) {
         struct sg_event event = {0};
@@ -176,9 +178,10 @@ static enum sg_status check_four_eyes(struct sg_ledger *ledger, const char *mode
         snprintf(developer, sizeof developer, "%s", (const char *)sqlite3_column_text(row, 0));
     sqlite3_finalize(row);
     bool is_own = name ? sg_human_is_account(name, developer) : strcmp(user, developer) == 0;
-    return is_own ? sg_fail(SG_USAGE, "four eyes: %.80s began the run that made this model: another person has to decide",
-                            name ? name : user)
-                  : SG_OK;
+    return is_own
+               ? sg_fail(SG_USAGE, "four eyes: %.80s began the run that made this model: another person has to decide",
+                         name ? name : user)
+               : SG_OK;
 }
 
 static enum sg_status fill_facts(struct sg_ledger *ledger, const struct sg_decision *decision, const char *model,

@@ -69,7 +69,8 @@ static enum sg_status find_file(struct sg_ledger *ledger, const char *run, const
         out->leaf = sqlite3_column_int64(row, 2);
     }
     sqlite3_finalize(row);
-    return found ? SG_OK : sg_fail(SG_USAGE, "erase: that file is not one that run %.60s made: nothing was touched", run);
+    return found ? SG_OK
+                 : sg_fail(SG_USAGE, "erase: that file is not one that run %.60s made: nothing was touched", run);
 }
 
 static enum sg_status is_erased(struct sg_ledger *ledger, int64_t run_no, bool *out)
@@ -124,6 +125,6 @@ enum sg_status sg_ledger_erase_run(struct sg_ledger *ledger, const char *run, co
     SG_TRY(sg_store_begin(ledger));
     SG_TRY(sg_store_end(ledger, append_run_erasure(ledger, &found, sha256, basis, event_id), event_id));
     return unlink(path) == 0 ? SG_OK
-                             : sg_fail(SG_FAILED, "%s: the erasure is recorded, but the file could not be removed: %s", path,
-                                       strerror(errno));
+                             : sg_fail(SG_FAILED, "%s: the erasure is recorded, but the file could not be removed: %s",
+                                       path, strerror(errno));
 }

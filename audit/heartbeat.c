@@ -15,7 +15,8 @@ static json_t *beat_facts(const struct sg_ledger *ledger, const struct sg_run *r
     json_object_set_new(facts, "beat", json_integer(w->beat_run_no == run->run_no ? w->beat + 1 : 1));
     json_object_set_new(facts, "step", json_integer(beat->step));
     json_object_set_new(facts, "interval_s", beat->interval_s ? json_integer(beat->interval_s) : json_null());
-    json_object_set_new(facts, "interval_steps", beat->interval_steps ? json_integer(beat->interval_steps) : json_null());
+    json_object_set_new(facts, "interval_steps",
+                        beat->interval_steps ? json_integer(beat->interval_steps) : json_null());
     json_object_set_new(facts, "wall_ms", json_integer(w->now.wall_ms));
     json_object_set_new(facts, "clock", sg_watch_clock_facts(&w->now));
     return facts;
@@ -30,9 +31,9 @@ static enum sg_status append_beat(struct sg_ledger *ledger, const struct sg_run 
     enum sg_status status = sg_store_append(ledger, "run.heartbeat", subjects, facts, event_id);
     json_decref(facts);
     json_decref(subjects);
-    return status == SG_BROKEN ? sg_fail(SG_USAGE, "run %s is not under way, or has no step %lld", run->run_id,
-                                         (long long)beat->step)
-                               : status;
+    return status == SG_BROKEN
+               ? sg_fail(SG_USAGE, "run %s is not under way, or has no step %lld", run->run_id, (long long)beat->step)
+               : status;
 }
 
 /* A run that is taken up again counts on from what the ledger says. */
@@ -46,7 +47,8 @@ static enum sg_status load_last(struct sg_ledger *ledger, const struct sg_run *r
     enum sg_status status = SG_OK;
     w->beat_run_no = run->run_no;
     w->beat = w->step = 0;
-    SG_TRY(sg_db_prepare(ledger->db, "SELECT body FROM leaf WHERE type = 'run.heartbeat' AND seq > ? ORDER BY seq", &rows));
+    SG_TRY(sg_db_prepare(ledger->db, "SELECT body FROM leaf WHERE type = 'run.heartbeat' AND seq > ? ORDER BY seq",
+                         &rows));
     sg_db_bind(rows, "i", run->leaf);
     while (status == SG_OK && sqlite3_step(rows) == SQLITE_ROW) {
         struct sg_event event = {0};

@@ -73,8 +73,8 @@ enum sg_status sg_human_read(const char *origin, const char *type, const json_t 
     strcpy(out->nonce, nonce);
     if (json_is_string(name))
         snprintf(out->name, sizeof out->name, "%s", json_string_value(name));
-    enum sg_status status = n == 0 ? sg_fail(SG_BROKEN, "%s: its signature is empty", type)
-                                   : verify(origin, type, facts, out);
+    enum sg_status status =
+        n == 0 ? sg_fail(SG_BROKEN, "%s: its signature is empty", type) : verify(origin, type, facts, out);
     if (status != SG_OK)
         sg_human_free(out);
     *is_signed = status == SG_OK;
@@ -97,7 +97,8 @@ bool sg_human_is_account(const char *name, const char *account)
 static char *take_line(const char **at, const char *end, const char *key)
 {
     size_t n = strlen(key);
-    const char *stop = (size_t)(end - *at) > n && memcmp(*at, key, n) == 0 ? memchr(*at, '\n', (size_t)(end - *at)) : NULL;
+    const char *stop =
+        (size_t)(end - *at) > n && memcmp(*at, key, n) == 0 ? memchr(*at, '\n', (size_t)(end - *at)) : NULL;
     if (!stop || memchr(*at, 0, (size_t)(stop - *at)))
         return NULL;
     char *value = sg_format("%.*s", (int)(stop - *at - (ptrdiff_t)n), *at + n);
@@ -123,9 +124,11 @@ static bool read_expiry(const char *text, int64_t *out)
 
 enum sg_status sg_human_parse(const char *text, size_t n, struct sg_human_text *out)
 {
-    static const char *const keys[] = {"ledger: ", "decision: ", "model: ", "role: ", "reason: ", "expires: ", "nonce: "};
+    static const char *const keys[] = {
+        "ledger: ", "decision: ", "model: ", "role: ", "reason: ", "expires: ", "nonce: "};
     *out = (struct sg_human_text){0};
-    char **const values[] = {&out->origin, &out->decision, &out->model, &out->role, &out->reason, &out->expires, &out->nonce};
+    char **const values[] = {&out->origin, &out->decision, &out->model, &out->role,
+                             &out->reason, &out->expires,  &out->nonce};
     const char *at = text, *end = text + n;
     char *first = take_line(&at, end, "sealgrad decision v1");
     bool good = first && !*first;
@@ -135,12 +138,14 @@ enum sg_status sg_human_parse(const char *text, size_t n, struct sg_human_text *
     if (good && at == end && is_nonce(out->nonce) && read_expiry(out->expires, &out->expires_ms))
         return SG_OK;
     sg_human_text_free(out);
-    return sg_fail(SG_USAGE, "document: not one that sealgrad ledger approve, deploy or retire --draft wrote, unchanged");
+    return sg_fail(SG_USAGE,
+                   "document: not one that sealgrad ledger approve, deploy or retire --draft wrote, unchanged");
 }
 
 void sg_human_text_free(struct sg_human_text *text)
 {
-    char *const owned[] = {text->origin, text->decision, text->model, text->role, text->reason, text->expires, text->nonce};
+    char *const owned[] = {text->origin, text->decision, text->model, text->role,
+                           text->reason, text->expires,  text->nonce};
     for (size_t i = 0; i < sizeof owned / sizeof *owned; i++)
         free(owned[i]);
     *text = (struct sg_human_text){0};

@@ -1,5 +1,5 @@
-/* Rules that no table holds: what an event may say after those before it. The verifier feeds it every event; writers feed
- * it the events about one model before they append another. */
+/* Rules that no table holds: what an event may say after those before it. The verifier feeds it every event; writers
+ * feed it the events about one model before they append another. */
 #ifndef SG_AUDIT_PAST_H
 #define SG_AUDIT_PAST_H
 
@@ -15,7 +15,7 @@ SG_MUST_USE enum sg_status sg_past_event(struct sg_past *past, const struct sg_e
 /* The last sign of life of an open run; false when there was none. */
 struct sg_last_beat {
     int64_t step, time_ms, leaf;
-    bool is_lost;      /* a later writer recorded that its process is gone */
+    bool is_lost; /* a later writer recorded that its process is gone */
     int64_t lost_leaf;
 };
 bool sg_past_last_beat(const struct sg_past *past, const char *run_id, struct sg_last_beat *out);

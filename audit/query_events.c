@@ -7,7 +7,8 @@
 
 static const char tables[] =
     "CREATE TEMP TABLE heartbeat(leaf INTEGER PRIMARY KEY, run_no, beat, step, interval_s, interval_steps, at_ms);"
-    "CREATE TEMP TABLE anomaly(leaf INTEGER PRIMARY KEY, kind, wall_ms, expected_ms, offset_ms, boot_id_before, boot_id, "
+    "CREATE TEMP TABLE anomaly(leaf INTEGER PRIMARY KEY, kind, wall_ms, expected_ms, offset_ms, boot_id_before, "
+    "boot_id, "
     "at_ms);"
     "CREATE TEMP TABLE gap(leaf INTEGER PRIMARY KEY, kind, run_no, from_ms, to_ms);"
     "CREATE TEMP TABLE human(leaf INTEGER PRIMARY KEY, name, key, needs);"
@@ -48,7 +49,8 @@ static enum sg_status insert_facts(sqlite3 *db, const char *sql, const struct sg
 
 static enum sg_status insert_anomaly(sqlite3 *db, const struct sg_event *event)
 {
-    static const char *const keys[] = {"kind", "wall_ms", "expected_ms", "offset_ms", "boot_id_before", "boot_id", NULL};
+    static const char *const keys[] = {"kind",           "wall_ms", "expected_ms", "offset_ms",
+                                       "boot_id_before", "boot_id", NULL};
     json_t *boot = json_object_get(fact(event, "clock"), "boot_id");
     json_object_set(event->facts, "boot_id", boot); /* up one level, in our own copy */
     return insert_facts(db, "INSERT INTO temp.anomaly VALUES(?,?,?,?,?,?,?,?)", event, keys, true);
@@ -111,10 +113,11 @@ enum sg_status sg_query_load_events(struct sg_ledger *ledger)
     if (exists)
         return SG_OK;
     SG_TRY(sg_db_run(ledger->db, tables));
-    SG_TRY(sg_db_prepare(ledger->db,
-                         "SELECT body FROM leaf WHERE type IN ('run.heartbeat', 'ledger.gap', 'clock.anomaly', "
-                         "'run.erase', 'dataset.register', 'model.approve', 'model.deploy', 'model.retire') ORDER BY seq",
-                         &rows));
+    SG_TRY(
+        sg_db_prepare(ledger->db,
+                      "SELECT body FROM leaf WHERE type IN ('run.heartbeat', 'ledger.gap', 'clock.anomaly', "
+                      "'run.erase', 'dataset.register', 'model.approve', 'model.deploy', 'model.retire') ORDER BY seq",
+                      &rows));
     enum sg_status status = SG_OK;
     while (status == SG_OK && sqlite3_step(rows) == SQLITE_ROW) {
         struct sg_event event = {0};

@@ -79,8 +79,8 @@ enum sg_status sg_sshsig_parse(const uint8_t *bytes, size_t n, enum sg_status st
     if (n < sizeof begin || n > SG_SSHSIG_BYTES_MAX || memcmp(bytes, begin, sizeof begin) != 0)
         return sg_fail(status, "signature: not an SSH signature of version 1");
     if (!take(&rest, &out->key) || !take(&rest, &out->namespace) || !take(&rest, &reserved) ||
-        !take(&rest, &out->hash) || !take(&rest, &signature) || rest.n != 0 ||
-        !take(&signature, &out->algorithm) || !take(&signature, &out->signature) || signature.n != 0)
+        !take(&rest, &out->hash) || !take(&rest, &signature) || rest.n != 0 || !take(&signature, &out->algorithm) ||
+        !take(&signature, &out->signature) || signature.n != 0)
         return sg_fail(status, "signature: it is cut off, or bytes stand behind it");
     if (!is(&out->namespace, SG_SSHSIG_NAMESPACE) || reserved.n != 0)
         return sg_fail(status, "signature: it was not made with -n " SG_SSHSIG_NAMESPACE);

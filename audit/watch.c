@@ -21,7 +21,8 @@ static int64_t milliseconds(clockid_t clock)
 
 void sg_watch_read_clock(struct sg_watch_clock *out)
 {
-    *out = (struct sg_watch_clock){.boottime_ms = milliseconds(CLOCK_BOOTTIME), .wall_ms = milliseconds(CLOCK_REALTIME)};
+    *out =
+        (struct sg_watch_clock){.boottime_ms = milliseconds(CLOCK_BOOTTIME), .wall_ms = milliseconds(CLOCK_REALTIME)};
     FILE *file = fopen("/proc/sys/kernel/random/boot_id", "re");
     if (file && fread(out->boot_id, 1, 36, file) != 36)
         out->boot_id[0] = 0;
@@ -169,7 +170,8 @@ static enum sg_status look_at_run(struct sg_ledger *ledger, const struct sg_side
     sqlite3_stmt *row = NULL;
     char run_id[40] = "";
     int64_t from_ms = 0;
-    SG_TRY(sg_db_prepare(ledger->db, "SELECT run_id, started_ms FROM run WHERE run_no = ? AND status = 'running'", &row));
+    SG_TRY(
+        sg_db_prepare(ledger->db, "SELECT run_id, started_ms FROM run WHERE run_no = ? AND status = 'running'", &row));
     sg_db_bind(row, "i", process->run_no);
     if (sqlite3_step(row) == SQLITE_ROW) {
         snprintf(run_id, sizeof run_id, "%s", (const char *)sqlite3_column_text(row, 0));

@@ -1,6 +1,6 @@
-/* What a writer notices about its machine and about whoever wrote before it, and says in events of its own: a clock that
- * fell behind or jumped, a reboot under a running program, a writer that died in mid-commit, a run whose process is
- * gone. The events are appended first thing in the writer's next transaction. */
+/* What a writer notices about its machine and about whoever wrote before it, and says in events of its own: a clock
+ * that fell behind or jumped, a reboot under a running program, a writer that died in mid-commit, a run whose process
+ * is gone. The events are appended first thing in the writer's next transaction. */
 #ifndef SG_AUDIT_WATCH_H
 #define SG_AUDIT_WATCH_H
 
@@ -35,7 +35,8 @@ json_t *sg_watch_clock_facts(const struct sg_watch_clock *clock);
 
 /* When a ledger is opened for writing, before its first transaction. */
 void sg_watch_open(struct sg_ledger *ledger);
-/* When its side storage is open: a dead journal is remembered there until it is recorded, whoever opens the file next. */
+/* When its side storage is open: a dead journal is remembered there until it is recorded, whoever opens the file next.
+ */
 void sg_watch_keep(struct sg_ledger *ledger);
 /* Inside a transaction, before its own event. */
 SG_MUST_USE enum sg_status sg_watch_begin(struct sg_ledger *ledger);

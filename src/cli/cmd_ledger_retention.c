@@ -16,19 +16,22 @@ enum sg_status sg_ledger_verb_erase(int argc, char **argv)
         {"key", SG_OPTION_TEXT, &key, "KEY", "a signing key of the ledger", 0, 0, true},
         {"unlock-file", SG_OPTION_TEXT, &unlock, "FILE", "its first line is the key's passphrase", 0, 0, false},
         {"basis", SG_OPTION_TEXT, &basis, "TEXT", "on which ground, e.g. retention period over", 0, 0, true},
-        {"file", SG_OPTION_TEXT, &file, "MODEL", "a run's model file, to be destroyed; the subject is the run", 0, 0, false},
+        {"file", SG_OPTION_TEXT, &file, "MODEL", "a run's model file, to be destroyed; the subject is the run", 0, 0,
+         false},
         {"json", SG_OPTION_FLAG, &json, NULL, "one JSON object", 0, 0, false},
     };
     const struct sg_command_line line = {
         .name = "ledger erase",
-        .summary = "destroy a dataset's key (its commitment can no longer be tried against guesses) or a run's model file",
+        .summary =
+            "destroy a dataset's key (its commitment can no longer be tried against guesses) or a run's model file",
         .options = options,
         .n_options = sizeof options / sizeof *options,
         .positional_help = "FILE DATASET|RUN",
         .positional_min = 2,
         .positional_max = 2,
-        .details = "No run can use the dataset afterwards. Backups of the side storage (FILE.side.db) and copies of the "
-                   "model must be\ndestroyed as well. Every proof still verifies.\n",
+        .details =
+            "No run can use the dataset afterwards. Backups of the side storage (FILE.side.db) and copies of the "
+            "model must be\ndestroyed as well. Every proof still verifies.\n",
     };
     SG_TRY(sg_options_parse(&line, argc, argv, positional, NULL));
     enum sg_status status = sg_ledger_writer_open(&w, positional[0], key, unlock);

@@ -77,7 +77,8 @@ void fixture_ssh_signer(uint8_t seed_byte, const char *name, struct sg_buffer *o
 enum sg_status fixture_sign_decision(struct sg_ledger *ledger, const char *kind, uint8_t seed_byte, int64_t needs)
 {
     struct sg_buffer document = {0}, signature = {0};
-    struct sg_decision decision = {.kind = kind, .model = "1", .role = "validation", .reason = "report 7", .needs = needs};
+    struct sg_decision decision = {
+        .kind = kind, .model = "1", .role = "validation", .reason = "report 7", .needs = needs};
     enum sg_status status = sg_ledger_draft(ledger, &decision, &document);
     if (status == SG_OK) {
         fixture_ssh_sign(seed_byte, document.data, document.len, &signature);
@@ -109,8 +110,8 @@ static void erase_run(struct sg_ledger *ledger, const struct sg_run *run)
 {
     char digest[65];
     memset(digest, 'a', 64), digest[64] = 0;
-    json_t *facts = json_pack("{s:s, s:I, s:s, s:[s]}", "run_id", run->run_id, "run_no", (json_int_t)run->run_no, "basis",
-                              "retention", "destroyed", digest);
+    json_t *facts = json_pack("{s:s, s:I, s:s, s:[s]}", "run_id", run->run_id, "run_no", (json_int_t)run->run_no,
+                              "basis", "retention", "destroyed", digest);
     must(sg_store_begin(ledger));
     must(append(ledger, "run.erase", facts));
     must(sg_store_commit(ledger, "x"));
@@ -126,13 +127,21 @@ static void lose_process(const char *path, int64_t run_no)
     sqlite3_close(side);
 }
 
-static enum sg_status fixture_register_until(struct sg_ledger *ledger, const char *name, const char *class, int64_t until_ms)
+static enum sg_status fixture_register_until(struct sg_ledger *ledger, const char *name, const char *class,
+                                             int64_t until_ms)
 {
     uint8_t digest[SG_DIGEST_BYTES] = {7}, key[SG_KEY_BYTES] = {1};
-    const struct sg_dataset_facts facts = {
-        .name = name, .population = "customers", .unit = "all rows of a customer", .population_size = 10000,
-        .epsilon_limit = 20, .delta_limit = 1e-4, .commitment = digest, .schema_digest = digest,
-        .row_bucket = "10k-100k", .retention_class = class, .retain_until_ms = until_ms};
+    const struct sg_dataset_facts facts = {.name = name,
+                                           .population = "customers",
+                                           .unit = "all rows of a customer",
+                                           .population_size = 10000,
+                                           .epsilon_limit = 20,
+                                           .delta_limit = 1e-4,
+                                           .commitment = digest,
+                                           .schema_digest = digest,
+                                           .row_bucket = "10k-100k",
+                                           .retention_class = class,
+                                           .retain_until_ms = until_ms};
     return sg_ledger_register_dataset(ledger, &facts, key);
 }
 
@@ -195,8 +204,8 @@ static json_t *beat_of(const struct sg_run *run, int64_t beat, int64_t step, jso
 {
     return json_pack("{s:s, s:I, s:I, s:I, s:I, s:o, s:o, s:I, s:{s:n, s:I}}", "run_id", run->run_id, "run_no",
                      (json_int_t)run->run_no, "start_leaf", (json_int_t)run->leaf, "beat", (json_int_t)beat, "step",
-                     (json_int_t)step, "interval_s", seconds, "interval_steps", steps, "wall_ms", (json_int_t)1, "clock",
-                     "boot_id", "boottime_ms", (json_int_t)1);
+                     (json_int_t)step, "interval_s", seconds, "interval_steps", steps, "wall_ms", (json_int_t)1,
+                     "clock", "boot_id", "boottime_ms", (json_int_t)1);
 }
 
 struct forgery {
@@ -278,7 +287,8 @@ static json_t *forged_run_event(struct sg_ledger *ledger, size_t which, const st
 /* A decision in which one thing was changed after it was signed. */
 static json_t *forged_decision(struct sg_ledger *ledger, size_t which)
 {
-    json_t *f = facts_of(ledger, which == 18 ? "model.deploy" : "model.approve", 0), *human = json_object_get(f, "human");
+    json_t *f = facts_of(ledger, which == 18 ? "model.deploy" : "model.approve", 0),
+           *human = json_object_get(f, "human");
     struct sg_buffer document = {0}, armoured = {0}, blob = {0}, base64 = {0};
     struct sg_decision decision = {.kind = "model.approve", .model = "1", .role = "validation", .reason = "report 7"};
     switch (which) {

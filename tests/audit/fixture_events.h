@@ -16,8 +16,8 @@ enum sg_status fixture_sign_decision(struct sg_ledger *ledger, const char *kind,
 /* Returns its path. Every run has ended; two people approved the model of run 1, and it was deployed. */
 char *fixture_events(const char *folder, const struct sg_signer *signer);
 
-/* Appends forgery number `which` to a ledger of fixture_events, with the ledger's key and a correct tree. Returns a part
- * of what verify says of it; NULL: there is no such number. */
+/* Appends forgery number `which` to a ledger of fixture_events, with the ledger's key and a correct tree. Returns a
+ * part of what verify says of it; NULL: there is no such number. */
 const char *fixture_forge(const char *path, const struct sg_signer *signer, size_t which);
 
 #endif

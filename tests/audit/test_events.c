@@ -210,7 +210,7 @@ static void test_clocks(void **state)
         int64_t shift_s;
         bool reopen; /* the jump happens between two programs: then only a clock that fell behind shows */
         const char *kind;
-    } cases[] = {{-3600, false, "jump"}, {0, false, "jump"},   {3600, false, "jump"}, {3601, false, NULL},
+    } cases[] = {{-3600, false, "jump"}, {0, false, "jump"},    {3600, false, "jump"}, {3601, false, NULL},
                  {0, true, "behind"},    {3600, false, "jump"}, {7200, true, NULL}};
     struct stage *stage = *state;
     struct sg_ledger *ledger = NULL;
@@ -275,8 +275,8 @@ static void test_killed_in_mid_commit(void **state)
             sqlite3_exec(ledger->db, "PRAGMA cache_size=1; CREATE TABLE t(x); ", NULL, NULL, NULL) == SQLITE_OK)
             _exit(1); /* the writer's authorizer denies the table */
         sqlite3_set_authorizer(ledger->db, NULL, NULL);
-        sqlite3_exec(ledger->db, "INSERT INTO cosignature SELECT seq, event_id, hex(randomblob(60000)) FROM leaf", NULL, NULL,
-                     NULL);
+        sqlite3_exec(ledger->db, "INSERT INTO cosignature SELECT seq, event_id, hex(randomblob(60000)) FROM leaf", NULL,
+                     NULL, NULL);
         sqlite3_db_cacheflush(ledger->db); /* into the file, the journal beside it */
         kill(getpid(), SIGKILL);
     }
