@@ -9,6 +9,7 @@
 #include "closed.h"
 #include "composition.h"
 #include "pld.h"
+#include "rare.h"
 #include "rdp.h"
 
 static const char *const sampler_names[SG_N_SAMPLERS] = {"poisson", "truncated_poisson", "fixed_size", "full_batch",
@@ -96,14 +97,47 @@ static bool costs_nothing(const struct sg_composition *composition, double delta
     return sum <= delta;
 }
 
-/* Too few steps for the integrand to fall off. */
-static bool is_short(const struct sg_composition *composition)
+static void tighten(double lower, double upper, struct sg_epsilon *out)
 {
-    return sg_composition_count(composition) < 8 && composition->gaussian_mu2 == 0;
+    out->epsilon = fmin(out->epsilon, upper), out->epsilon_lower = fmax(out->epsilon_lower, lower);
 }
 
-/* One direction by the best engine for it. Few steps at a small rate leave the
- * contour's integrand hardly falling; there the loss distribution on a grid is the better engine. */
+/* Little noise makes losses rare and large, many or noisy steps make them common and small. */
+static bool has_little_noise(const struct sg_composition *composition)
+{
+    for (size_t i = 0; i < composition->n_events; i++)
+        if (composition->events[i].branch[0].sigma < 0.8)
+            return true;
+    return false;
+}
+
+/* The contour in three forms, the likelier of the dear two first: along a plain line, with rare losses set apart, with
+ * the rarest left out. What each proves holds, so the best of them is kept. */
+static bool by_contour(struct sg_composition *composition, bool is_first, double delta, struct sg_epsilon *out)
+{
+    double lower, upper;
+    bool any = false, rare_first = is_first && has_little_noise(composition);
+    for (int form = 0; form < 3; form++) {
+        bool is_rare = form == (rare_first ? 1 : 2), ok;
+        if (is_rare && !is_first)
+            break;
+        if (is_rare)
+            ok = sg_rare_epsilon(composition, delta, &lower, &upper);
+        else
+            ok = sg_contour_epsilon(composition,
+                                    form == 0  ? SG_CONTOUR_CHEAP
+                                    : is_first ? SG_CONTOUR_THINNED
+                                               : SG_CONTOUR_WHOLE,
+                                    delta, &lower, &upper);
+        if (ok)
+            tighten(lower, upper, out), any = true;
+        if (any && out->epsilon - out->epsilon_lower <= 1e-6 * out->epsilon)
+            break;
+    }
+    return any;
+}
+
+/* One direction by the best engine for it; the loss distribution on a grid is the last resort. */
 static bool one_direction(struct sg_composition *composition, bool is_first, bool use_contour, double delta,
                           struct sg_epsilon *out)
 {
@@ -116,8 +150,8 @@ static bool one_direction(struct sg_composition *composition, bool is_first, boo
         sg_event_epsilon_once(&composition->events[0], delta, &out->epsilon_lower, &out->epsilon))
         return true;
     out->accountant = "contour";
-    if (use_contour && !is_short(composition) &&
-        sg_contour_epsilon(composition, is_first, delta, &out->epsilon_lower, &out->epsilon))
+    out->epsilon = INFINITY;
+    if (use_contour && by_contour(composition, is_first, delta, out))
         return true;
     out->accountant = "pld";
     return sg_pld_epsilon(composition, delta, INFINITY, &out->epsilon_lower, &out->epsilon);
@@ -159,9 +193,9 @@ static bool other_direction_fits(const struct sg_composition *composition, bool 
         return true;
     if (is_once(composition))
         return sg_event_delta_once(&composition->events[0], epsilon, &lower, &upper) && upper <= delta;
-    if (use_contour)
-        return sg_contour_delta(composition, epsilon, delta, &lower, &upper) && upper <= delta;
-    return sg_pld_delta(composition, epsilon, delta, &upper) && upper <= delta;
+    if (sg_contour_delta(composition, epsilon, delta, &lower, &upper) && upper <= delta)
+        return true;
+    return !use_contour && sg_pld_delta(composition, epsilon, delta, &upper) && upper <= delta;
 }
 
 static enum sg_status both_directions(struct sg_composition *composition, double delta, struct sg_epsilon *out)

@@ -42,31 +42,28 @@ static enum sg_status search_open(const struct sg_history *history, double targe
 }
 
 /* The root in ln value between `bad` (epsilon above the target) and `good` (within it), by the Illinois false position
- * on ln epsilon - ln target with bisection as safeguard, until the gap is below 2e-7. */
+ * on ln epsilon, aimed a little within the target, with bisection as safeguard. Done when epsilon is within 5e-7 of the
+ * target, or the ends within 2e-7 of each other. */
 static enum sg_status close_in(struct search *search, double bad, double f_bad, double good, double f_good,
                                struct sg_epsilon *out, double *value)
 {
-    int side = 0;
-    for (int i = 0; i < 60 && fabs(good - bad) > 2e-7; i++) {
-        double step = f_bad - f_good > 0 ? f_bad / (f_bad - f_good) : 0.5;
-        double middle = bad + (good - bad) * fmin(fmax(step, 0.01), 0.99);
-        /* step past the root by a little, towards the end that lags, so that both ends close in */
-        middle += (side < 0 ? bad - good : good - bad) > 0 ? 0.8e-7 : -0.8e-7;
-        middle = good > bad ? fmin(fmax(middle, bad), good) : fmax(fmin(middle, bad), good);
-        if (i > 12 && i % 3 == 0)
+    const double within = 5e-7, aim = 2e-7;
+    double w_bad = f_bad + aim, w_good = f_good + aim;
+    for (int i = 0, side = 0; i < 60 && f_good < -within && fabs(good - bad) > 2e-7; i++) {
+        double step = w_bad - w_good > 0 ? w_bad / (w_bad - w_good) : 0.5;
+        double middle = bad + (good - bad) * fmin(fmax(step, 1e-6), 1 - 1e-6);
+        if (i > 9 && i % 3 == 0)
             middle = (bad + good) / 2;
         struct sg_epsilon at;
         SG_TRY(evaluate(search, middle, &at));
         double f = log(fmax(at.epsilon, 1e-12) / search->target);
         if (f <= 0) {
-            good = middle, f_good = f, *out = at;
-            if (side < 0)
-                f_bad /= 2;
+            good = middle, f_good = f, w_good = fmin(f + aim, -1e-12), *out = at;
+            w_bad = side < 0 ? w_bad / 2 : w_bad;
             side = -1;
         } else {
-            bad = middle, f_bad = f;
-            if (side > 0)
-                f_good /= 2;
+            bad = middle, w_bad = f + aim;
+            w_good = side > 0 ? w_good / 2 : w_good;
             side = 1;
         }
     }
@@ -129,37 +126,42 @@ enum sg_status sg_account_calibrate_rate(const struct sg_history *history, doubl
     return status;
 }
 
-static enum sg_status try_steps(struct search *search, int64_t steps, struct sg_epsilon *out, bool *fits)
+/* Between `good`, which fits, and `bad`, which does not: where ln epsilon, about linear in ln steps, meets the target;
+ * half way now and then, so that both ends move. */
+static int64_t next_steps(int64_t good, int64_t bad, double f_good, double f_bad, int round)
 {
-    search->phases[search->history.n_phases - 1].steps = steps;
-    SG_TRY(sg_account_epsilon(&search->history, search->delta, out));
-    *fits = out->epsilon <= search->target;
-    return SG_OK;
+    double low = log((double)good), high = log((double)bad), share = f_good / (f_good - f_bad);
+    double at = round % 4 == 3 ? (low + high) / 2 : low + (high - low) * fmin(fmax(share, 0.001), 0.999);
+    int64_t steps = (int64_t)(exp(at) + (round % 2 ? 1.5 : 0));
+    return steps <= good ? good + 1 : steps >= bad ? bad - 1 : steps;
 }
 
+/* From the steps that the phase has, by the slope of epsilon in steps, which lies between 1/2 and 1 or so. */
 static enum sg_status search_steps(struct search *search, int64_t *steps, struct sg_epsilon *out)
 {
-    int64_t good = 0, bad = 1;
-    struct sg_epsilon at;
-    for (bool fits = true; fits;) {
-        SG_TRY(try_steps(search, bad, &at, &fits));
-        if (fits)
-            good = bad, *out = at, bad = bad < 1000000000000 / 4 ? bad * 4 : 1000000000000;
-        if (good == 1000000000000)
-            break;
+    const int64_t most = 1000000000000;
+    struct sg_phase *last = &search->phases[search->history.n_phases - 1];
+    int64_t good = 0, bad = most + 1, at = last->steps >= 1 && last->steps <= most ? last->steps : 1;
+    double f_good = -1, f_bad = 1;
+    for (int round = 0; bad - good > 1; round++) {
+        struct sg_epsilon here;
+        last->steps = at;
+        SG_TRY(sg_account_epsilon(&search->history, search->delta, &here));
+        double f = log(fmax(here.epsilon, 1e-12) / search->target);
+        if (here.epsilon <= search->target)
+            good = at, f_good = f, *out = here;
+        else
+            bad = at, f_bad = fmin(f, 700);
+        if (good > 0 && bad <= most)
+            at = next_steps(good, bad, f_good, f_bad, round);
+        else if (good > 0)
+            at = (int64_t)fmin((double)most, fmax((double)at * exp(fmin(-1.6 * f, 2.8)) + 1, (double)at * 1.3));
+        else
+            at = (int64_t)fmax(1, fmin((double)at * exp(fmax(-1.6 * f, -2.8)), (double)at - 1));
     }
     if (!good)
         return sg_fail(SG_USAGE, "not even one step meets epsilon %g at delta %g: raise the noise multiplier",
                        search->target, search->delta);
-    while (bad - good > 1) {
-        bool fits;
-        int64_t middle = good + (bad - good) / 2;
-        SG_TRY(try_steps(search, middle, &at, &fits));
-        if (fits)
-            good = middle, *out = at;
-        else
-            bad = middle;
-    }
     *steps = good;
     return SG_OK;
 }

@@ -5,114 +5,21 @@
 #include <string.h>
 
 #include "bridge.h"
+#include "line.h"
 #include "saddle.h"
+#include "strip.h"
+#include "wheel.h"
 
-enum { LANES = 8, RESYNC = 64, POINTS_MAX = 30000 };
-static const double work_max = 4e7; /* node visits; about a tenth of a second */
+static const double work_max = 2e7, work_cheap = 4e6; /* node visits; a twentieth and a hundredth of a second */
 static const double alias_share = 1e-8, tail_share = 1e-8;
-
-/* One event on the contour: e^{it d_i} - 1 carried along t by a recurrence. */
-struct wheel {
-    size_t n;                                        /* a multiple of LANES, padded with weight 0 */
-    double count, reach;                             /* d = loss - centre; reach = sum w |d| */
-    double rounding_slope, rounding_cap, loss_slope; /* error of the sum, units of SG_UNIT: see wheel_error */
-    double truncation;
-    double *w, *d, *er, *ei, *rr, *ri;
-};
-
-struct table {
-    double c, dt, log_scale, log_error; /* K(c) and its error */
-    size_t n;
-    double *real, *imag; /* e^{K(c+it) - K(c)} / (s (s+1)), with the rotation e^{it shift} taken out */
-    double shift;        /* sum of count times centre, and the Gaussian's mean */
-    double *error;       /* absolute error of entry j, less the rotation's */
-    double magnitude, tail;
-    /* aliasing from above: ln of m e^{K(c2) - c2 eps} at eps = 0, and c2 - c */
-    double alias_c2, alias_log;
-};
-
-static void table_close(struct table *table)
-{
-    free(table->real);
-    memset(table, 0, sizeof *table);
-}
-
-static void wheel_close(struct wheel *wheel)
-{
-    free(wheel->w);
-    memset(wheel, 0, sizeof *wheel);
-}
-
-static bool wheel_open(const struct sg_event *event, double c, double t_max, double digits, double centre,
-                       struct sg_nodes *nodes, struct wheel *out)
-{
-    if (!sg_nodes_tilt(event, c, t_max, digits, nodes))
-        return false;
-    size_t n = (nodes->n + LANES - 1) / LANES * LANES;
-    double *block = calloc(6 * n, sizeof *block);
-    if (!block)
-        return false;
-    double reach = 0, eta = 0, eta_reach = 0, loss_error = 0;
-    for (size_t i = 0; i < nodes->n; i++) {
-        double w = nodes->weight[i], d = nodes->loss[i] - centre;
-        block[i] = w, block[n + i] = d;
-        reach += w * fabs(d);
-        eta += w * nodes->eta[i];
-        eta_reach += w * nodes->eta[i] * fabs(d);
-        loss_error += w * (nodes->loss_error[i] + 2 * fabs(nodes->loss[i]));
-    }
-    double steps = 12 * RESYNC + (double)n / LANES + 16;
-    *out = (struct wheel){.n = n, .count = event->count, .reach = reach, .truncation = nodes->truncation};
-    out->rounding_slope = eta_reach + loss_error + reach * (steps + eta);
-    out->rounding_cap = 2 * eta + 2 * steps + 2 * eta;
-    out->loss_slope = loss_error;
-    out->w = block, out->d = block + n, out->er = block + 2 * n, out->ei = block + 3 * n;
-    out->rr = block + 4 * n, out->ri = block + 5 * n;
-    return true;
-}
-
-/* Sets every node's e^{it d} - 1 afresh; 1 - cos by the half angle. */
-static void wheel_set(struct wheel *wheel, double t, double *real, double *imag)
-{
-    for (size_t i = 0; i < wheel->n; i++) {
-        double half = sin(t * wheel->d[i] / 2);
-        real[i] = -2 * half * half;
-        imag[i] = sin(t * wheel->d[i]);
-    }
-}
-
-/* The same operations in the same order on every CPU; only the width of the registers differs. */
-__attribute__((target_clones("avx2", "default"))) static void wheel_sum(struct wheel *wheel, double *real, double *imag)
-{
-    double sum_r[LANES] = {0}, sum_i[LANES] = {0};
-    const double *w = wheel->w, *rr = wheel->rr, *ri = wheel->ri;
-    double *er = wheel->er, *ei = wheel->ei;
-    for (size_t i = 0; i < wheel->n; i += LANES)
-        for (size_t k = 0; k < LANES; k++) {
-            double a = er[i + k], b = ei[i + k];
-            sum_r[k] += w[i + k] * a;
-            sum_i[k] += w[i + k] * b;
-            er[i + k] = a + (rr[i + k] + (a * rr[i + k] - b * ri[i + k]));
-            ei[i + k] = b + (ri[i + k] + (a * ri[i + k] + b * rr[i + k]));
-        }
-    *real = ((sum_r[0] + sum_r[4]) + (sum_r[1] + sum_r[5])) + ((sum_r[2] + sum_r[6]) + (sum_r[3] + sum_r[7]));
-    *imag = ((sum_i[0] + sum_i[4]) + (sum_i[1] + sum_i[5])) + ((sum_i[2] + sum_i[6]) + (sum_i[3] + sum_i[7]));
-}
-
-/* Absolute error of the sum at t: weights, losses, recurrence and additions; at most linear in t, and capped. */
-static double wheel_error(const struct wheel *wheel, double t)
-{
-    return SG_UNIT * fmin(t * wheel->rounding_slope, wheel->rounding_cap + t * wheel->loss_slope) +
-           4 * wheel->truncation;
-}
 
 struct entry {
     double log_modulus, phase, relative; /* of e^{K(c+it)-K(c)}, the rotation taken out */
 };
 
-static void add_wheel(const struct wheel *wheel, double t, double re, double im, struct entry *entry)
+static void add_wheel(const struct sg_wheel *wheel, double t, double re, double im, struct entry *entry)
 {
-    double modulus2 = (1 + re) * (1 + re) + im * im, error = wheel_error(wheel, t);
+    double modulus2 = (1 + re) * (1 + re) + im * im, error = sg_wheel_error(wheel, t);
     double size = sqrt(fmax(modulus2, 1e-300));
     double log_modulus = 0.5 * log1p(fmax(2 * re + (re * re + im * im), -1 + 1e-300));
     double phase = atan2(im, 1 + re);
@@ -144,10 +51,11 @@ static void add_laplace(const struct sg_laplace *laplace, double c, double t, st
 }
 
 struct builder {
+    double work_max;
     double enough; /* tail wanted, in units of the sum */
     const struct sg_composition *composition;
-    struct table *table;
-    struct wheel *wheels;
+    struct sg_line_sum *table;
+    struct sg_wheel *wheels;
     struct sg_bridge *bridges;
     double *centre;
     struct sg_nodes nodes;
@@ -159,14 +67,14 @@ struct builder {
 static bool open_wheels(struct builder *b, double t_max)
 {
     for (size_t i = 0; i < b->composition->n_events; i++) {
-        wheel_close(&b->wheels[i]);
-        if (!wheel_open(&b->composition->events[i], b->table->c, t_max, b->digits, b->centre[i], &b->nodes,
-                        &b->wheels[i]))
+        sg_wheel_close(&b->wheels[i]);
+        if (!sg_wheel_open(&b->composition->events[i], b->table->c, t_max, b->digits, b->centre[i], &b->nodes,
+                           &b->wheels[i]))
             return false;
-        wheel_set(&b->wheels[i], b->table->dt, b->wheels[i].rr, b->wheels[i].ri);
+        sg_wheel_set(&b->wheels[i], b->table->dt, b->wheels[i].rr, b->wheels[i].ri);
     }
     b->t_max = t_max;
-    b->since_set = RESYNC;
+    b->since_set = SG_WHEEL_RESYNC;
     return true;
 }
 
@@ -198,7 +106,7 @@ static bool plan_tail(struct builder *b, double variance)
         double sum = rest_sum;
         if (k < n)
             sum = rest_sum += block[k];
-        if (rung[k] < dt * POINTS_MAX && sum <= b->enough * 1e6 && (usable < 0 || sum <= b->enough))
+        if (rung[k] < dt * SG_LINE_POINTS_MAX && sum <= b->enough * 1e6 && (usable < 0 || sum <= b->enough))
             usable = k, b->table->tail = sum * (1 + 1e-9);
         if (sum > b->enough * 1e6)
             break;
@@ -213,13 +121,13 @@ static struct entry entry_at(struct builder *b, size_t j)
     double t = (double)j * b->table->dt, c = b->table->c;
     struct entry entry = {-composition->gaussian_mu2 * t * t / 2, 0, 0};
     entry.relative = 8 * SG_UNIT * fabs(entry.log_modulus);
-    bool set = b->since_set >= RESYNC;
+    bool set = b->since_set >= SG_WHEEL_RESYNC;
     for (size_t i = 0; i < composition->n_events; i++) {
-        struct wheel *wheel = &b->wheels[i];
+        struct sg_wheel *wheel = &b->wheels[i];
         double re, im;
         if (set)
-            wheel_set(wheel, t, wheel->er, wheel->ei);
-        wheel_sum(wheel, &re, &im);
+            sg_wheel_set(wheel, t, wheel->er, wheel->ei);
+        sg_wheel_sum(wheel, &re, &im);
         add_wheel(wheel, t, re, im, &entry);
     }
     b->since_set = set ? 1 : b->since_set + 1;
@@ -228,27 +136,18 @@ static struct entry entry_at(struct builder *b, size_t j)
     return entry;
 }
 
-static void store(struct table *table, size_t j, const struct entry *entry)
-{
-    double t = (double)j * table->dt, c = table->c;
-    double a = c * (1 + c) - t * t, b = t * (2 * c + 1); /* s (s+1) = a + i b */
-    double size = 1 / (a * a + b * b), modulus = exp(entry->log_modulus);
-    double cosine = cos(entry->phase) * modulus, sine = sin(entry->phase) * modulus;
-    table->real[j] = (cosine * a + sine * b) * size;
-    table->imag[j] = (sine * a - cosine * b) * size;
-    double magnitude = modulus * sqrt(size);
-    table->error[j] = magnitude * (expm1(fmin(entry->relative, 50)) + 24 * SG_UNIT + 2 * SG_UNIT * fabs(entry->phase));
-    table->magnitude += magnitude;
-}
-
 /* Node visits that the sum up to t_end will take. */
 static double expected_work(const struct builder *b)
 {
     double nodes = 0;
     for (size_t i = 0; i < b->composition->n_events; i++) {
         const struct sg_event *event = &b->composition->events[i];
-        nodes += b->n_real[i] * sg_pair_step(&event->branch[0], b->table->c, 0, b->digits) /
-                 sg_pair_step(&event->branch[0], b->table->c, b->t_end, b->digits);
+        struct sg_scan scan = {.value = NULL};
+        bool ok = sg_scan_open(&event->branch[0], b->table->c, b->digits, &scan);
+        nodes += ok ? b->n_real[i] * sg_scan_step(&event->branch[0], b->table->c, 0, b->digits, &scan).h /
+                          sg_scan_step(&event->branch[0], b->table->c, b->t_end, b->digits, &scan).h
+                    : INFINITY;
+        sg_scan_close(&scan);
     }
     return nodes * b->t_end / b->table->dt;
 }
@@ -256,33 +155,33 @@ static double expected_work(const struct builder *b)
 /* Fills the table up to t_end, with more nodes as the integrand turns faster. */
 static bool fill(struct builder *b)
 {
-    struct table *table = b->table;
+    struct sg_line_sum *table = b->table;
     for (size_t j = 0; j == 0 || (double)(j - 1) * table->dt < b->t_end; j++) {
         double t = (double)j * table->dt;
         if (t > b->t_max && !open_wheels(b, fmin(3 * t, b->t_end + 2 * table->dt)))
             return false;
         struct entry entry = entry_at(b, j);
-        store(table, j, &entry);
-        table->n = j + 1;
+        double modulus = exp(entry.log_modulus);
+        sg_line_store(table, j, cos(entry.phase) * modulus, sin(entry.phase) * modulus,
+                      modulus * (expm1(fmin(entry.relative, 50)) + 2 * SG_UNIT * fabs(entry.phase)));
     }
     return true;
 }
 
-static bool table_build(const struct sg_composition *composition, double c, double period, double alias_c2,
-                        double alias_log, double epsilon, double delta, struct table *table)
+static bool table_build(const struct sg_composition *composition, double work, double c, double period, double alias_c2,
+                        double alias_log, double epsilon, double delta, struct sg_line_sum *table)
 {
     size_t n = composition->n_events;
-    struct builder b = {.composition = composition, .table = table};
-    *table = (struct table){.c = c, .dt = 2 * M_PI / period, .alias_c2 = alias_c2, .alias_log = alias_log};
-    table->real = malloc(3 * POINTS_MAX * sizeof *table->real);
+    struct builder b = {.work_max = work, .composition = composition, .table = table};
+    *table = (struct sg_line_sum){.c = c, .dt = 2 * M_PI / period, .alias_c2 = alias_c2, .alias_log = alias_log};
+    bool ok = sg_line_open(table);
     b.wheels = calloc(n + 1, sizeof *b.wheels);
     b.bridges = calloc(n + 1, sizeof *b.bridges);
     b.centre = calloc(2 * (n + 1), sizeof *b.centre);
     b.n_real = b.centre + n + 1;
     b.digits = 48 + log(sg_composition_count(composition));
-    bool ok = table->real && b.wheels && b.bridges && b.centre;
+    ok = ok && b.wheels && b.bridges && b.centre;
     if (ok) {
-        table->imag = table->real + POINTS_MAX, table->error = table->imag + POINTS_MAX;
         double variance = composition->gaussian_mu2;
         struct sg_tilt tilt = sg_composition_tilt(composition, c, &b.nodes);
         table->log_scale = tilt.log_mgf, table->log_error = tilt.error;
@@ -296,12 +195,12 @@ static bool table_build(const struct sg_composition *composition, double c, doub
             b.centre[i] = b.nodes.mean, b.n_real[i] = (double)b.nodes.n;
             table->shift += composition->events[i].count * b.nodes.mean;
         }
-        ok = ok && plan_tail(&b, variance) && expected_work(&b) < work_max &&
+        ok = ok && plan_tail(&b, variance) && expected_work(&b) < b.work_max &&
              open_wheels(&b, fmin(fmax(9 / sqrt(variance), 8 * table->dt), b.t_end + 2 * table->dt)) && fill(&b);
     }
     for (size_t i = 0; i < n; i++) {
         if (b.wheels)
-            wheel_close(&b.wheels[i]);
+            sg_wheel_close(&b.wheels[i]);
         if (b.bridges)
             sg_bridge_close(&b.bridges[i]);
     }
@@ -310,37 +209,6 @@ static bool table_build(const struct sg_composition *composition, double c, doub
     free(b.centre);
     sg_nodes_close(&b.nodes);
     return ok;
-}
-
-/* delta(epsilon) between *lower and *upper. */
-static void table_delta(const struct table *table, double epsilon, double *lower, double *upper)
-{
-    double turn = table->shift - epsilon;
-    double turn_error = SG_UNIT * (8 * fabs(table->shift) + fabs(epsilon));
-    struct sg_sum sum = {0, 0};
-    double error = 0;
-    for (size_t j = 0; j < table->n; j++) {
-        double t = (double)j * table->dt, sine, cosine;
-        sincos(t * turn, &sine, &cosine);
-        double half = j ? 1 : 0.5;
-        sg_sum_add(&sum, half * (table->real[j] * cosine - table->imag[j] * sine));
-        double modulus = fabs(table->real[j]) + fabs(table->imag[j]);
-        error += half * (table->error[j] + modulus * (t * turn_error + 2 * SG_UNIT * fabs(t * turn) + 8 * SG_UNIT));
-    }
-    error += 4 * SG_UNIT * table->magnitude + 1.001 * table->tail;
-    double exponent = table->log_scale - table->c * epsilon + log(table->dt / M_PI);
-    double scale = exp(exponent);
-    double relative = expm1(table->log_error + 6 * SG_UNIT * (fabs(table->log_scale) + table->c * fabs(epsilon) + 20));
-    double value = sg_sum_value(&sum), period = 2 * M_PI / table->dt;
-    double gap = table->alias_c2 - table->c, ratio = exp(-gap * period);
-    double alias = exp(-table->c * period) * 1.0001 / -expm1(-table->c * period);
-    alias += gap > 0 ? exp(table->alias_log - table->alias_c2 * epsilon) * ratio / (1 - ratio) * 1.0001 : INFINITY;
-    *upper = fmax(value + error, 0) * scale * (1 + relative);
-    *lower = fmax((value - error) * scale * (1 - relative) - alias, 0);
-    if (!(*upper <= 1))
-        *upper = 1;
-    if (!(*lower > 0))
-        *lower = 0;
 }
 
 static double log_mgf(const struct sg_composition *composition, double c, struct sg_nodes *nodes)
@@ -397,60 +265,12 @@ static bool choose_line(const struct sg_composition *composition, double saddle,
     return isfinite(out->period) && out->period > 0;
 }
 
-static double log_excess(const struct table *table, double epsilon, double delta, bool is_upper)
-{
-    double value[2];
-    table_delta(table, epsilon, &value[0], &value[1]);
-    return log(fmax(value[is_upper], 1e-300) / delta);
-}
-
-/* The root of bound(epsilon) = delta between `low`, where the bound exceeds delta, and `high`, where it does not;
- * Newton's steps on ln delta, whose slope is about -c, inside bisection. The end returned is on the safe side. */
-static double narrow(const struct table *table, double delta, double low, double high, double start, bool is_upper)
-{
-    double at = start;
-    for (int i = 0; i < 100 && high - low > 2e-13 * high; i++) {
-        if (!(at > low && at < high) || i % 6 == 5)
-            at = (low + high) / 2;
-        double f = log_excess(table, at, delta, is_upper), step = f / table->c;
-        if (f > 0)
-            low = at;
-        else
-            high = at;
-        /* a little past the root, so that the other end moves too */
-        at += step + (f > 0 ? 1 : -1) * fmax(fabs(step) * 0.02, 0.8e-13 * at);
-    }
-    return is_upper ? high : low;
-}
-
-static double solve_upper(const struct table *table, double delta, double hint)
-{
-    if (log_excess(table, 0, delta, true) <= 0)
-        return 0;
-    double step = fmax(hint * 1e-3, 1e-3 / table->c), low = 0, high = hint;
-    for (int i = 0; log_excess(table, high, delta, true) > 0; i++) {
-        if (i == 60)
-            return INFINITY;
-        low = high, high += step, step *= 2;
-    }
-    return narrow(table, delta, low, high, hint, true);
-}
-
-/* Near the upper root: far below it the aliasing bound swamps everything. */
-static double solve_lower(const struct table *table, double delta, double upper)
-{
-    double step = 1e-10 * upper, high = upper, low = upper - step;
-    while (low > 0 && log_excess(table, low, delta, false) <= 0)
-        high = low, step *= 3, low = upper - step;
-    return low > 0 ? narrow(table, delta, low, high, high, false) : 0;
-}
-
-static bool build_at(const struct sg_composition *composition, double c, double epsilon, double delta,
-                     struct table *table)
+static bool build_at(const struct sg_composition *composition, double work, double c, double epsilon, double delta,
+                     struct sg_line_sum *table)
 {
     struct line line;
     return choose_line(composition, c, epsilon, delta, &line) &&
-           table_build(composition, line.c, line.period, line.c2, line.alias_log, epsilon, delta, table);
+           table_build(composition, work, line.c, line.period, line.c2, line.alias_log, epsilon, delta, table);
 }
 
 /* The line would have to lie where the moments explode, or much would cancel on it. */
@@ -461,20 +281,21 @@ static bool is_unfit(const struct sg_saddle *saddle, double delta)
 
 /* One law, thinned or not: tables from the saddle until the bounds meet. The saddle-point approximation is good for
  * sums of many small losses; where it was not, the next table starts from the figure of the last. */
-static bool approach(const struct sg_composition *composition, struct sg_saddle saddle, double delta, double left_out,
-                     double *lower, double *upper)
+static bool approach(const struct sg_composition *composition, double work, struct sg_saddle saddle, double delta,
+                     double left_out, double *lower, double *upper)
 {
-    struct table table = {0};
+    struct sg_line_sum table = {0};
     struct sg_nodes nodes = {0};
     for (int pass = 0; saddle.ok && pass < 3; pass++) {
         double hint = fmax(saddle.epsilon, 0), last = saddle.c;
-        bool built = build_at(composition, saddle.c, hint, delta, &table);
+        bool built = build_at(composition, work, saddle.c, hint, delta, &table);
         if (built) {
-            double up = solve_upper(&table, delta - left_out, hint), low = solve_lower(&table, delta, up);
+            double up = sg_line_solve_upper(&table, delta - left_out, hint),
+                   low = sg_line_solve_lower(&table, delta, up);
             *lower = fmax(*lower, isfinite(up) ? low : 0);
             *upper = fmin(*upper, up);
         }
-        table_close(&table);
+        sg_line_close(&table);
         if (!built || !isfinite(*upper) || *upper - *lower < 3e-8 * *upper)
             break;
         saddle = sg_saddle_find(composition, *upper, false, saddle.c, &nodes);
@@ -485,18 +306,21 @@ static bool approach(const struct sg_composition *composition, struct sg_saddle 
     return isfinite(*upper) && *upper - *lower <= 1e-5 * *upper;
 }
 
-bool sg_contour_epsilon(struct sg_composition *composition, bool may_thin, double delta, double *lower, double *upper)
+bool sg_contour_epsilon(struct sg_composition *composition, enum sg_contour_form form, double delta, double *lower,
+                        double *upper)
 {
     struct sg_nodes nodes = {0};
     *lower = 0, *upper = INFINITY;
     struct sg_saddle saddle = sg_saddle_find(composition, log(delta), true, 5, &nodes);
-    bool done = (!may_thin || !is_unfit(&saddle, delta)) && approach(composition, saddle, delta, 0, lower, upper);
+    bool fits = form == SG_CONTOUR_WHOLE || !is_unfit(&saddle, delta);
+    bool done =
+        fits && approach(composition, form == SG_CONTOUR_CHEAP ? work_cheap : work_max, saddle, delta, 0, lower, upper);
     /* Rare large losses make the moments explode before the saddle: leave out what happens with probability 1e-8 delta.
      */
-    for (double sharpness = 8; may_thin && !done && sharpness < 200; sharpness *= 4) {
+    for (double sharpness = 8; form == SG_CONTOUR_THINNED && !done && sharpness < 200; sharpness *= 4) {
         double left_out = sg_composition_thin(composition, alias_share * delta, sharpness);
         saddle = sg_saddle_find(composition, log(delta), true, saddle.ok ? saddle.c : 5, &nodes);
-        done = approach(composition, saddle, delta, left_out, lower, upper) ||
+        done = approach(composition, work_max, saddle, delta, left_out, lower, upper) ||
                (saddle.ok && fabs(saddle.log_delta - log(delta)) < 0.5);
     }
     sg_composition_unthin(composition);
@@ -507,7 +331,7 @@ bool sg_contour_epsilon(struct sg_composition *composition, bool may_thin, doubl
 bool sg_contour_delta(const struct sg_composition *composition, double epsilon, double enough, double *lower,
                       double *upper)
 {
-    struct table table = {0};
+    struct sg_line_sum table = {0};
     struct sg_nodes nodes = {0};
     struct sg_saddle saddle = sg_saddle_find(composition, epsilon, false, 5, &nodes);
     bool ok = false;
@@ -516,12 +340,12 @@ bool sg_contour_delta(const struct sg_composition *composition, double epsilon, 
         double c = saddle.c, bound = log_mgf(composition, c, &nodes) - c * epsilon + c * log(c) - (1 + c) * log1p(c);
         *upper = fmin(exp(bound + 1e-9), 1); /* Chernoff's */
         ok = *upper <= enough;
-        if (!ok && build_at(composition, c, epsilon, exp(fmax(saddle.log_delta, -600)), &table)) {
-            table_delta(&table, epsilon, lower, upper);
+        if (!ok && build_at(composition, work_max, c, epsilon, exp(fmax(saddle.log_delta, -600)), &table)) {
+            sg_line_delta(&table, epsilon, lower, upper);
             ok = true;
         }
     }
-    table_close(&table);
+    sg_line_close(&table);
     sg_nodes_close(&nodes);
     return ok;
 }

@@ -11,9 +11,14 @@
 #include "composition.h"
 
 /* Bounds of the epsilon >= 0 with delta(epsilon) = delta in the composition's direction. False when the engine cannot
- * certify a useful figure (few steps, Laplace alone, out of reach). may_thin: P is the mixture, so sg_composition_thin
- * applies. */
-bool sg_contour_epsilon(struct sg_composition *composition, bool may_thin, double delta, double *lower, double *upper);
+ * certify a useful figure (few steps, Laplace alone, out of reach). */
+enum sg_contour_form {
+    SG_CONTOUR_CHEAP,   /* only where the plain line is short */
+    SG_CONTOUR_WHOLE,   /* the plain line whatever it takes, within a tenth of a second */
+    SG_CONTOUR_THINNED, /* and with the rarest losses left out; P is the mixture, so sg_composition_thin applies */
+};
+bool sg_contour_epsilon(struct sg_composition *composition, enum sg_contour_form form, double delta, double *lower,
+                        double *upper);
 /* Bounds of delta at epsilon >= 0; `enough` stops early once delta is known to be below it (0: never). */
 bool sg_contour_delta(const struct sg_composition *composition, double epsilon, double enough, double *lower,
                       double *upper);

@@ -5,7 +5,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { NODES_MAX = 200000, SCAN_MAX = 50000 };
+#include "strip.h"
+
+enum { NODES_MAX = 30000 };
 
 /* ln sum_j w_j e^{y_j}, all y_j huge or the sum below 1/2: the plain log-sum-exp. */
 static double log_sum(const struct sg_mixture *m, const double *y, double y_max)
@@ -20,33 +22,36 @@ double sg_mixture_log_ratio(const struct sg_mixture *m, double sigma, double x, 
 {
     double y[SG_PAIR_COMPONENTS_MAX], y_max = -DBL_MAX;
     double scale = 1 / (2 * sigma * sigma);
+    if (m->n == 1) {
+        double only = m->shift[0] * (2 * x - m->shift[0]) * scale;
+        *error = 6 * fabs(only);
+        return only;
+    }
     for (int j = 0; j < m->n; j++) {
         y[j] = m->shift[j] * (2 * x - m->shift[j]) * scale;
         if (m->weight[j] > 0 && y[j] > y_max)
             y_max = y[j];
     }
-    if (m->n == 1) {
-        *error = 6 * fabs(y[0]);
-        return y[0];
-    }
     /* 1 + sum w (e^y - 1): exact near 1 whatever the rate; the constant component has y = 0 and drops out. */
-    double value, excess = 0, mass = 0;
+    double value, excess = 0, mass = 0, spread = 0;
     if (y_max < 300) {
         for (int j = 0; j < m->n; j++) {
             double term = m->weight[j] * expm1(y[j]);
             excess += term;
             mass += fabs(term);
+            spread += (m->weight[j] + term) * fabs(y[j]);
         }
     }
-    if (y_max < 300 && excess > -0.5)
+    if (y_max < 300 && excess > -0.5) {
         value = log1p(excess);
-    else
-        value = log_sum(m, y, y_max), mass = 0;
-    double ratio = exp(fmin(value, 700)), spread = 0;
+        *error = (4 + m->n) * (fabs(value) + 2 * (spread + mass) / (1 + excess));
+        return value;
+    }
+    value = log_sum(m, y, y_max), spread = 0;
     for (int j = 0; j < m->n; j++)
         if (m->weight[j] > 0)
-            spread += m->weight[j] * exp(y[j] - value) * (fabs(y[j]) + (mass == 0 ? 2 + (y_max - y[j]) : 0));
-    *error = (4 + m->n) * (fabs(value) + 2 * spread + (mass > 0 ? 2 * mass / ratio : 0));
+            spread += m->weight[j] * exp(y[j] - value) * (fabs(y[j]) + 2 + (y_max - y[j]));
+    *error = (4 + m->n) * (fabs(value) + 2 * spread);
     return value;
 }
 
@@ -111,35 +116,6 @@ static struct range shifts(const struct sg_mixture *m)
     return r;
 }
 
-/* The largest step whose trapezoid error, relative to M(c), is at most e^-digits for |t| <= t_max: over half-widths
- * a = theta sigma^2 of the strip, 2 exp(theta^2 sigma^2 / 2 + t D theta) cos(S_Q theta / 2)^-c / (e^{2 pi theta sigma^2
- * / h} - 1). Rounded down to 12 significant bits, so that i h is exact. */
-double sg_pair_step(const struct sg_pair *pair, double c, double t_max, double digits)
-{
-    struct range p = shifts(&pair->p), q = shifts(&pair->q);
-    double spread_p = p.high - p.low, spread_q = q.high - q.low;
-    double turn = fmax(fabs(p.high - q.low), fabs(q.high - p.low));
-    double spread = fmax(spread_p, spread_q), sigma2 = pair->sigma * pair->sigma;
-    double theta_max = spread > 0 ? 3.1 / spread : 40 / pair->sigma;
-    double best = 0;
-    for (double theta = theta_max; theta > theta_max * 1e-9; theta *= 0.9) {
-        double cost = digits + 0.7 + theta * theta * sigma2 / 2 + t_max * turn * theta;
-        if (pair->cut_width > 0) /* |Phi(u - iv)| <= e^{v^2/2} Phi(u) */
-            cost += theta * theta * sigma2 / 2 * sigma2 / (pair->cut_width * pair->cut_width);
-        if (c > 0 && spread_q > 0)
-            cost -= c * log(cos(spread_q * theta / 2));
-        double h = 2 * M_PI * theta * sigma2 / (cost + 1e-9);
-        if (h > best)
-            best = h;
-        else if (h < best / 4)
-            break;
-    }
-    best = fmin(best, pair->sigma);
-    int exponent;
-    double mantissa = frexp(best, &exponent);
-    return ldexp(floor(mantissa * 4096), exponent - 12);
-}
-
 struct tilt {
     const struct sg_pair *pair;
     double c, scale, log_constant; /* 1/(2 sigma^2), ln(probability h / (sigma sqrt(2 pi))) */
@@ -154,17 +130,25 @@ static double tilt_exponent(const struct tilt *t, double x, double *log_p, doubl
     return *log_p + t->c * (*log_p - *log_q);
 }
 
-double sg_pair_log_thinning(const struct sg_pair *pair, double x, double *error)
+/* ln Phi(-z sqrt 2). Beyond erfc's range an upper bound, relative to which the truth is within 1e-3: such nodes are
+ * long negligible. */
+static double log_half_erfc(double z, double *error)
 {
-    *error = 0;
-    if (pair->cut_width == 0)
-        return 0;
-    double z = (x - pair->cut) / (pair->cut_width * M_SQRT2);
     if (z < -6)
         return 0; /* 1 - Phi is below 1e-16 of it */
-    *error = 8 * (1 + z * z);
-    /* beyond erfc's range an upper bound, relative to which the truth is within 1e-3: such nodes are long negligible */
+    *error += 8 * (1 + z * z);
     return z < 26 ? log(0.5 * erfc(z)) : -z * z - log(2 * sqrt(M_PI) * z);
+}
+
+double sg_pair_log_thinning(const struct sg_pair *pair, double x, double *error)
+{
+    double sum = 0;
+    *error = 0;
+    if (pair->cut_width > 0)
+        sum += log_half_erfc((x - pair->cut) / (pair->cut_width * M_SQRT2), error);
+    if (pair->floor_width > 0)
+        sum += log_half_erfc((pair->floor - x) / (pair->floor_width * M_SQRT2), error);
+    return sum;
 }
 
 /* E[shift | x] at x = 0 under the mixture. */
@@ -179,8 +163,8 @@ static double shift_at_zero(const struct sg_mixture *m, double sigma)
 }
 
 /* The slope of the log density is (drift(x) - x) / sigma^2, drift = (1+c) E_P[shift | x] - c E_Q[shift | x], and
- * E[shift | x] rises in x. So left of 0 the drift is at least its value with Q's mean taken at 0; right of a cut the
- * thinning adds its own pull. */
+ * E[shift | x] rises in x. So left of 0 the drift is at least its value with Q's mean taken at 0; right of a cut and
+ * left of a floor the thinning adds its own pull, and right of a floor it pulls outwards by less than 0.8 / width. */
 void sg_pair_range(const struct sg_pair *pair, double c, double *low, double *high)
 {
     struct range p = shifts(&pair->p), q = shifts(&pair->q);
@@ -189,6 +173,12 @@ void sg_pair_range(const struct sg_pair *pair, double c, double *low, double *hi
     if (pair->cut_width > 0 && pair->cut > 0) {
         double s2 = pair->cut_width * pair->cut_width, sigma2 = pair->sigma * pair->sigma;
         *high = fmin(*high, (*high * s2 + pair->cut * sigma2) / (s2 + sigma2));
+    }
+    if (pair->floor_width > 0) {
+        double s2 = pair->floor_width * pair->floor_width, sigma2 = pair->sigma * pair->sigma;
+        *high = fmax(*high, pair->floor) + 0.8 * sigma2 / pair->floor_width;
+        if (pair->floor > *low)
+            *low = (*low * s2 + pair->floor * sigma2) / (s2 + sigma2);
     }
 }
 
@@ -211,63 +201,70 @@ static bool add_node(const struct tilt *t, double x, struct sg_nodes *nodes)
     return true;
 }
 
-/* Nodes of one branch, only where the integrand or the Gaussian weight matters. The log of either is a convex function
- * less a parabola of curvature `curvature`, so between two points of the scan it exceeds its chord by at most 1/8. */
-static bool add_branch(const struct sg_pair *pair, double c, double t_max, double digits, struct sg_nodes *nodes,
-                       double *log_dropped)
+/* Nodes of one branch, only where the integrand or the Gaussian weight matters. Errors are those of the branch's share
+ * of M: ln of what dropped nodes and the rule's step cost. */
+static bool add_nodes(const struct tilt *t, const struct sg_scan *scan, double h, double digits, struct sg_nodes *nodes,
+                      double *log_dropped)
 {
-    double h = sg_pair_step(pair, c, t_max, digits), sigma = pair->sigma;
-    struct tilt t = {pair, c, 1 / (2 * sigma * sigma), log(pair->probability * h / (sigma * sqrt(2 * M_PI)))};
-    struct range q = shifts(&pair->q);
-    double spread_q = q.high - q.low;
-    double width = sigma * (sqrt(2 * digits + 20) + 1);
-    double low, high;
-    sg_pair_range(pair, c, &low, &high);
-    low -= width, high += width;
-    double curvature = t.scale * 2 + c * spread_q * spread_q * 4 * t.scale * t.scale / 4;
-    if (pair->cut_width > 0)
-        curvature += 1 / (pair->cut_width * pair->cut_width);
-    double cell = 1 / sqrt(curvature);
-    if (!(h > 0) || !isfinite(high - low) || !((high - low) / cell < SCAN_MAX))
-        return false;
-    size_t n_cells = (size_t)((high - low) / cell) + 1;
-    double *value = malloc(2 * (n_cells + 1) * sizeof *value), *base = value + n_cells + 1;
-    if (!value)
-        return false;
-    double peak = -INFINITY, log_p, log_q, error;
-    for (size_t k = 0; k <= n_cells; k++) {
-        double x = low + (double)k * cell;
-        base[k] = -x * x * t.scale + sg_pair_log_thinning(pair, x, &error);
-        value[k] = base[k] + tilt_exponent(&t, x, &log_p, &log_q, &error);
-        peak = fmax(peak, value[k]);
-    }
-    double floor_value = peak - digits - log((double)n_cells + 1) - 6, floor_base = -digits - 6;
-    double dropped = 0, next = -INFINITY;
-    bool ok = isfinite(peak);
-    for (size_t k = 0; ok && k < n_cells; k++) {
-        double left = low + (double)k * cell, right = left + cell;
-        double most = fmax(value[k], value[k + 1]), most_base = fmax(base[k], base[k + 1]);
-        if (most < floor_value && (most_base < floor_base || peak > 40)) {
-            dropped += (cell / h + 1) * (exp(most - peak) + (peak < 40 ? exp(most_base - peak) : 0)) * 1.14;
+    double sigma = t->pair->sigma, peak = scan->peak, cell = scan->cell, dropped = 0, next = -INFINITY;
+    double floor_value = peak - digits - log((double)scan->n + 1) - 6, floor_base = -digits - 6;
+    bool ok = true, is_exact = t->pair->floor_width > 0; /* summed without the Gaussian weight's help */
+    for (size_t k = 0; ok && k < scan->n; k++) {
+        double left = scan->low + (double)k * cell, right = left + cell;
+        double most = fmax(scan->value[k], scan->value[k + 1]), most_base = fmax(scan->base[k], scan->base[k + 1]);
+        if (most < floor_value && (most_base < floor_base || peak > 40 || is_exact)) {
+            dropped +=
+                (cell / h + 1) * (exp(most - peak) + (peak < 40 && !is_exact ? exp(most_base - peak) : 0)) * 1.14;
             continue;
         }
         double i = fmax(ceil(left / h), next);
         for (; ok && i * h < right; i += 1)
-            ok = add_node(&t, i * h, nodes);
+            ok = add_node(t, i * h, nodes);
         next = i;
     }
-    /* Outside [low, high] the integrand falls faster than the Gaussian at distance `width`. */
-    dropped += 2 * (sigma / h + 1) * fmax(exp(value[0] - peak), exp(value[n_cells] - peak));
-    dropped +=
-        peak < 40 ? 2 * (sigma / h + 1) * exp(base[0] - peak) + 2 * (sigma / h + 1) * exp(base[n_cells] - peak) : 0;
-    *log_dropped = t.log_constant + peak + log(dropped);
-    free(value);
+    /* Outside the scan the integrand falls faster than the Gaussian at distance `reach`. */
+    double ends = fmax(exp(scan->value[0] - peak), exp(scan->value[scan->n] - peak));
+    if (peak < 40 && !is_exact)
+        ends += exp(scan->base[0] - peak) + exp(scan->base[scan->n] - peak);
+    *log_dropped = t->log_constant + peak + log(dropped + 2 * (sigma / h + 1) * ends);
     return ok;
 }
 
+static bool add_branch(const struct sg_pair *pair, double c, double t_max, double digits, struct sg_nodes *nodes,
+                       double *log_dropped, double *log_quadrature)
+{
+    struct sg_scan scan = {.value = NULL};
+    bool ok = sg_scan_open(pair, c, digits, &scan);
+    if (ok) {
+        struct sg_step step = sg_scan_step(pair, c, t_max, digits, &scan);
+        double log_unit = log(pair->probability / (pair->sigma * sqrt(2 * M_PI)));
+        struct tilt t = {pair, c, 1 / (2 * pair->sigma * pair->sigma), log_unit + log(step.h)};
+        *log_quadrature = log_unit + step.log_error;
+        ok = step.h > 0 && add_nodes(&t, &scan, step.h, digits, nodes, log_dropped);
+    }
+    sg_scan_close(&scan);
+    return ok;
+}
+
+/* The Gaussian weight that thinning at a cut leaves out. */
+static double missing_weight(const struct sg_event *event, double *error)
+{
+    double sum = 0;
+    for (int b = 0; b < event->n_branches; b++) {
+        const struct sg_pair *pair = &event->branch[b];
+        if (pair->cut_width == 0)
+            continue;
+        double z2 = pair->cut * pair->cut / (2 * (pair->sigma * pair->sigma + pair->cut_width * pair->cut_width));
+        double part = pair->probability * 0.5 * erfc(copysign(sqrt(z2), pair->cut));
+        sum += part;
+        *error += part * (8 + 8 * z2);
+    }
+    return sum;
+}
+
 /* ln M from the nodes: log1p of a sum of expm1 where M is of order one (no cancellation at tiny rates), else
- * log-sum-exp. */
-static void sum_mgf(struct sg_nodes *nodes)
+ * log-sum-exp. `may_lean`: the whole Gaussian weight is known. */
+static void sum_mgf(const struct sg_event *event, bool may_lean, struct sg_nodes *nodes)
 {
     double peak = -INFINITY, high = -INFINITY;
     for (size_t i = 0; i < nodes->n; i++) {
@@ -275,16 +272,18 @@ static void sum_mgf(struct sg_nodes *nodes)
         high = fmax(high, nodes->exponent[i]);
     }
     struct sg_sum sum = {0, 0};
-    double error = 0;
-    if (peak < 20 && high < 690) {
+    double error = 0, missing = missing_weight(event, &error);
+    may_lean = may_lean && peak < 20 && high < 690;
+    if (may_lean) {
         for (size_t i = 0; i < nodes->n; i++) {
             double phi = exp(nodes->log_phi[i]), excess = expm1(nodes->exponent[i]);
             sg_sum_add(&sum, phi * excess);
             error += phi * (fabs(excess) * nodes->phi_error[i] + (1 + excess) * (nodes->eta[i] - nodes->phi_error[i]));
         }
     }
+    sg_sum_add(&sum, -missing);
     double excess = sg_sum_value(&sum);
-    if (peak < 20 && high < 690 && excess < 1 && excess > -0.5) {
+    if (may_lean && excess < 1 && excess > -0.5) {
         nodes->log_mgf = log1p(excess);
         nodes->log_mgf_error =
             (error * SG_UNIT * 1.01 + 4 * SG_UNIT * fabs(excess)) / (1 + excess) + 4 * SG_UNIT * fabs(nodes->log_mgf);
@@ -308,15 +307,20 @@ static void sum_mgf(struct sg_nodes *nodes)
 bool sg_nodes_tilt(const struct sg_event *event, double c, double t_max, double digits, struct sg_nodes *nodes)
 {
     nodes->n = 0;
-    double log_dropped[2] = {-INFINITY, -INFINITY};
-    for (int b = 0; b < event->n_branches; b++)
+    double log_dropped[2] = {-INFINITY, -INFINITY}, log_quadrature[2] = {-INFINITY, -INFINITY};
+    bool may_lean = true;
+    for (int b = 0; b < event->n_branches; b++) {
+        may_lean = may_lean && event->branch[b].floor_width == 0;
         if (event->branch[b].probability > 0 &&
-            !add_branch(&event->branch[b], c, t_max, digits, nodes, &log_dropped[b]))
+            !add_branch(&event->branch[b], c, t_max, digits, nodes, &log_dropped[b], &log_quadrature[b]))
             return false;
+    }
     if (!nodes->n)
         return false;
-    sum_mgf(nodes);
-    nodes->truncation = 4 * exp(-digits) + exp(log_dropped[0] - nodes->log_mgf) + exp(log_dropped[1] - nodes->log_mgf);
+    sum_mgf(event, may_lean, nodes);
+    nodes->truncation = 4 * exp(-digits); /* the Gaussian weight's own */
+    for (int b = 0; b < 2; b++)
+        nodes->truncation += exp(log_dropped[b] - nodes->log_mgf) + exp(log_quadrature[b] - nodes->log_mgf);
     nodes->log_mgf_error += nodes->truncation;
     struct sg_sum mean = {0, 0}, square = {0, 0};
     for (size_t i = 0; i < nodes->n; i++)

@@ -25,7 +25,8 @@ struct sg_mixture {
 struct sg_pair {
     double probability; /* of this branch of the step; the branches' sum to 1 */
     double sigma;
-    double cut, cut_width; /* the law of x is thinned by Phi((cut - x) / cut_width); width 0: not at all */
+    double cut, cut_width;     /* the law of x is thinned by Phi((cut - x) / cut_width); width 0: not at all */
+    double floor, floor_width; /* and by Phi((x - floor) / floor_width) */
     struct sg_mixture p, q;
 };
 
@@ -59,11 +60,8 @@ void sg_nodes_close(struct sg_nodes *nodes);
  * False when the tilt is out of reach (more nodes than a bound allows, overflow): the caller treats M as infinite. */
 bool sg_nodes_tilt(const struct sg_event *event, double c, double t_max, double digits, struct sg_nodes *nodes);
 
-/* ln Phi((cut - x) / cut_width), 0 without a cut; *error bounds its absolute error in units of SG_UNIT. */
+/* ln of the factors that thin the law of x, 0 without any; *error bounds its absolute error in units of SG_UNIT. */
 double sg_pair_log_thinning(const struct sg_pair *pair, double x, double *error);
-
-/* The step of the trapezoid rule that sg_nodes_tilt takes for this branch. */
-double sg_pair_step(const struct sg_pair *pair, double c, double t_max, double digits);
 
 /* Outside [*low, *high] the tilted density falls at least as fast as a Gaussian of width sigma centred on the nearer
  * end. */

@@ -237,7 +237,7 @@ enum sg_status sg_plan_resolve(const struct sg_plan_request *request, struct sg_
         .clip_group = request->clip_group,
         .steps = request->steps,
         .max_grad_norm = request->max_grad_norm,
-        .mass_ratio_max = request->mass_ratio_max > 0 ? request->mass_ratio_max : 8,
+        .mass_ratio_max = request->mass_ratio_max != 0 ? request->mass_ratio_max : 8,
         .rows_per_unit_max = request->rows_per_unit_max,
         .n_weights = request->n_weights,
         .delta = request->is_private ? request->target_delta : 0,
@@ -249,7 +249,12 @@ enum sg_status sg_plan_resolve(const struct sg_plan_request *request, struct sg_
                        sg_sampler_name(request->sampler));
     if (request->steps < 1)
         return sg_fail(SG_USAGE, "training: steps must be at least 1");
+    if (!(plan.mass_ratio_max >= 1 && plan.mass_ratio_max <= 1e6))
+        return sg_fail(SG_USAGE, "privacy: mass_ratio_max must lie between 1 and 1e6, not %g", plan.mass_ratio_max);
     SG_TRY(resolve_rate(request, &plan));
+    if (!(plan.sample_rate >= 0x1p-40)) /* a threshold of 64 bits rounded down keeps 24 of them, and never becomes 0 */
+        return sg_fail(SG_USAGE, "privacy: a sample rate of %g is finer than the sampler draws; use at least 1e-12",
+                       plan.sample_rate);
     SG_TRY(resolve_groups(request, &plan));
     if (plan.is_private) {
         if (!(plan.max_grad_norm >= 1e-6 && plan.max_grad_norm <= 1e6))

@@ -235,19 +235,21 @@ static bool multiply(struct grid *g, const struct sg_fft *fft, const struct cell
         re[i] /= total;
     sg_fft_run(fft, false, re, im);
     double norm = 0, powered = 0;
-    for (size_t i = 0; i < GRID; i++) {
+    for (size_t i = 0; i <= GRID / 2; i++) { /* the other half is the conjugate of this one */
         double size2 = re[i] * re[i] + im[i] * im[i], log_size = 0.5 * log(fmax(size2, 1e-300)),
                turn = atan2(im[i], re[i]);
         if (count * log_size < -745) {
             g->sum_r[i] = g->sum_i[i] = 0;
-            norm += size2;
+            norm += 2 * size2;
             continue;
         }
         double size = exp(count * log_size), r = size * cos(count * turn), m = size * sin(count * turn);
         double a = g->sum_r[i], b = g->sum_i[i];
         g->sum_r[i] = a * r - b * m, g->sum_i[i] = a * m + b * r;
-        norm += size2, powered += size * size;
+        norm += 2 * size2, powered += 2 * size * size;
     }
+    for (size_t i = 1; i < GRID / 2; i++)
+        g->sum_r[GRID - i] = g->sum_r[i], g->sum_i[GRID - i] = -g->sum_i[i];
     g->log_scale += count * (most + log(total));
     g->error += count * (log2(GRID) * SG_FFT_ETA * sqrt(norm / GRID) + 16 * SG_UNIT * sqrt(powered / GRID));
     g->drift += count * weight_error;
@@ -331,18 +333,15 @@ static void grid_finish(struct grid *g, const struct sg_fft *fft)
 /* Composes on the window that starts at `start` (a loss) with period P = GRID h, tilted by theta: the dominating law
  * into pair[0], the dominated one into pair[1] where that is wanted. Close both also after failure. */
 static bool grid_open(const struct sg_composition *composition, double start, double period, double theta, double delta,
-                      bool wants_lower, struct grid pair[2])
+                      bool wants_lower, const struct sg_fft *fft, struct grid pair[2])
 {
-    struct sg_fft fft = {0};
-    bool ok = grid_make(start, period, theta, &pair[0]) &&
-              (!wants_lower || grid_make(start, period, theta, &pair[1])) && sg_fft_open(GRID, &fft);
+    bool ok = grid_make(start, period, theta, &pair[0]) && (!wants_lower || grid_make(start, period, theta, &pair[1]));
     size_t n = composition->n_events + composition->n_laplaces + (composition->gaussian_mu2 > 0);
     double rest = delta * 1e-10 / sg_composition_count(composition);
     for (size_t i = 0; ok && i < n; i++)
-        ok = compose_event(pair, &fft, composition, i, rest);
+        ok = compose_event(pair, fft, composition, i, rest);
     for (int k = 0; ok && k <= wants_lower; k++)
-        grid_finish(&pair[k], &fft);
-    sg_fft_close(&fft);
+        grid_finish(&pair[k], fft);
     for (int k = 0; ok && k <= wants_lower; k++)
         ok = isfinite(pair[k].log_scale) && isfinite(pair[k].error) && isfinite(pair[k].drift);
     return ok;
@@ -428,7 +427,7 @@ static bool prepare(const struct sg_composition *given, double target, bool by_d
     return saddle->ok;
 }
 
-enum { TILTS = 4 };
+enum { TILTS = 3 };
 
 /* The saddle-point approximation may tilt too far where few steps make the law ragged. Any tilt is valid: reduce it
  * while that helps, and keep the best of what was proven. */
@@ -437,16 +436,18 @@ bool sg_pld_epsilon(const struct sg_composition *given, double delta, double eps
     struct sg_composition thinned;
     struct sg_saddle saddle;
     double left_out, period;
+    struct sg_fft fft = {0};
     *lower = 0, *upper = epsilon_max;
-    bool ok = prepare(given, log(delta), true, delta, &thinned, &saddle, &left_out), any = false;
+    bool ok = prepare(given, log(delta), true, delta, &thinned, &saddle, &left_out) && sg_fft_open(GRID, &fft);
+    bool any = false;
     for (int k = 0; ok && k < TILTS; k++, saddle.c /= 3) {
         struct grid pair[2] = {{.h = 0}, {.h = 0}};
         double start = fmin(saddle.epsilon, 0) * 1.01, before = *upper;
         if (plan_window(&thinned, delta, &saddle, start, &period) &&
-            grid_open(given, start, period, saddle.c, delta, true, pair)) {
-            double up = fmax(read_epsilon(&pair[0], delta, true), 0),
-                   low = fmax(read_epsilon(&pair[1], delta, false), 0);
-            *upper = fmin(*upper, up), *lower = fmax(*lower, low);
+            grid_open(given, start, period, saddle.c, delta, k < 2, &fft, pair)) {
+            *upper = fmin(*upper, fmax(read_epsilon(&pair[0], delta, true), 0));
+            if (k < 2)
+                *lower = fmax(*lower, read_epsilon(&pair[1], delta, false));
             any = true;
         }
         grid_close(&pair[0]);
@@ -454,6 +455,7 @@ bool sg_pld_epsilon(const struct sg_composition *given, double delta, double eps
         if (any && !(*upper < before * 0.998))
             break;
     }
+    sg_fft_close(&fft);
     free(thinned.events);
     return any;
 }
@@ -463,12 +465,14 @@ bool sg_pld_delta(const struct sg_composition *given, double epsilon, double eno
     struct sg_composition thinned;
     struct sg_saddle saddle;
     double left_out, period, delta = 1;
-    bool ok = prepare(given, epsilon, false, 1e-12, &thinned, &saddle, &left_out), any = false;
+    struct sg_fft fft = {0};
+    bool ok = prepare(given, epsilon, false, 1e-12, &thinned, &saddle, &left_out) && sg_fft_open(GRID, &fft);
+    bool any = false;
     for (int k = 0; ok && k < TILTS; k++, saddle.c /= 3) {
         struct grid pair[2] = {{.h = 0}, {.h = 0}};
         double hint = fmin(delta, exp(fmax(saddle.log_delta, -600))), before = delta;
         if (plan_window(&thinned, hint, &saddle, 0, &period) &&
-            grid_open(given, 0, period, saddle.c, hint, false, pair)) {
+            grid_open(given, 0, period, saddle.c, hint, false, &fft, pair)) {
             double point = floor(epsilon / pair[0].h * (1 - 1e-15)) - pair[0].start;
             if (point >= 0 && point < GRID) {
                 delta = fmin(delta, read_delta(&pair[0], (size_t)point));
@@ -480,6 +484,7 @@ bool sg_pld_delta(const struct sg_composition *given, double epsilon, double eno
             break;
     }
     *upper = delta;
+    sg_fft_close(&fft);
     free(thinned.events);
     return any;
 }

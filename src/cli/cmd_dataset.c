@@ -82,6 +82,11 @@ static void print_result(const struct flags *flags, const struct sg_dataset *dat
         printf("  %-22s about %lld at epsilon 1, or %lld at epsilon 3, chosen one after another (counted as single Gaussian\n"
                "  %-22s releases at the limit's delta; plans differ, and a programme fixed in advance may hold more)\n",
                "room for runs", (long long)room->ones, (long long)room->threes, "");
+    if (!flags->is_public && flags->epsilon_limit > 12)
+        fprintf(stderr,
+                "warning: an epsilon limit of %g protects little, and what each run reserves of delta for its caps and noise\n"
+                "         grows with e^limit: a second run may be refused although epsilon is left. Register a lower limit.\n",
+                flags->epsilon_limit);
     printf("  %-22s %s units\n", "size", sg_report_bucket(data->n_units));
     printf("  %-22s %s\n", "values out of bounds", sg_report_bucket(data->n_clipped));
     printf("  %-22s %s\n", "commitment", commitment);

@@ -8,6 +8,7 @@
 #include "contour.h"
 #include "fft.h"
 #include "pld.h"
+#include "rare.h"
 
 static void transform(void **state)
 {
@@ -48,7 +49,8 @@ static void contour_and_pld(void **state)
         assert_int_equal(sg_composition_make(&history, &composition), SG_OK);
         for (int direction = 0; direction < 2; direction++) {
             double low, high, grid_low, grid_high;
-            assert_true(sg_contour_epsilon(&composition, direction == 0, cases[i].delta, &low, &high));
+            assert_true(sg_contour_epsilon(&composition, direction == 0 ? SG_CONTOUR_THINNED : SG_CONTOUR_WHOLE,
+                                           cases[i].delta, &low, &high));
             assert_true(sg_pld_epsilon(&composition, cases[i].delta, INFINITY, &grid_low, &grid_high));
             if (!(grid_high >= low) || !(grid_low <= high) || !(grid_high <= high * 1.05))
                 fail_msg("case %zu direction %d: contour %.12g to %.12g, grid %.12g to %.12g", i, direction, low, high,
@@ -57,6 +59,36 @@ static void contour_and_pld(void **state)
         }
         sg_composition_close(&composition);
     }
+}
+
+/* Few steps, small rates, little noise: the parted law against the grid, and against the plain line where that reaches.
+ */
+static void rare_losses(void **state)
+{
+    (void)state;
+    uint64_t seed = 0xa11ce;
+    int parted = 0, both = 0;
+    for (int i = 0; i < 60; i++) {
+        struct sg_phase phase = {log_uniform(&seed, 1e-6, 1), log_uniform(&seed, 0.2, 0.8),
+                                 (int64_t)log_uniform(&seed, 2, i % 2 ? 100 : 1e5)};
+        double delta = log_uniform(&seed, 1e-15, 1e-2), low, high, other_low, other_high;
+        struct sg_history history = {.sensitivity = 1, .phases = &phase, .n_phases = 1};
+        struct sg_composition composition;
+        assert_int_equal(sg_composition_make(&history, &composition), SG_OK);
+        if (sg_rare_epsilon(&composition, delta, &low, &high)) {
+            parted++;
+            if (sg_pld_epsilon(&composition, delta, INFINITY, &other_low, &other_high) &&
+                !(low <= other_high && other_low <= high))
+                fail_msg("setting %d: %.12g to %.12g, grid %.12g to %.12g", i, low, high, other_low, other_high);
+            if (sg_contour_epsilon(&composition, SG_CONTOUR_CHEAP, delta, &other_low, &other_high)) {
+                both++;
+                if (!(low <= other_high && other_low <= high))
+                    fail_msg("setting %d: %.12g to %.12g, line %.12g to %.12g", i, low, high, other_low, other_high);
+            }
+        }
+        sg_composition_close(&composition);
+    }
+    assert_true(parted > 30 && both > 3);
 }
 
 /* Noise so small that the loss is flat to the last bit over most of the law and its density spans seventy orders of
@@ -73,7 +105,8 @@ static void small_noise(void **state)
         assert_int_equal(sg_composition_make(&history, &composition), SG_OK);
         for (int direction = 0; direction < 2; direction++) {
             double low, high, grid_low = 0, grid_high = INFINITY;
-            bool both = sg_contour_epsilon(&composition, direction == 0, cases[i].delta, &low, &high) &&
+            bool both = sg_contour_epsilon(&composition, direction == 0 ? SG_CONTOUR_THINNED : SG_CONTOUR_WHOLE,
+                                           cases[i].delta, &low, &high) &&
                         sg_pld_epsilon(&composition, cases[i].delta, INFINITY, &grid_low, &grid_high);
             if (both && (!(low <= high) || !(grid_high >= low) || !(grid_low <= high)))
                 fail_msg("case %zu direction %d: contour %.12g to %.12g, grid %.12g to %.12g", i, direction, low, high,
@@ -199,6 +232,6 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(transform),   cmocka_unit_test(contour_and_pld), cmocka_unit_test(two_steps_by_force),
         cmocka_unit_test(small_noise), cmocka_unit_test(laplace),         cmocka_unit_test(tail_bound),
-        cmocka_unit_test(curve)};
+        cmocka_unit_test(curve),       cmocka_unit_test(rare_losses)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,0 +1,511 @@
+#include "rare.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "closed.h"
+#include "line.h"
+#include "strip.h"
+#include "wheel.h"
+
+enum { EVENTS_MAX = 8, CELLS = 1024, TURNS = 6, RUNGS = 160, PASSES = 3 };
+static const double alias_share = 1e-8, tail_share = 1e-8, core_share = 1e-9, work_max = 3e7;
+
+/* P's mass between multiples of h from `low` on, and the loss at each cell's right end. */
+struct cells {
+    double low, h;
+    double mass[CELLS], loss[CELLS];
+};
+
+/* One law parted: core = P Phi((a - x)/w), tail = P Phi((x - a)/w), less a far end of negligible mass. */
+struct parted {
+    const struct sg_composition *given;
+    struct sg_event core[EVENTS_MAX], tail[EVENTS_MAX];
+    double count[EVENTS_MAX];
+    size_t n;
+    double left_out, digits;
+    double core_c, core_log, core_leak;
+    struct sg_nodes nodes;
+    struct cells cells[EVENTS_MAX];
+};
+
+/* On one real c: of the core alone, and of all steps less the core's power. */
+struct moment {
+    double core, rest, slope; /* ln of either, and the slope of the second */
+    double error;             /* of the first, absolute */
+    bool ok;
+};
+
+/* The width of the parting, over which a loss in the tail changes by about e^blur. */
+static double gap_width(const struct sg_pair *pair, double blur)
+{
+    return blur * fmin(pair->sigma * pair->sigma / pair->p.shift[pair->p.n - 1], pair->sigma);
+}
+
+static double at_loss(const struct sg_pair *pair, double loss)
+{
+    double low = -45 * pair->sigma, high = 45 * pair->sigma + 2 * pair->p.shift[pair->p.n - 1];
+    for (int i = 0; i < 50; i++) {
+        double middle = (low + high) / 2;
+        if (sg_pair_loss(pair, middle) < loss)
+            low = middle;
+        else
+            high = middle;
+    }
+    return high;
+}
+
+static void cells_make(const struct sg_pair *pair, struct cells *out)
+{
+    double top = pair->p.shift[pair->p.n - 1];
+    out->low = -9 * pair->sigma, out->h = (20 * pair->sigma + top) / CELLS;
+    double above[SG_PAIR_COMPONENTS_MAX];
+    for (int j = 0; j < pair->p.n; j++)
+        above[j] = sg_normal_tail((out->low - pair->p.shift[j]) / pair->sigma);
+    for (int k = 0; k < CELLS; k++) {
+        double right = out->low + (k + 1) * out->h;
+        out->mass[k] = 0;
+        for (int j = 0; j < pair->p.n; j++) {
+            double next = sg_normal_tail((right - pair->p.shift[j]) / pair->sigma);
+            out->mass[k] += pair->p.weight[j] * fmax(above[j] - next, 0);
+            above[j] = next;
+        }
+        out->loss[k] = sg_pair_loss(pair, right);
+    }
+}
+
+/* ln of the core's moment from above, by cells, without what lies right of x_end: 1 plus what each cell's factor adds,
+ * for the masses sum to at most 1. Rounding of the masses, at most 1e-15 each of the whole, is added in full. */
+static double core_log_moment(const struct parted *p, size_t i, double c, double x_end)
+{
+    const struct sg_pair *core = &p->core[i].branch[0];
+    const struct cells *cells = &p->cells[i];
+    double sum = 0, most = 0;
+    for (int k = 0; k < CELLS; k++) {
+        double left = cells->low + k * cells->h, factor = -1;
+        if (left < x_end) {
+            double z = (left - core->cut) / core->cut_width;
+            factor = expm1(fmin(c * cells->loss[k], 690) + (z > -8 ? log(sg_normal_tail(z)) : 0));
+        }
+        sum += cells->mass[k] * factor, most = fmax(most, factor);
+    }
+    /* left of the cells the loss is at most the first one's, right of them only what x_end lets through */
+    return log1p(fmax(sum + 1e-15 * (CELLS + most), -0.999)) + 1e-15;
+}
+
+/* Parts every event at the loss `share` epsilon, and bounds what the core alone can do at epsilon: Chernoff, and the
+ * chance that the core's weight lets something far through. */
+static bool part_at(struct parted *p, double share, double blur, double epsilon, double log_wanted)
+{
+    static const double factors[] = {1.15, 1.4, 2, 3.5};
+    double all = sg_composition_count(p->given), far = sg_normal_tail_inverse(exp(log_wanted - 3) / all), leak = 0;
+    for (size_t i = 0; i < p->n; i++) {
+        double a = at_loss(&p->given->events[i].branch[0], share * epsilon), w = gap_width(&p->core[i].branch[0], blur);
+        p->core[i].branch[0].cut = p->tail[i].branch[0].floor = a;
+        p->core[i].branch[0].cut_width = p->tail[i].branch[0].floor_width = w;
+        if (a + far * w > p->cells[i].low + CELLS * p->cells[i].h)
+            return false;
+        leak += p->count[i] * sg_normal_tail(far * (1 - 1e-9)) * (1 + 1e-9);
+    }
+    double start = (log(epsilon) - log_wanted) / epsilon; /* ln m is about -ln c */
+    start = fmax(start + log(fmin(epsilon / -log_wanted, 1)) / epsilon - log(epsilon) / epsilon, 10 / epsilon);
+    for (size_t k = 0; k < sizeof factors / sizeof *factors; k++) {
+        double c = start * factors[k], bound = c * log(c) - (1 + c) * log1p(c), rough = bound;
+        for (size_t i = 0; i < p->n; i++) {
+            const struct sg_pair *core = &p->core[i].branch[0];
+            bound += p->count[i] * core_log_moment(p, i, c, core->cut + far * core->cut_width);
+        }
+        if (bound - c * epsilon <= log_wanted) {
+            p->core_c = c, p->core_log = bound + 1e-12 * (fabs(bound) + fabs(rough) + c * (1 + epsilon));
+            p->core_leak = leak;
+            return true;
+        }
+    }
+    return false;
+}
+
+static struct moment moment_at(struct parted *p, double c)
+{
+    struct moment m = {0, 0, 0, 0, false};
+    double slope_core = 0, sum = 0, slope_sum = 0, error = 0;
+    for (size_t i = 0; i < p->n; i++) {
+        if (!sg_nodes_tilt(&p->core[i], c, 0, p->digits, &p->nodes))
+            return m;
+        double log_core = p->nodes.log_mgf, mean = p->nodes.mean;
+        error += p->count[i] * p->nodes.log_mgf_error;
+        if (!sg_nodes_tilt(&p->tail[i], c, 0, p->digits, &p->nodes))
+            return m;
+        double ratio = exp(p->nodes.log_mgf - log_core);
+        m.core += p->count[i] * log_core, slope_core += p->count[i] * mean;
+        sum += p->count[i] * log1p(ratio);
+        slope_sum += p->count[i] * ratio / (1 + ratio) * (p->nodes.mean - mean);
+    }
+    m.error = error + 4 * SG_UNIT * fabs(m.core) * (double)p->n;
+    m.rest = m.core + (sum < 30 ? log(expm1(sum)) : sum);
+    m.slope = slope_core + slope_sum / -expm1(-sum);
+    m.ok = isfinite(m.rest) && isfinite(m.slope) && isfinite(m.error);
+    return m;
+}
+
+static bool thin(struct parted *p, double blur, double delta)
+{
+    struct sg_composition tail = {.events = p->tail, .n_events = p->n};
+    double sharpness = 8;
+    for (size_t i = 0; i < p->n; i++)
+        sharpness = fmax(sharpness, p->tail[i].branch[0].sigma / gap_width(&p->tail[i].branch[0], blur));
+    p->left_out = sg_composition_thin(&tail, alias_share * delta, sharpness);
+    return isfinite(p->left_out);
+}
+
+/* The largest core that stays negligible: the larger its losses and the wider the parting, the smoother the rest; but a
+ * wide one lets the moments explode where orders are high. */
+static bool part(const struct sg_composition *given, double epsilon, double delta, struct parted *p)
+{
+    double log_wanted = log(core_share * delta), best = 0, best_share = 0, best_blur = 0;
+    p->given = given, p->n = given->n_events;
+    p->digits = 46 + log(sg_composition_count(given));
+    for (size_t i = 0; i < p->n; i++) {
+        p->core[i] = p->tail[i] = given->events[i];
+        p->count[i] = given->events[i].count;
+        cells_make(&given->events[i].branch[0], &p->cells[i]);
+    }
+    for (double blur = 0.5; blur > 0.007; blur /= 2) {
+        double low = log(0.01), high = log(0.95);
+        while (high - low > 0.25 && exp(high) * blur > best) {
+            double middle = (low + high) / 2;
+            if (part_at(p, exp(middle), blur, epsilon, log_wanted))
+                low = middle;
+            else
+                high = middle;
+        }
+        double share = exp(low);
+        if (low > log(0.011) && share * blur > best && part_at(p, share, blur, epsilon, log_wanted) &&
+            thin(p, blur, delta) && moment_at(p, 12 / epsilon).ok)
+            best = share * blur, best_share = share, best_blur = blur;
+    }
+    return best > 0 && part_at(p, best_share, best_blur, epsilon, log_wanted) && thin(p, best_blur, delta);
+}
+
+/* Where rest(c) - c eps - ln c(c+1) is least; what cannot be computed counts as too far. */
+static double saddle(struct parted *p, double epsilon)
+{
+    double low = log(1e-9), high = log(1e9), at = log(4 / epsilon), step = 0.7;
+    bool has_low = false, has_high = false;
+    for (int i = 0; i < 40 && high - low > 0.03; i++) {
+        double c = exp(at);
+        struct moment m = moment_at(p, c);
+        if (!m.ok || m.slope - epsilon - 1 / c - 1 / (1 + c) > 0)
+            high = at, has_high = true;
+        else
+            low = at, has_low = true;
+        at = has_low && has_high ? (low + high) / 2 : has_low ? at + step : at - step;
+        if (!(at > low && at < high))
+            at = (low + high) / 2;
+    }
+    return exp(low);
+}
+
+struct line {
+    double c, period, c2, alias_log;
+};
+
+static double log_alias(struct parted *p, double c)
+{
+    struct moment m = moment_at(p, c);
+    return m.ok ? m.rest + 1e-6 + m.error + c * log(c) - (1 + c) * log1p(c) : INFINITY;
+}
+
+/* The shortest period on the line through c, and on one to its left. */
+static struct line choose_line(struct parted *p, double saddle_c, double epsilon, double delta)
+{
+    static const double factors[] = {1.15, 1.4, 1.8, 2.6, 4}, lefts[] = {1, 0.8, 0.5, 0.3};
+    double need = -log(alias_share * delta);
+    struct line best = {.period = INFINITY};
+    for (int l = 0; l < 4 && (l < 2 || best.period == INFINITY); l++) {
+        double c = saddle_c * lefts[l], last = INFINITY;
+        for (size_t k = 0; k < sizeof factors / sizeof *factors; k++) {
+            double c2 = c * factors[k], bound = log_alias(p, c2);
+            double period =
+                fmax((bound - c2 * epsilon + need + 0.1) / (c2 - c), fmax(0.1 / (c2 - c), (need + 0.1) / c));
+            if (period < best.period * (l ? 0.8 : 1))
+                best = (struct line){c, period, c2, bound};
+            if (period > last || !isfinite(bound))
+                break;
+            last = period;
+        }
+    }
+    return best;
+}
+
+/* Bounds of |M_tail(c + it)| for one event: the integral of the modulus along x + i theta sigma^2, where e^{itL} falls
+ * as the loss turns. ln of it over M_core(c). */
+struct fall {
+    size_t n;
+    double *level, *angle; /* TURNS rows of n cells: ln of the cell's share, and the least turn in it */
+};
+
+static bool fall_open(const struct sg_event *event, double c, double digits, double log_core, struct fall *out)
+{
+    const struct sg_pair *pair = &event->branch[0];
+    struct sg_scan scan = {.value = NULL};
+    bool ok = sg_scan_open(pair, c, digits, &scan);
+    out->n = ok ? scan.n + 2 : 0;
+    out->level = ok ? malloc(2 * TURNS * out->n * sizeof *out->level) : NULL;
+    for (int r = 0; out->level && r < TURNS; r++) {
+        static const double thetas[TURNS] = {0.08, 0.16, 0.3, 0.55, 0.9, 1.4};
+        double theta = thetas[r] / pair->p.shift[pair->p.n - 1];
+        out->angle = out->level + TURNS * out->n;
+        sg_scan_turns(pair, c, theta, &scan, out->level + (size_t)r * out->n, out->angle + (size_t)r * out->n);
+        for (size_t k = 0; k < out->n; k++)
+            out->level[(size_t)r * out->n + k] += log(1 / (pair->sigma * sqrt(2 * M_PI))) - log_core;
+    }
+    sg_scan_close(&scan);
+    return out->level;
+}
+
+static double fall_at(const struct fall *fall, double t)
+{
+    double best = INFINITY;
+    for (int r = 0; r < TURNS; r++) {
+        const double *level = fall->level + (size_t)r * fall->n, *angle = fall->angle + (size_t)r * fall->n;
+        double sum = 0;
+        for (size_t k = 0; k < fall->n && sum < best; k++) {
+            double y = level[k] - t * angle[k];
+            sum += y > -700 ? exp(y) : 0;
+        }
+        best = fmin(best, sum);
+    }
+    return best * (1 + 1e-9);
+}
+
+struct builder {
+    struct parted *p;
+    struct sg_line_sum *sum;
+    struct sg_wheel core[EVENTS_MAX], tail[EVENTS_MAX];
+    double core_mean[EVENTS_MAX], tail_mean[EVENTS_MAX], ratio[EVENTS_MAX], ratio_error[EVENTS_MAX];
+    double t_max, t_end;
+    struct fall fall[EVENTS_MAX];
+};
+
+/* |(core + tail)^T - core^T| <= core^T ((1 + |tail|/core)^T - 1), with the core's modulus at most its value at t = 0.
+ */
+static bool plan_tail(struct builder *b, double epsilon, double delta)
+{
+    double rung[RUNGS + 1], block[RUNGS + 1], dt = b->sum->dt, most = 0;
+    double enough = exp(fmin(log(tail_share * delta * M_PI / dt) - b->sum->log_scale + b->sum->c * epsilon, 600));
+    double t = fmax(2 * dt, 1 / epsilon);
+    int n = 0;
+    for (; n < RUNGS; n++, t *= 1.15) {
+        double all = 0;
+        for (size_t i = 0; i < b->p->n; i++)
+            all += b->p->count[i] * log1p(fall_at(&b->fall[i], t));
+        rung[n] = t, most = expm1(fmin(all, 600));
+        block[n] = most * (0.15 * t / dt + 1) / (t * t);
+        if (most / (t * dt) < 1e-3 * enough)
+            break;
+    }
+    if (n == RUNGS)
+        return false;
+    double sum = most / (rung[n] * dt) * 1.01;
+    while (n > 0 && sum + block[n - 1] <= enough)
+        sum += block[--n];
+    b->sum->tail = sum * (1 + 1e-9);
+    b->t_end = rung[n];
+    return rung[n] / dt < SG_LINE_POINTS_MAX - 2;
+}
+
+static bool open_wheels(struct builder *b, double t_max)
+{
+    double nodes = 0;
+    for (size_t i = 0; i < b->p->n; i++) {
+        sg_wheel_close(&b->core[i]);
+        sg_wheel_close(&b->tail[i]);
+        if (!sg_wheel_open(&b->p->core[i], b->sum->c, t_max, b->p->digits, b->core_mean[i], &b->p->nodes,
+                           &b->core[i]) ||
+            !sg_wheel_open(&b->p->tail[i], b->sum->c, t_max, b->p->digits, b->tail_mean[i], &b->p->nodes, &b->tail[i]))
+            return false;
+        sg_wheel_set(&b->core[i], b->sum->dt, b->core[i].rr, b->core[i].ri);
+        sg_wheel_set(&b->tail[i], b->sum->dt, b->tail[i].rr, b->tail[i].ri);
+        nodes += (double)(b->core[i].n + b->tail[i].n);
+    }
+    b->t_max = t_max;
+    return nodes * b->t_end / b->sum->dt < work_max;
+}
+
+struct value {
+    double re, im, size, error; /* a characteristic function, its modulus and its error */
+};
+
+static struct value turn_wheel(struct sg_wheel *wheel, double t)
+{
+    double re, im;
+    sg_wheel_sum(wheel, &re, &im);
+    re += 1;
+    double size = hypot(re, im);
+    return (struct value){re, im, size, sg_wheel_error(wheel, t) + 6 * SG_UNIT};
+}
+
+struct entry {
+    double log_modulus, phase, relative; /* the core's power */
+    double log_power, turn, error;       /* ln of (1 + tail/core)^T: real, imaginary, absolute error */
+};
+
+/* False where rounding leaves nothing known of a factor. */
+static bool add_event(struct builder *b, size_t i, double t, struct entry *e)
+{
+    struct value core = turn_wheel(&b->core[i], t), tail = turn_wheel(&b->tail[i], t);
+    double count = b->p->count[i], apart = t * (b->tail_mean[i] - b->core_mean[i]);
+    if (!(core.error < core.size / 4))
+        return false;
+    /* tail / core, with the rotations between their centres */
+    double scale = b->ratio[i] / (core.size * core.size), sine, cosine;
+    sincos(apart, &sine, &cosine);
+    double re = scale * (tail.re * core.re + tail.im * core.im), im = scale * (tail.im * core.re - tail.re * core.im);
+    double x = re * cosine - im * sine, y = re * sine + im * cosine, size = hypot(x, y);
+    double error = b->ratio[i] * (tail.error + tail.size * core.error / core.size * 1.34) / core.size +
+                   size * (b->ratio_error[i] + SG_UNIT * (24 + 4 * fabs(apart)));
+    double whole = hypot(1 + x, y);
+    if (!(error < whole / 4))
+        return false;
+    double log_power = 0.5 * log1p(fmax(2 * x + size * size, -1 + 1e-300)), turn = atan2(y, 1 + x);
+    e->log_power += count * log_power, e->turn += count * turn;
+    e->error += count * (1.34 * error / whole + 8 * SG_UNIT * (fabs(x) + fabs(y)) / whole +
+                         2 * SG_UNIT * (fabs(log_power) + fabs(turn)));
+    double log_modulus = log(core.size), phase = atan2(core.im, core.re);
+    e->log_modulus += count * log_modulus, e->phase += count * phase;
+    e->relative += count * (1.34 * core.error / core.size + 4 * SG_UNIT * (fabs(log_modulus) + fabs(phase)));
+    return true;
+}
+
+static void store(struct builder *b, size_t j, const struct entry *e)
+{
+    double modulus = exp(fmin(e->log_modulus, 1)), power = exp(fmin(e->log_power, 600)), half = sin(e->turn / 2);
+    double x = expm1(fmin(e->log_power, 600)) * cos(e->turn) - 2 * half * half, y = power * sin(e->turn);
+    double cosine = cos(e->phase) * modulus, sine = sin(e->phase) * modulus, size = hypot(x, y);
+    double error = power * expm1(fmin(e->error, 50)) + 12 * SG_UNIT * (size + power * fabs(e->turn));
+    error = modulus * (error + size * (expm1(fmin(e->relative, 50)) + 4 * SG_UNIT * (2 + fabs(e->phase))));
+    sg_line_store(b->sum, j, cosine * x - sine * y, cosine * y + sine * x, error);
+}
+
+static bool fill(struct builder *b)
+{
+    size_t since_set = 0;
+    for (size_t j = 0; j == 0 || (double)(j - 1) * b->sum->dt < b->t_end; j++) {
+        double t = (double)j * b->sum->dt;
+        if (j == 0 || t > b->t_max) {
+            if (!open_wheels(b, fmin(fmax(3 * t, 8 * b->sum->dt), b->t_end + 2 * b->sum->dt)))
+                return false;
+            since_set = SG_WHEEL_RESYNC;
+        }
+        struct entry e = {0, 0, 0, 0, 0, 0};
+        bool set = since_set >= SG_WHEEL_RESYNC;
+        for (size_t i = 0; i < b->p->n; i++) {
+            if (set) {
+                sg_wheel_set(&b->core[i], t, b->core[i].er, b->core[i].ei);
+                sg_wheel_set(&b->tail[i], t, b->tail[i].er, b->tail[i].ei);
+            }
+            if (!add_event(b, i, t, &e))
+                return false;
+        }
+        since_set = set ? 1 : since_set + 1;
+        store(b, j, &e);
+    }
+    return true;
+}
+
+static bool measure(struct builder *b)
+{
+    struct sg_line_sum *sum = b->sum;
+    for (size_t i = 0; i < b->p->n; i++) {
+        struct sg_nodes *nodes = &b->p->nodes;
+        if (!sg_nodes_tilt(&b->p->core[i], sum->c, 0, b->p->digits, nodes))
+            return false;
+        double log_core = nodes->log_mgf, error = nodes->log_mgf_error;
+        sum->log_scale += b->p->count[i] * log_core, sum->log_error += b->p->count[i] * error;
+        sum->shift += b->p->count[i] * nodes->mean;
+        b->core_mean[i] = nodes->mean;
+        if (!sg_nodes_tilt(&b->p->tail[i], sum->c, 0, b->p->digits, nodes))
+            return false;
+        b->tail_mean[i] = nodes->mean;
+        b->ratio[i] = exp(nodes->log_mgf - log_core);
+        b->ratio_error[i] = nodes->log_mgf_error + error + 4 * SG_UNIT * (2 + fabs(nodes->log_mgf) + fabs(log_core));
+        if (!fall_open(&b->p->tail[i], sum->c, b->p->digits, log_core - error, &b->fall[i]))
+            return false;
+    }
+    sum->log_error += 4 * SG_UNIT * fabs(sum->log_scale) * (double)b->p->n;
+    return isfinite(sum->log_scale) && isfinite(sum->log_error);
+}
+
+static bool build(struct parted *p, const struct line *line, double epsilon, double delta, struct sg_line_sum *sum)
+{
+    *sum = (struct sg_line_sum){
+        .c = line->c, .dt = 2 * M_PI / line->period, .alias_c2 = line->c2, .alias_log = line->alias_log};
+    struct builder *b = calloc(1, sizeof *b);
+    bool ok = b && sg_line_open(sum);
+    if (ok) {
+        b->p = p, b->sum = sum;
+        sum->core_c = p->core_c, sum->core_log = p->core_log, sum->core_leak = p->core_leak;
+        ok = measure(b) && plan_tail(b, epsilon, delta) && fill(b);
+    }
+    for (size_t i = 0; b && i < p->n; i++) {
+        sg_wheel_close(&b->core[i]);
+        sg_wheel_close(&b->tail[i]);
+        free(b->fall[i].level);
+    }
+    free(b);
+    return ok;
+}
+
+/* The most that one kind of step alone would need: a lower bound of epsilon, and near it where losses are rare. */
+static double first_guess(const struct sg_composition *composition, double delta)
+{
+    double most = 0, count = 0;
+    for (size_t i = 0; i < composition->n_events; i++)
+        count += composition->events[i].count;
+    for (size_t i = 0; i < composition->n_events; i++) {
+        double lower, upper;
+        if (!sg_event_epsilon_once(&composition->events[i], fmax(delta / count, 1e-200), &lower, &upper))
+            return INFINITY;
+        most = fmax(most, lower);
+    }
+    return most;
+}
+
+bool sg_rare_epsilon(const struct sg_composition *composition, double delta, double *lower, double *upper)
+{
+    *lower = 0, *upper = INFINITY;
+    if (composition->n_events == 0 || composition->n_events > EVENTS_MAX || composition->n_laplaces ||
+        composition->gaussian_mu2 > 0)
+        return false;
+    for (size_t i = 0; i < composition->n_events; i++)
+        if (composition->events[i].n_branches > 1 || composition->events[i].branch[0].p.n < 2)
+            return false;
+    struct parted *p = calloc(1, sizeof *p);
+    double epsilon = first_guess(composition, delta);
+    for (int pass = 0; p && pass < PASSES && epsilon > 0 && isfinite(epsilon); pass++) {
+        struct sg_line_sum sum = {.real = NULL};
+        struct line line = {.period = INFINITY};
+        double before = epsilon, up = INFINITY;
+        if (part(composition, epsilon, delta, p))
+            line = choose_line(p, saddle(p, epsilon), epsilon, delta);
+        bool built = isfinite(line.period) && build(p, &line, epsilon, delta, &sum);
+        if (built) {
+            up = sg_line_solve_upper(&sum, delta - p->left_out, epsilon);
+            if (isfinite(up))
+                *lower = fmax(*lower, sg_line_solve_lower(&sum, delta, up));
+            *upper = fmin(*upper, up);
+        }
+        sg_line_close(&sum);
+        if (*upper - *lower < 1e-7 * *upper || (isfinite(line.period) && !built))
+            break;
+        /* the guess was far off: where many rare losses add up, or where the first line found nothing */
+        epsilon = isfinite(up) ? *upper : 2.5 * epsilon;
+        if (fabs(epsilon - before) < 1e-3 * before)
+            break;
+    }
+    if (p)
+        sg_nodes_close(&p->nodes);
+    free(p);
+    return isfinite(*upper) && *upper - *lower < 1e-5 * *upper;
+}
