@@ -142,8 +142,9 @@ int main(int argc, char **argv)
     const struct sg_ops *widths[] = {sg_ops_has_avx512() ? sg_ops_cpu_avx512() : NULL,
                                      sg_ops_has_avx2() ? sg_ops_cpu_avx2() : NULL};
     const char *names[] = {"avx512", "avx2"};
-    const struct layer layers[] = {
-        {24, 6, 75, 256}, {24, 6, 129, 64}, {24, 24, 161, 512}, {24, 24, 257, 128}, {24, 24, 329, 512}};
+    const struct layer layers[] = {{24, 6, 75, 256},   {24, 6, 129, 64},   {24, 24, 161, 512},  {24, 24, 257, 128},
+                                   {24, 24, 329, 512}, {32, 16, 384, 384}, {32, 16, 384, 1536}, {32, 16, 1536, 384},
+                                   {8, 128, 384, 384}, {8, 128, 384, 1536}};
     for (int w = 0; w < 2; w++) {
         if (!widths[w])
             continue;

@@ -47,7 +47,8 @@ static size_t attention_scratch_bytes(int64_t rows_per_unit_max, int64_t width)
     return attention_carve(rows_per_unit_max, width, NULL, &s);
 }
 
-/* score = exp(scale score - top), top the row's largest; returns their sum. */
+/* score = exp(scale score - top), top the row's largest; returns their sum. Rows of scores are whole vectors here and
+ * below: a masked store would keep the loads after it waiting. */
 static float attention_row(int64_t n, float scale, float *score, float *top_out)
 {
     float lane[SG_SUM_LANES];
@@ -55,9 +56,9 @@ static float attention_row(int64_t n, float scale, float *score, float *top_out)
     vf top = first, sum[SUM_VECTORS];
     for (int64_t j = 0; j < n; j += SG_LANES) {
         int64_t m = lanes_left(n, j);
-        vf x = vf_mul(vf_set(scale), load_left(score + j, m));
+        vf x = vf_mul(vf_set(scale), vf_load(score + j));
         top = vf_max(top, m == SG_LANES ? x : vf_first_of(x, first, m));
-        store_left(score + j, x, m);
+        vf_store(score + j, x);
     }
     vf_store(lane, top);
     float most = lane[0];
@@ -71,9 +72,9 @@ static float attention_row(int64_t n, float scale, float *score, float *top_out)
             int64_t at = j + v * SG_LANES, m = at < n ? lanes_left(n, at) : 0;
             if (!m)
                 break;
-            vf e = exp_negative(vf_sub(load_left(score + at, m), vf_set(most)));
+            vf e = exp_negative(vf_sub(vf_load(score + at), vf_set(most)));
             e = m == SG_LANES ? e : vf_first_of(e, vf_zero(), m);
-            store_left(score + at, e, m);
+            vf_store(score + at, e);
             sum[v] = vf_add(sum[v], e);
         }
     for (int v = 0; v < SUM_VECTORS; v++)
@@ -112,7 +113,7 @@ static void attention_head(int64_t n, int64_t width, float scale, const float *q
     pack_backward(n, width, v, ld, s->values);
     for (int64_t t = 0; t < n; t += ATTENTION_QUERIES) {
         int64_t m = n - t < ATTENTION_QUERIES ? n - t : ATTENTION_QUERIES;
-        gemm(m, width, n, q + t * ld, ld, NULL, s->keys, s->score, s->ld_score, NULL, false, s->gemm);
+        gemm(m, width, strips_width(n), q + t * ld, ld, NULL, s->keys, s->score, s->ld_score, NULL, false, s->gemm);
         for (int64_t i = 0; i < m; i++)
             sum[i] = attention_row(n, scale, s->score + i * s->ld_score, &top[i]);
         attention_lse(m, top, sum, lse + t * ldlse, ldlse);
@@ -199,11 +200,10 @@ static void gemm_transposed(int64_t n_rows, int64_t n_k, int64_t n_cols, const f
 static void attention_row_backward(int64_t n, float scale, float lse, float mean, float *score, float *dscore)
 {
     for (int64_t j = 0; j < n; j += SG_LANES) {
-        int64_t m = lanes_left(n, j);
-        vf p = exp_negative(vf_sub(vf_mul(vf_set(scale), load_left(score + j, m)), vf_set(lse)));
-        vf d = vf_mul(vf_mul(vf_set(scale), p), vf_sub(load_left(dscore + j, m), vf_set(mean)));
-        store_left(score + j, p, m);
-        store_left(dscore + j, d, m);
+        vf p = exp_negative(vf_sub(vf_mul(vf_set(scale), vf_load(score + j)), vf_set(lse)));
+        vf d = vf_mul(vf_mul(vf_set(scale), p), vf_sub(vf_load(dscore + j), vf_set(mean)));
+        vf_store(score + j, p);
+        vf_store(dscore + j, d);
     }
 }
 
@@ -220,9 +220,9 @@ static void attention_queries_backward(const struct attention_gradient *h, int64
                                        const struct attention_scratch *s)
 {
     const float *q = h->q + t * h->ld, *dout = h->dout + t * h->lddout;
-    int64_t lds = s->ld_score;
-    gemm(m, h->width, h->n, q, h->ld, NULL, s->keys, s->score, lds, NULL, false, s->gemm);
-    gemm(m, h->width, h->n, dout, h->lddout, NULL, s->values, s->dscore, lds, NULL, false, s->gemm);
+    int64_t lds = s->ld_score, whole = strips_width(h->n);
+    gemm(m, h->width, whole, q, h->ld, NULL, s->keys, s->score, lds, NULL, false, s->gemm);
+    gemm(m, h->width, whole, dout, h->lddout, NULL, s->values, s->dscore, lds, NULL, false, s->gemm);
     for (int64_t i = 0; i < m; i++) {
         float mean = dot(h->width, dout + i * h->lddout, h->out + (t + i) * h->ldout); /* sum over keys of p dp */
         attention_row_backward(h->n, h->scale, h->lse[(t + i) * h->ldlse], mean, s->score + i * lds,

@@ -27,17 +27,51 @@ static void pack_backward(int64_t n_out, int64_t n_in, const float *w, int64_t l
     copy_strips(n_out, n_in, w, ldw, packed);
 }
 
-/* b[k][j] = w[j ldw + k]: a transposition, once per step and weight, a few k at a time to stay in cache. */
+/* to[k ld_to + i] = from[i ldf + k] for i, k < 8, zero for i >= n_rows. */
+SG_INLINE void transpose_eight(int64_t n_rows, const float *from, int64_t ldf, float *to, int64_t ld_to)
+{
+    __m256 a[8], b[8];
+#pragma GCC unroll 8
+    for (int i = 0; i < 8; i++)
+        a[i] = i < n_rows ? _mm256_loadu_ps(from + i * ldf) : _mm256_setzero_ps();
+#pragma GCC unroll 4
+    for (int i = 0; i < 8; i += 2) {
+        b[i] = _mm256_unpacklo_ps(a[i], a[i + 1]);
+        b[i + 1] = _mm256_unpackhi_ps(a[i], a[i + 1]);
+    }
+#pragma GCC unroll 2
+    for (int i = 0; i < 8; i += 4) {
+        a[i] = _mm256_shuffle_ps(b[i], b[i + 2], 0x44);
+        a[i + 1] = _mm256_shuffle_ps(b[i], b[i + 2], 0xee);
+        a[i + 2] = _mm256_shuffle_ps(b[i + 1], b[i + 3], 0x44);
+        a[i + 3] = _mm256_shuffle_ps(b[i + 1], b[i + 3], 0xee);
+    }
+#pragma GCC unroll 4
+    for (int k = 0; k < 4; k++) {
+        _mm256_storeu_ps(to + k * ld_to, _mm256_permute2f128_ps(a[k], a[k + 4], 0x20));
+        _mm256_storeu_ps(to + (k + 4) * ld_to, _mm256_permute2f128_ps(a[k], a[k + 4], 0x31));
+    }
+}
+
+/* Eight columns of a strip from n_rows rows of w: b[k][j .. j + 8). What does not exist is zero. */
+static void pack_eight(int64_t n_rows, int64_t n_in, const float *w, int64_t ldw, float *to, int64_t width)
+{
+    int64_t k = 0;
+    for (; k + 8 <= n_in; k += 8)
+        transpose_eight(n_rows, w + k, ldw, to + k * width, width);
+    for (; k < n_in; k++)
+        for (int64_t i = 0; i < 8; i++)
+            to[k * width + i] = i < n_rows ? w[i * ldw + k] : 0.0f;
+}
+
+/* b[k][j] = w[j ldw + k]: a transposition. */
 static void pack_forward(int64_t n_out, int64_t n_in, const float *w, int64_t ldw, void *packed)
 {
-    const int64_t step = 64;
     float *to = packed;
     for (int64_t j = 0; j < n_out;) {
         int64_t width = strip_width(n_out, j);
-        for (int64_t k0 = 0; k0 < n_in; k0 += step)
-            for (int64_t i = 0; i < width; i++)
-                for (int64_t k = k0; k < n_in && k < k0 + step; k++)
-                    to[k * width + i] = j + i < n_out ? w[(j + i) * ldw + k] : 0.0f;
+        for (int64_t i = 0; i < width; i += 8)
+            pack_eight(n_out - j - i, n_in, w + (j + i) * ldw, ldw, to + i, width);
         to += width * n_in;
         j += width;
     }
