@@ -1,8 +1,8 @@
 /* Would catch: a wrong forward formula or a wrong gradient of any parameter of an encoder or a tabular transformer
  * (both GELUs, both poolings, unit length, LoRA on every target, dropout, several outputs, tied masked words), a tap at
  * the wrong weight, a backward pass that stops too early for what learns, dropout inside a frozen prefix, and rows that
- * are read before they are written; a frozen prefix that changes a bit; a parameter table, start or specification that
- * is not the published one; architectures that are taken although we do not build them.
+ * are read before they are written; a frozen prefix or a recomputed block that changes a bit; a parameter table, start
+ * or specification that is not the published one; architectures that are taken although we do not build them.
  *
  * The truth is encoder_oracle.c in double, differentiated by central differences, weight by weight and unit by unit. */
 #include <math.h>
@@ -332,6 +332,102 @@ static void prefix_gives_the_same_bits(void **state)
     }
 }
 
+/* What parts said, one after the other, as copies: kind, shape, place, then a and g. */
+struct recorder {
+    struct sg_buffer bytes;
+    int n_parts;
+};
+
+static void record_part(void *context, const struct sg_tap *taps, size_t n_taps)
+{
+    struct recorder *to = context;
+    int64_t n_units = N_UNITS;
+    to->n_parts++;
+    for (size_t k = 0; k < n_taps; k++) {
+        const struct sg_tap *t = &taps[k];
+        const int64_t shape[] = {t->kind, t->n_in, t->n_out, t->weight, t->offset[n_units], t->per_step};
+        sg_buffer_append(&to->bytes, shape, sizeof shape);
+        for (int32_t r = 0; r < t->offset[n_units]; r++) {
+            size_t n_a = (size_t)(t->kind == SG_TAP_SCALE ? t->n_out : t->n_in);
+            size_t n_g = (size_t)(t->kind == SG_TAP_EMBED ? t->n_in : t->n_out);
+            if (t->kind == SG_TAP_EMBED)
+                sg_buffer_append(&to->bytes, &t->id[r], sizeof *t->id);
+            else
+                sg_buffer_append(&to->bytes, t->a + r * t->lda, n_a * sizeof(float));
+            sg_buffer_append(&to->bytes, t->g + r * t->ldg, n_g * sizeof(float));
+        }
+    }
+}
+
+static void check_recomputed(const struct sg_ops *ops, const struct sg_model_spec *spec, const char *const *trainable)
+{
+    struct test_batch batch;
+    struct test_model m;
+    struct recorder whole = {0}, parts[3] = {0};
+    size_t n_taps;
+    test_batch_make(spec, LENGTHS, N_UNITS, 5, &batch);
+    test_model_open(spec, ops, trainable, N_UNITS, batch.view.n_rows, &m);
+    const struct sg_tap *taps = test_model_run(&m, &batch, true, &n_taps);
+    record_part(&whole, taps, n_taps);
+    sg_model_forward(m.model, m.packed, &batch.view, true, m.workspace, m.logit);
+    sg_model_backward_in_parts(m.model, m.packed, &batch.view, batch.dlogit, m.workspace, record_part, &parts[0]);
+    float kept[2048];
+    memcpy(kept, m.logit, sizeof kept);
+    size_t bytes = sg_workspace_bytes(m.model, N_UNITS, batch.view.n_rows, SG_WORKSPACE_RECOMPUTED);
+    void *memory = sg_alloc_aligned(bytes);
+    memset(memory, 0xff, bytes);
+    struct sg_workspace *w = sg_workspace_place(m.model, N_UNITS, batch.view.n_rows, SG_WORKSPACE_RECOMPUTED, memory);
+    sg_model_forward(m.model, m.packed, &batch.view, true, w, m.logit);
+    for (int i = 1; i < 3; i++)
+        sg_model_backward_in_parts(m.model, m.packed, &batch.view, batch.dlogit, w, record_part, &parts[i]);
+    assert_memory_equal(kept, m.logit, (size_t)(N_UNITS * spec->n_outputs) * sizeof(float));
+    for (int i = 0; i < 3; i++) {
+        assert_int_equal(parts[i].bytes.len, whole.bytes.len);
+        assert_memory_equal(parts[i].bytes.data, whole.bytes.data, whole.bytes.len);
+        sg_buffer_free(&parts[i].bytes);
+    }
+    assert_true(trainable || parts[0].n_parts >= 4); /* head, two blocks, embeddings */
+    sg_buffer_free(&whole.bytes);
+    free(memory);
+    test_batch_free(&batch);
+    test_model_close(&m);
+}
+
+static void recomputing_changes_no_bit(void **state)
+{
+    (void)state;
+    static const char *const lora[] = {"*.lora_?.weight", "classifier.*", NULL};
+    static const char *const some[] = {"encoder.layer.1.attention.*", "classifier.*", NULL};
+    static const char *const norms[] = {"*LayerNorm.*", NULL};
+    const struct sg_model_spec *specs[] = {&MEAN, &CLS, &LORA, &UNIT_CLS, &TABULAR, &BARE_TABULAR, &MASKED};
+    for (int k = 0; test_backend(k); k++) {
+        for (size_t i = 0; i < sizeof specs / sizeof *specs; i++) {
+            check_recomputed(test_backend(k), specs[i], NULL);
+            check_recomputed(test_backend(k), specs[i], norms);
+        }
+        check_recomputed(test_backend(k), &LORA, lora);
+        check_recomputed(test_backend(k), &LORA, some);
+    }
+}
+
+/* Twelve layers' activations against twelve inputs. */
+static void recomputing_takes_less_memory(void **state)
+{
+    (void)state;
+    struct sg_model_spec spec = MEAN;
+    spec.encoder.layers = 12;
+    struct sg_model *model;
+    assert_int_equal(sg_model_create(&spec, sg_ops_reference(), 1, &model), SG_OK);
+    size_t scoring = sg_workspace_bytes(model, 10, 4000, SG_WORKSPACE_SCORING);
+    size_t training = sg_workspace_bytes(model, 10, 4000, SG_WORKSPACE_TRAINING);
+    size_t recomputed = sg_workspace_bytes(model, 10, 4000, SG_WORKSPACE_RECOMPUTED);
+    assert_true(scoring < recomputed && recomputed < training / 3);
+    const char *const head[] = {"classifier.*"};
+    assert_int_equal(sg_model_train_only(model, head, 1), SG_OK); /* what is frozen takes none */
+    assert_true(sg_workspace_bytes(model, 10, 4000, SG_WORKSPACE_TRAINING) < scoring + scoring / 10);
+    sg_model_close(&model);
+}
+
 /* A vector of weights changes; what learns is packed anew, what is frozen is not touched. */
 static void repacking_what_learns_is_enough(void **state)
 {
@@ -569,6 +665,8 @@ int main(void)
         cmocka_unit_test(every_parameter),
         cmocka_unit_test(frozen_patterns),
         cmocka_unit_test(prefix_gives_the_same_bits),
+        cmocka_unit_test(recomputing_changes_no_bit),
+        cmocka_unit_test(recomputing_takes_less_memory),
         cmocka_unit_test(repacking_what_learns_is_enough),
         cmocka_unit_test(parameter_table),
         cmocka_unit_test(json_round_trip),
