@@ -37,6 +37,9 @@ static enum sg_status check_spec(const struct sg_model_spec *spec)
     if (spec->n_outputs > 1)
         return sg_fail(SG_USAGE, "model: %lld outputs; only encoders and tabular transformers have more than one",
                        (long long)spec->n_outputs);
+    if (spec->objective != SG_BINARY && spec->objective != SG_REGRESSION)
+        return sg_fail(SG_USAGE, "model: one output is a binary label's or a value's; for classes use an encoder or a "
+                                 "tabular transformer");
     bool logistic = spec->kind == SG_MODEL_LOGISTIC;
     const struct range always[] = {
         {"n_features", spec->n_features, logistic ? 0 : 1, WIDTH_MAX},
