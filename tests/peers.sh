@@ -70,4 +70,14 @@ elif python=$(environment tokenizers "tokenizers==0.23.3") &&
 else
     failed=1
 fi
+
+# The base encoder on 1,000 messages: logits, gradients and per-unit norms of transformers and PyTorch. Takes minutes.
+if [ ! -f "$model/model.safetensors" ]; then
+    echo "skipped transformers: no base encoder"
+elif python=$(environment encoder torch transformers tokenizers safetensors) &&
+    "$python" tools/encoder_golden.py base "$model" "$shared/data/banking77/train.csv" "$work/encoder.safetensors" >&2; then
+    check "transformers computes the same encoder" "$build/tests/nn/test_nn_encoder_golden" "$work/encoder.safetensors"
+else
+    failed=1
+fi
 exit $failed

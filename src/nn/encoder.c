@@ -61,23 +61,47 @@ void sg_model_prefix(const struct sg_model *model, const void *packed, const str
     model->ops->copy_rows(batch->n_units, d, m->pooled, d, NULL, prefix, d, NULL);
 }
 
-void sg_nn_encoder_backward(const struct pass *pass, const float *dlogit)
+/* Starts a new part where there is somebody to hand it to; without, all taps stay. */
+static void hand_over(const struct pass *pass, sg_tap_sink *sink, void *context)
 {
-    if (pass->model->spec.objective == SG_MASKED_TOKENS)
-        sg_nn_masked_backward(pass, dlogit);
-    else
-        sg_nn_classifier_backward(pass, dlogit);
-    for (int64_t l = pass->model->spec.encoder.layers - 1; l >= 0 && pass->model->lowest < stage_of_block(l + 1); l--)
-        sg_nn_block_backward(pass, l);
-    sg_nn_embeddings_backward(pass);
+    if (!sink)
+        return;
+    if (pass->w->n_taps)
+        sink(context, pass->w->taps, pass->w->n_taps);
+    pass->w->n_taps = 0;
 }
 
-void sg_nn_encoder_taps(const struct pass *pass)
+static void head_taps(const struct pass *pass)
 {
     if (pass->model->spec.objective == SG_MASKED_TOKENS)
         sg_nn_masked_taps(pass);
     else
         sg_nn_classifier_taps(pass);
+}
+
+void sg_nn_encoder_backward(const struct pass *pass, const float *dlogit, sg_tap_sink *sink, void *context)
+{
+    if (pass->model->spec.objective == SG_MASKED_TOKENS)
+        sg_nn_masked_backward(pass, dlogit);
+    else
+        sg_nn_classifier_backward(pass, dlogit);
+    head_taps(pass);
+    hand_over(pass, sink, context);
+    for (int64_t l = pass->model->spec.encoder.layers - 1; l >= 0 && pass->model->lowest < stage_of_block(l + 1); l--) {
+        if (pass->w->recompute)
+            sg_nn_block_forward(pass, l);
+        sg_nn_block_backward(pass, l);
+        sg_nn_block_taps(pass, l);
+        hand_over(pass, sink, context);
+    }
+    sg_nn_embeddings_backward(pass);
+    sg_nn_embeddings_taps(pass);
+    hand_over(pass, sink, context);
+}
+
+void sg_nn_encoder_taps(const struct pass *pass)
+{
+    head_taps(pass);
     for (int64_t l = pass->model->spec.encoder.layers - 1; l >= 0; l--)
         sg_nn_block_taps(pass, l);
     sg_nn_embeddings_taps(pass);

@@ -151,7 +151,7 @@ void sg_nn_masked_backward(const struct pass *pass, const float *dlogit);
 void sg_nn_masked_taps(const struct pass *pass);
 /* In encoder.c */
 void sg_nn_encoder_forward(const struct pass *pass, float *logit);
-void sg_nn_encoder_backward(const struct pass *pass, const float *dlogit);
+void sg_nn_encoder_backward(const struct pass *pass, const float *dlogit, sg_tap_sink *sink, void *context);
 void sg_nn_encoder_taps(const struct pass *pass);
 /* The gradient of the last block's output, or NULL where nothing below it learns. */
 float *sg_nn_top_gradient(const struct pass *pass);

@@ -10,6 +10,7 @@ struct holder {
     const struct sg_model *model;
     int64_t rows;
     bool with_backward;
+    bool recompute; /* only the blocks' inputs are kept */
 };
 
 static float *own(const struct holder *h, int64_t width)
@@ -19,7 +20,7 @@ static float *own(const struct holder *h, int64_t width)
 
 static float *hold(const struct holder *h, bool is_own, int64_t width, float **shared)
 {
-    if (is_own)
+    if (is_own && !h->recompute)
         return own(h, width);
     if (!*shared)
         *shared = own(h, width);
@@ -50,8 +51,8 @@ static void hold_activations(const struct holder *h, int64_t block, struct block
     int64_t d = e->width;
     int lowest = h->with_backward ? h->model->lowest - stage_of_block(block) : INT_MAX;
     bool attends = lowest <= STAGE_QKV, norms = lowest <= STAGE_ATTENTION_NORM, ends = lowest <= STAGE_OUTPUT_NORM;
-    b->x = hold(h, taps_input(h, &dense[QUERY]) || taps_input(h, &dense[KEY]) || taps_input(h, &dense[VALUE]), d,
-                &shared->x);
+    bool taps_x = taps_input(h, &dense[QUERY]) || taps_input(h, &dense[KEY]) || taps_input(h, &dense[VALUE]);
+    b->x = h->recompute && ends ? own(h, d) : hold(h, taps_x, d, &shared->x);
     b->qkv = hold(h, attends, 3 * d, &shared->qkv);
     b->lse = hold(h, attends, e->heads, &shared->lse);
     b->context = hold(h, attends || taps_input(h, &dense[ATTENTION_OUTPUT]), d, &shared->context);
@@ -66,14 +67,17 @@ static void hold_activations(const struct holder *h, int64_t block, struct block
     b->rstd2 = hold(h, ends, 1, &shared->rstd2);
 }
 
-static void hold_gradients(const struct holder *h, int64_t block, struct block_memory *b, struct block_memory *shared)
+/* Recomputed blocks pass their gradients down through two arrays in turn: the upper one is a tap until it is handed
+ * out. */
+static void hold_gradients(const struct holder *h, int64_t block, struct block_memory *b, struct block_memory *shared,
+                           float **turn)
 {
     const struct block_tables *t = &h->model->encoder->blocks[block];
     const struct dense *dense = t->dense;
     int64_t d = h->model->spec.encoder.width;
     int lowest = h->model->lowest - stage_of_block(block);
     if (lowest <= STAGE_OUTPUT_NORM)
-        b->dy = hold(h, norm_learns(h, &t->output_norm), d, &shared->dy);
+        b->dy = hold(h, norm_learns(h, &t->output_norm), d, h->recompute && block % 2 ? turn : &shared->dy);
     if (lowest <= STAGE_OUTPUT)
         b->doutput = hold(h, taps_gradient(h, &dense[OUTPUT]), d, &shared->doutput);
     if (lowest <= STAGE_INTERMEDIATE)
@@ -96,9 +100,9 @@ static void hold_lora(const struct holder *h, int64_t block, struct block_memory
         const struct dense *dense = &h->model->encoder->blocks[block].dense[i];
         if (dense->lora_a < 0)
             continue;
-        b->lora[i].u = hold(h, h->with_backward && is_trainable(h->model, dense->lora_b), rank, &shared->lora[0].u);
+        b->lora[i].u = hold(h, h->with_backward && is_trainable(h->model, dense->lora_b), rank, &shared->lora[i].u);
         if (h->with_backward)
-            b->lora[i].du = hold(h, is_trainable(h->model, dense->lora_a), rank, &shared->lora[0].du);
+            b->lora[i].du = hold(h, is_trainable(h->model, dense->lora_a), rank, &shared->lora[i].du);
     }
 }
 
@@ -167,12 +171,14 @@ void sg_nn_carve_encoder(struct carver *carver, const struct sg_model *model, st
 {
     const struct sg_encoder_spec *e = &model->spec.encoder;
     struct encoder_memory *m = &w->encoder;
-    struct holder h = {carver, model, sg_model_tap_rows_max(model, w->units_max, w->rows_max), w->with_backward};
+    struct holder h = {carver, model, sg_model_tap_rows_max(model, w->units_max, w->rows_max), w->with_backward,
+                       w->recompute};
+    float *turn = NULL;
     for (int64_t l = 0; l < e->layers; l++) {
         hold_activations(&h, l, &m->blocks[l], &m->shared);
         hold_lora(&h, l, &m->blocks[l], &m->shared);
         if (h.with_backward)
-            hold_gradients(&h, l, &m->blocks[l], &m->shared);
+            hold_gradients(&h, l, &m->blocks[l], &m->shared, &turn);
     }
     m->top = hold(&h, false, e->width, &m->shared.x); /* a block's input is not read once its output is written */
     carve_embeddings(&h, w);

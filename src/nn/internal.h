@@ -82,9 +82,9 @@ struct walk {
 
 struct sg_workspace {
     int64_t units_max, rows_max;
-    bool with_backward, dropped; /* dropped: the last forward used the masks */
-    int64_t n_positions;         /* the longest history of the batch */
-    int32_t *position;           /* (rows_max + 1) */
+    bool with_backward, recompute, dropped; /* dropped: the last forward used the masks */
+    int64_t n_positions;                    /* the longest history of the batch */
+    int32_t *position;                      /* (rows_max + 1) */
     struct walk walk[N_DIRECTIONS];
     int32_t *unit_offset;                       /* (B+1): 0, 1, 2, ... */
     int32_t *list_from, *list_to, *list_absent; /* (B) each */

@@ -37,6 +37,9 @@ static enum sg_status check_spec(const struct sg_model_spec *spec)
     if (spec->n_outputs > 1)
         return sg_fail(SG_USAGE, "model: %lld outputs; only encoders and tabular transformers have more than one",
                        (long long)spec->n_outputs);
+    if (spec->objective != SG_BINARY && spec->objective != SG_REGRESSION)
+        return sg_fail(SG_USAGE, "model: one output is a binary label's or a value's; for classes use an encoder or a "
+                                 "tabular transformer");
     bool logistic = spec->kind == SG_MODEL_LOGISTIC;
     const struct range always[] = {
         {"n_features", spec->n_features, logistic ? 0 : 1, WIDTH_MAX},
@@ -257,6 +260,11 @@ static void add_tap(const struct pass *pass, int parameter, float *a, float *g, 
     sg_nn_add_tap(pass, parameter, (struct sg_tap){.a = a, .g = g, .lda = p->n_in, .ldg = p->n_out, .offset = offset});
 }
 
+static void add_linear_tap(const struct pass *pass)
+{
+    add_tap(pass, pass->model->linear.parameter, pass->w->linear, pass->w->dlinear, pass->w->unit_offset);
+}
+
 void sg_nn_add_taps(const struct pass *pass)
 {
     const struct sg_model *model = pass->model;
@@ -274,31 +282,53 @@ void sg_nn_add_taps(const struct pass *pass)
     }
     if (has_blocks(model))
         sg_nn_encoder_taps(pass);
-    add_tap(pass, model->linear.parameter, w->linear, w->dlinear, w->unit_offset);
+    add_linear_tap(pass);
+}
+
+/* Fills what the taps point to; hands them to `sink` as they come, or leaves them all in the workspace. */
+static void backward(const struct pass *pass, const float *dlogit, sg_tap_sink *sink, void *context)
+{
+    const struct sg_model *model = pass->model;
+    struct sg_workspace *w = pass->w;
+    int64_t n_units = pass->batch->n_units, n_outputs = model->spec.n_outputs;
+    check_batch(model, pass->batch, w);
+    assert(w->with_backward && (sink || !w->recompute));
+    w->n_taps = 0;
+    if (model->spec.kind == SG_MODEL_BILSTM_ATTENTION) {
+        model->ops->copy_rows(n_units, 1, dlogit, 1, NULL, w->doutput, 1, NULL);
+        sg_nn_head_backward(pass);
+        if (model->needs_pooled)
+            sg_nn_attention_backward(pass);
+        sg_nn_lstm_backward(pass);
+    }
+    if (has_blocks(model) && n_units)
+        sg_nn_encoder_backward(pass, dlogit, sink, context);
+    if (model->spec.linear_steps)
+        model->ops->copy_rows(n_units, n_outputs, dlogit, n_outputs, NULL, w->dlinear, n_outputs, NULL);
 }
 
 const struct sg_tap *sg_model_backward(const struct sg_model *model, const void *packed, const struct sg_batch *batch,
                                        const float *dlogit, struct sg_workspace *workspace, size_t *n_taps)
 {
-    check_batch(model, batch, workspace);
-    assert(workspace->with_backward);
-    struct pass pass = {model, packed, batch, workspace};
-    if (model->spec.kind == SG_MODEL_BILSTM_ATTENTION) {
-        model->ops->copy_rows(batch->n_units, 1, dlogit, 1, NULL, workspace->doutput, 1, NULL);
-        sg_nn_head_backward(&pass);
-        if (model->needs_pooled)
-            sg_nn_attention_backward(&pass);
-        sg_nn_lstm_backward(&pass);
-    }
-    if (has_blocks(model) && batch->n_units)
-        sg_nn_encoder_backward(&pass, dlogit);
-    if (model->spec.linear_steps)
-        model->ops->copy_rows(batch->n_units, model->spec.n_outputs, dlogit, model->spec.n_outputs, NULL,
-                              workspace->dlinear, model->spec.n_outputs, NULL);
+    const struct pass pass = {model, packed, batch, workspace};
+    backward(&pass, dlogit, NULL, NULL);
     sg_nn_add_taps(&pass);
     assert(workspace->n_taps == model->n_taps);
     *n_taps = workspace->n_taps;
     return workspace->taps;
+}
+
+void sg_model_backward_in_parts(const struct sg_model *model, const void *packed, const struct sg_batch *batch,
+                                const float *dlogit, struct sg_workspace *workspace, sg_tap_sink *sink, void *context)
+{
+    const struct pass pass = {model, packed, batch, workspace};
+    backward(&pass, dlogit, sink, context);
+    if (has_blocks(model))
+        add_linear_tap(&pass);
+    else
+        sg_nn_add_taps(&pass);
+    if (workspace->n_taps)
+        sink(context, workspace->taps, workspace->n_taps);
 }
 
 const struct sg_tap *sg_model_tap_shapes(const struct sg_model *model, size_t *n_taps)

@@ -10,13 +10,13 @@ static const char *const POOLINGS[] = {"cls", "mean"};
 static const char *const OBJECTIVES[] = {"binary", "classes", "regression", "masked_tokens"};
 static const char *const GELUS[] = {"gelu", "gelu_new"};
 static const char *const TARGETS[] = {"query", "key", "value", "attention_output", "intermediate", "output"};
-enum { N_TARGETS = sizeof TARGETS / sizeof *TARGETS };
+enum { N_TARGETS = sizeof TARGETS / sizeof *TARGETS, N_OBJECTIVES = sizeof OBJECTIVES / sizeof *OBJECTIVES };
 
-/* The keys of each kind; "lora" may be left out. */
-static const char *const LOGISTIC_KEYS[] = {"kind", "n_features", "n_static", "linear_steps", NULL};
+/* The keys of each kind; "lora" may be left out, and "objective" of the first two where it is "binary". */
+static const char *const LOGISTIC_KEYS[] = {"kind", "n_features", "n_static", "linear_steps", "objective", NULL};
 static const char *const BILSTM_KEYS[] = {"kind",           "n_features", "n_static",  "linear_steps",
                                           "hidden",         "layers",     "attention", "mlp",
-                                          "mlp_activation", "dropout",    NULL};
+                                          "mlp_activation", "dropout",    "objective", NULL};
 #define BLOCK_KEYS                                                                                                     \
     "kind", "objective", "n_outputs", "dropout", "vocabulary", "width", "layers", "heads", "intermediate",             \
         "positions", "types", "gelu", "layer_norm_epsilon", "pooling", "unit_length", "lora"
@@ -79,6 +79,8 @@ json_t *sg_model_spec_to_json(const struct sg_model_spec *spec)
     json_object_set_new(object, "kind", json_string(KINDS[spec->kind]));
     if (spec->kind == SG_MODEL_ENCODER || spec->kind == SG_MODEL_TABULAR)
         blocks_to_json(spec, object);
+    else if (spec->objective != SG_BINARY)
+        json_object_set_new(object, "objective", json_string(OBJECTIVES[spec->objective]));
     if (spec->kind == SG_MODEL_ENCODER)
         return object;
     json_object_set_new(object, "n_features", json_integer(spec->n_features));
@@ -161,7 +163,7 @@ static enum sg_status read_blocks(const json_t *object, struct sg_model_spec *ou
     block_integers(out, integers);
     for (int i = 0; i < N_INTEGERS; i++)
         SG_TRY(sg_json_int(object, integers[i].key, WHAT, SG_USAGE, integers[i].value));
-    SG_TRY(read_choice(object, "objective", OBJECTIVES, sizeof OBJECTIVES / sizeof *OBJECTIVES, &out->objective));
+    SG_TRY(read_choice(object, "objective", OBJECTIVES, N_OBJECTIVES, &out->objective));
     SG_TRY(read_choice(object, "gelu", GELUS, 2, &out->encoder.gelu));
     SG_TRY(read_choice(object, "pooling", POOLINGS, 2, &out->encoder.pooling));
     SG_TRY(sg_json_double(object, "layer_norm_epsilon", WHAT, SG_USAGE, &out->encoder.layer_norm_epsilon));
@@ -182,8 +184,11 @@ enum sg_status sg_model_spec_from_json(const json_t *object, struct sg_model_spe
     SG_TRY(read_choice(object, "kind", KINDS, sizeof KINDS / sizeof *KINDS, &kind));
     out->kind = (enum sg_model_kind)kind;
     SG_TRY(check_keys(object, KEYS[kind]));
+    out->n_outputs = 1;
     if (kind == SG_MODEL_ENCODER || kind == SG_MODEL_TABULAR)
         SG_TRY(read_blocks(object, out));
+    else if (json_object_get(object, "objective"))
+        SG_TRY(read_choice(object, "objective", OBJECTIVES, N_OBJECTIVES, &out->objective));
     if (kind == SG_MODEL_ENCODER)
         return SG_OK;
     SG_TRY(sg_json_int(object, "n_features", WHAT, SG_USAGE, &out->n_features));

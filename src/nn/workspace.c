@@ -101,10 +101,13 @@ static size_t carve_all(const struct sg_model *model, char *memory, struct sg_wo
     return carver.used;
 }
 
-size_t sg_workspace_bytes(const struct sg_model *model, int64_t units_max, int64_t rows_max, bool with_backward)
+size_t sg_workspace_bytes(const struct sg_model *model, int64_t units_max, int64_t rows_max, enum sg_workspace_use use)
 {
     assert(units_max > 0 && rows_max >= units_max && rows_max <= INT32_MAX);
-    struct sg_workspace sizes = {.units_max = units_max, .rows_max = rows_max, .with_backward = with_backward};
+    struct sg_workspace sizes = {.units_max = units_max,
+                                 .rows_max = rows_max,
+                                 .with_backward = use != SG_WORKSPACE_SCORING,
+                                 .recompute = use == SG_WORKSPACE_RECOMPUTED};
     return carve_all(model, NULL, &sizes);
 }
 
@@ -114,11 +117,14 @@ int64_t sg_model_tap_rows_max(const struct sg_model *model, int64_t units_max, i
 }
 
 struct sg_workspace *sg_workspace_place(const struct sg_model *model, int64_t units_max, int64_t rows_max,
-                                        bool with_backward, void *memory)
+                                        enum sg_workspace_use use, void *memory)
 {
     assert(units_max > 0 && rows_max >= units_max && rows_max <= INT32_MAX);
     struct sg_workspace *w = memory;
-    *w = (struct sg_workspace){.units_max = units_max, .rows_max = rows_max, .with_backward = with_backward};
+    *w = (struct sg_workspace){.units_max = units_max,
+                               .rows_max = rows_max,
+                               .with_backward = use != SG_WORKSPACE_SCORING,
+                               .recompute = use == SG_WORKSPACE_RECOMPUTED};
     carve_all(model, memory, w);
     for (int64_t b = 0; b <= units_max; b++)
         w->unit_offset[b] = (int32_t)b;

@@ -326,6 +326,10 @@ void test_model_units_make(const struct sg_model_spec *spec, const struct sg_ops
         out->statics[i] = (float)(2 * test_uniform(&seed));
     for (size_t i = 0; i < units; i++)
         out->label[i] = (float)test_below(&seed, 2);
+    out->token = sg_alloc(rows, sizeof *out->token);
+    out->batch_token = sg_alloc(rows, sizeof *out->batch_token);
+    for (size_t i = 0; spec->kind == SG_MODEL_ENCODER && i < rows; i++)
+        out->token[i] = (int32_t)test_below(&seed, spec->encoder.vocabulary);
     out->digest = make_digests(n);
     out->batch_digest = sg_alloc(units, SG_ID_DIGEST_BYTES);
     out->offset = sg_alloc(units + 1, sizeof(int32_t));
@@ -339,6 +343,7 @@ const struct sg_tap *test_fill_model(void *self, const int32_t *unit, int64_t n,
         int32_t i = unit[b], rows = u->first[i + 1] - u->first[i];
         u->offset[b + 1] = u->offset[b] + rows;
         memcpy(u->batch_x + (size_t)u->offset[b] * f, u->x + (size_t)u->first[i] * f, (size_t)rows * f * sizeof(float));
+        memcpy(u->batch_token + u->offset[b], u->token + u->first[i], (size_t)rows * sizeof *u->token);
         memcpy(u->batch_statics + (size_t)b * s, u->statics + (size_t)i * s, s * sizeof(float));
         memcpy(u->batch_digest[b], u->digest[i], SG_ID_DIGEST_BYTES);
         u->batch_label[b] = u->label[i];
@@ -348,6 +353,7 @@ const struct sg_tap *test_fill_model(void *self, const int32_t *unit, int64_t n,
                                    .offset = u->offset,
                                    .x = u->batch_x,
                                    .statics = s ? u->batch_statics : NULL,
+                                   .token = u->batch_token,
                                    .label = u->batch_label,
                                    .digest = (const uint8_t(*)[SG_ID_DIGEST_BYTES])u->batch_digest,
                                    .step = u->step};
@@ -359,9 +365,9 @@ const struct sg_tap *test_fill_model(void *self, const int32_t *unit, int64_t n,
 void test_model_units_free(struct test_model_units *u)
 {
     sg_model_close(&u->model);
-    void *owned[] = {u->first,         u->x,           u->statics, u->label,  u->weights,
-                     u->digest,        u->packed,      u->memory,  u->offset, u->batch_x,
-                     u->batch_statics, u->batch_label, u->logit,   u->dlogit, u->batch_digest};
+    void *owned[] = {u->first,  u->x,      u->statics,      u->label,   u->weights,       u->digest,
+                     u->packed, u->memory, u->offset,       u->batch_x, u->batch_statics, u->batch_label,
+                     u->logit,  u->dlogit, u->batch_digest, u->token,   u->batch_token};
     for (size_t i = 0; i < sizeof owned / sizeof *owned; i++)
         free(owned[i]);
 }

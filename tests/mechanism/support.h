@@ -93,6 +93,7 @@ struct test_model_units {
     int64_t n, microbatch, step;
     int32_t *first; /* (n + 1) */
     float *x, *statics, *label, *weights;
+    int32_t *token, *batch_token; /* of an encoder's rows */
     uint8_t (*digest)[SG_ID_DIGEST_BYTES];
     int64_t units_max, rows_max;
     void *packed, *memory;

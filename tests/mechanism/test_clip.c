@@ -310,6 +310,62 @@ static void test_model_backward(void **unused)
         }
 }
 
+/* Every kind of tap that a transformer has: embeddings with repeated words, gains, shared biases, LoRA factors. */
+static void one_step_of_blocks(const struct sg_model_spec *spec, const struct sg_ops *ops, int64_t microbatch)
+{
+    struct test_model_units units;
+    test_model_units_make(spec, ops, 60, 6, microbatch, TEST_SEED, &units);
+    units.label[21] = NAN;
+    struct test_plan wanted = {.population = 60,
+                               .n_panels = 3,
+                               .microbatch = microbatch,
+                               .rows_max = 7, /* a tabular unit has one row more than its history */
+                               .clip = .5,
+                               .n_weights = sg_model_n_trainable(units.model),
+                               .q = 1};
+    struct sg_plan plan = test_plan_make(&wanted);
+    struct test_step step = {.plan = &plan,
+                             .ops = ops,
+                             .fill = test_fill_model,
+                             .self = &units,
+                             .digest = (const uint8_t(*)[16])units.digest,
+                             .n_units = 60};
+    struct expected e = check_step(&step);
+    assert_true(e.n_excluded == 1 && e.n_clipped > 0);
+    test_model_units_free(&units);
+}
+
+static void test_transformer_backward(void **unused)
+{
+    (void)unused;
+    const struct sg_encoder_spec blocks = {.vocabulary = 5, /* fewer than a unit has rows: words repeat */
+                                           .width = 12,
+                                           .layers = 2,
+                                           .heads = 3,
+                                           .intermediate = 10,
+                                           .positions = 8,
+                                           .types = 2,
+                                           .layer_norm_epsilon = 1e-5,
+                                           .pooling = SG_POOL_CLS,
+                                           .lora_rank = 2,
+                                           .lora_alpha = 4,
+                                           .lora_targets = SG_LORA_QUERY | SG_LORA_INTERMEDIATE};
+    const struct sg_model_spec specs[] = {
+        {.kind = SG_MODEL_ENCODER, .n_outputs = 1, .dropout = .1, .encoder = blocks},
+        {.kind = SG_MODEL_TABULAR,
+         .n_outputs = 1,
+         .n_features = 4,
+         .n_static = 2,
+         .linear_steps = 3,
+         .encoder = blocks},
+    };
+    for (size_t k = 0; k < sizeof specs / sizeof *specs; k++)
+        for (int i = 0; test_backend(i); i++) {
+            one_step_of_blocks(&specs[k], test_backend(i), 1);
+            one_step_of_blocks(&specs[k], test_backend(i), 4);
+        }
+}
+
 /* ---- this test can fail ---- */
 
 static void weigh_by_norm_alone(int64_t n, const struct sg_group_norm *norm, double clip, double kappa, double *w)
@@ -385,9 +441,9 @@ int main(void)
 {
     print_message("seed %u\n", TEST_SEED);
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_single_units),   cmocka_unit_test(test_panels_of_units),
-        cmocka_unit_test(test_model_backward), cmocka_unit_test(test_wrong_clips_show),
-        cmocka_unit_test(test_unknown_norm),
+        cmocka_unit_test(test_single_units),     cmocka_unit_test(test_panels_of_units),
+        cmocka_unit_test(test_model_backward),   cmocka_unit_test(test_transformer_backward),
+        cmocka_unit_test(test_wrong_clips_show), cmocka_unit_test(test_unknown_norm),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -200,14 +200,17 @@ static void specifications_out_of_range(void **state)
 static void json_round_trip(void **state)
 {
     (void)state;
-    const struct sg_model_spec *specs[] = {&W1, &FULL, &LOGISTIC};
-    for (size_t i = 0; i < 3; i++) {
+    struct sg_model_spec value = FULL;
+    value.objective = SG_REGRESSION;
+    const struct sg_model_spec *specs[] = {&W1, &FULL, &LOGISTIC, &value};
+    for (size_t i = 0; i < 4; i++) {
         struct sg_model_spec back;
         json_t *object = sg_model_spec_to_json(specs[i]);
         assert_int_equal(sg_model_spec_from_json(object, &back), SG_OK);
         json_t *again = sg_model_spec_to_json(&back);
         assert_true(json_equal(object, again));
         assert_int_equal(back.kind, specs[i]->kind);
+        assert_int_equal(back.objective, specs[i]->objective);
         assert_int_equal(back.hidden, specs[i]->hidden);
         assert_int_equal(back.layers, specs[i]->layers);
         assert_int_equal(back.mlp_activation, specs[i]->mlp_activation);

@@ -33,6 +33,43 @@ static const struct sg_model_spec SPECS[] = {
      .dropout = .3},
     {.kind = SG_MODEL_BILSTM_ATTENTION, .n_features = 3, .hidden = 8, .layers = 1, .attention = 17, .dropout = .5},
     {.kind = SG_MODEL_LOGISTIC, .n_features = 9, .n_static = 4, .linear_steps = 5},
+    {.kind = SG_MODEL_ENCODER,
+     .n_outputs = 5,
+     .objective = SG_CLASSES,
+     .dropout = .2,
+     .encoder = {.vocabulary = 40,
+                 .width = 24,
+                 .layers = 2,
+                 .heads = 3,
+                 .intermediate = 40,
+                 .positions = 12,
+                 .types = 2,
+                 .layer_norm_epsilon = 1e-12,
+                 .pooling = SG_POOL_CLS,
+                 .lora_rank = 3,
+                 .lora_alpha = 2,
+                 .lora_targets = SG_LORA_VALUE | SG_LORA_OUTPUT}},
+    {.kind = SG_MODEL_ENCODER,
+     .n_outputs = 1,
+     .encoder = {.vocabulary = 9,
+                 .width = 34,
+                 .layers = 1,
+                 .heads = 2,
+                 .intermediate = 17,
+                 .positions = 12,
+                 .types = 1,
+                 .gelu = SG_GELU_TANH,
+                 .layer_norm_epsilon = 1e-5,
+                 .pooling = SG_POOL_MEAN,
+                 .unit_length = true}},
+    {.kind = SG_MODEL_TABULAR,
+     .n_features = 5,
+     .n_static = 3,
+     .n_outputs = 1,
+     .linear_steps = 4,
+     .dropout = .3,
+     .encoder =
+         {.width = 32, .layers = 2, .heads = 4, .intermediate = 48, .positions = 12, .layer_norm_epsilon = 1e-5}},
 };
 enum { N_SPECS = sizeof SPECS / sizeof *SPECS, N_UNITS = 37 };
 
@@ -47,15 +84,21 @@ static void lengths_make(int32_t lengths[N_UNITS])
 static void check_unit(const struct test_model *m, const struct sg_tap *taps, int64_t u, const struct test_model *other,
                        const struct sg_tap *others, int64_t v, size_t n_taps)
 {
-    assert_memory_equal(&m->logit[u], &other->logit[v], sizeof(float));
+    int64_t n_outputs = sg_model_spec_of(m->model)->n_outputs;
+    assert_memory_equal(&m->logit[u * n_outputs], &other->logit[v * n_outputs], (size_t)n_outputs * sizeof(float));
     for (size_t k = 0; k < n_taps; k++) {
         const struct sg_tap *s = &taps[k], *t = &others[k];
         int32_t rows = s->offset[u + 1] - s->offset[u];
         assert_int_equal(rows, t->offset[v + 1] - t->offset[v]);
         for (int32_t r = 0; r < rows; r++) {
-            const float *a = s->a + (s->offset[u] + r) * s->lda, *g = s->g + (s->offset[u] + r) * s->ldg;
-            assert_memory_equal(a, t->a + (t->offset[v] + r) * t->lda, (size_t)s->n_in * sizeof(float));
-            assert_memory_equal(g, t->g + (t->offset[v] + r) * t->ldg, (size_t)s->n_out * sizeof(float));
+            int64_t row = s->offset[u] + r, row2 = t->offset[v] + r;
+            int64_t n_a = s->kind == SG_TAP_SCALE ? s->n_out : s->n_in,
+                    n_g = s->kind == SG_TAP_EMBED ? s->n_in : s->n_out;
+            assert_memory_equal(s->g + row * s->ldg, t->g + row2 * t->ldg, (size_t)n_g * sizeof(float));
+            if (s->kind == SG_TAP_EMBED)
+                assert_int_equal(s->id[row], t->id[row2]);
+            else
+                assert_memory_equal(s->a + row * s->lda, t->a + row2 * t->lda, (size_t)n_a * sizeof(float));
         }
     }
 }
@@ -142,7 +185,9 @@ static void check_hostile(const struct sg_ops *ops, const struct sg_model_spec *
         batch.x[i] = value;
     for (int64_t i = HOSTILE * spec->n_static; i < (HOSTILE + 1) * spec->n_static; i++)
         batch.statics[i] = -value;
-    batch.dlogit[HOSTILE] = value;
+    int64_t n_outputs = sg_model_spec_of(m.model)->n_outputs;
+    for (int64_t i = HOSTILE * n_outputs; i < (HOSTILE + 1) * n_outputs; i++)
+        batch.dlogit[i] = value;
     const struct sg_tap *others = test_model_run(&other, &batch, true, &n_taps);
     for (int i = 0; i < N_UNITS; i++)
         if (i != HOSTILE)

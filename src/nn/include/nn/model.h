@@ -131,10 +131,14 @@ void sg_model_pack(const struct sg_model *model, const float *weights, bool with
  * learn. */
 void sg_model_repack(const struct sg_model *model, const float *weights, bool with_backward, void *packed);
 
-/* Room for batches of up to units_max units and rows_max rows; with_backward = false leaves gradients out. */
-size_t sg_workspace_bytes(const struct sg_model *model, int64_t units_max, int64_t rows_max, bool with_backward);
+/* What a workspace is for. RECOMPUTED (families with blocks): keeps each block's input only and computes the block once
+ * more in backward, which then hands its taps out block by block: less memory, a third more work, the same bits. */
+enum sg_workspace_use { SG_WORKSPACE_SCORING, SG_WORKSPACE_TRAINING, SG_WORKSPACE_RECOMPUTED };
+
+/* Room for batches of up to units_max units and rows_max rows. */
+size_t sg_workspace_bytes(const struct sg_model *model, int64_t units_max, int64_t rows_max, enum sg_workspace_use use);
 struct sg_workspace *sg_workspace_place(const struct sg_model *model, int64_t units_max, int64_t rows_max,
-                                        bool with_backward, void *memory);
+                                        enum sg_workspace_use use, void *memory);
 
 /* How much of an encoder or tabular model is a fixed function, for its embeddings and lowest blocks are frozen: k in
  * 1 .. layers, the blocks below k; layers + 1 when all below the head is; 0 nothing. No dropout acts there. */
@@ -159,6 +163,13 @@ void sg_model_forward(const struct sg_model *model, const void *packed, const st
  * left. The holder may write into a and g, to zero the rows of a unit that is left out, but not where lda is 0. */
 const struct sg_tap *sg_model_backward(const struct sg_model *model, const void *packed, const struct sg_batch *batch,
                                        const float *dlogit, struct sg_workspace *workspace, size_t *n_taps);
+/* The same, handing the taps to `sink` in parts, in the same order: the head's, each block's from the top, the
+ * embeddings', the linear path's; a part is valid during the call and may be written to as above. The one way to go
+ * back in a RECOMPUTED workspace, and there as often as wanted after one forward: once to take norms, once to absorb.
+ */
+typedef void sg_tap_sink(void *context, const struct sg_tap *taps, size_t n_taps);
+void sg_model_backward_in_parts(const struct sg_model *model, const void *packed, const struct sg_batch *batch,
+                                const float *dlogit, struct sg_workspace *workspace, sg_tap_sink *sink, void *context);
 /* Number of taps that backward returns, and their shapes (a, g and offset are NULL), for the plan's operation counts.
  */
 const struct sg_tap *sg_model_tap_shapes(const struct sg_model *model, size_t *n_taps);
