@@ -10,12 +10,16 @@
  *   dropout keyed by position                 test_dropout_follows_the_unit
  *   a step released twice, skipped or too many  test_steps_are_counted
  *   an environment without subnormal numbers  test_arithmetic_is_checked
+ *   two taps on one weight, a token outside its table   test_taps_are_checked
  *   microbatches cut in order, row mass not clipped   test_displacement.c
  *   no noise, half the noise, microbatches without 2 C  test_audit.c */
 #include "support.h"
 
 #include <fenv.h>
 #include <math.h>
+#include <signal.h>
+#include <sys/wait.h>
+#include <unistd.h>
 #if defined(__x86_64__)
 #include <xmmintrin.h>
 #endif
@@ -361,6 +365,64 @@ static void test_arithmetic_is_checked(void **unused)
     sg_mechanism_close(&mechanism);
 }
 
+/* ---- taps that would break the norm or the memory ---- */
+
+enum tap_fault { TAP_SOUND, TAP_SHARED_WEIGHT, TAP_STRAY_TOKEN };
+
+struct faulty_taps {
+    struct test_taps taps;
+    enum tap_fault fault;
+};
+
+static const struct sg_tap *fill_faulty(void *self, const int32_t *unit, int64_t n, size_t *n_taps)
+{
+    struct faulty_taps *f = self;
+    test_fill_taps(&f->taps, unit, n, n_taps);
+    if (f->fault == TAP_SHARED_WEIGHT)
+        f->taps.tap[1].weight = f->taps.tap[0].weight + 1;
+    if (f->fault == TAP_STRAY_TOKEN)
+        f->taps.id[0][0] = (int32_t)f->taps.tap[0].n_out;
+    return f->taps.tap;
+}
+
+/* How a process ends that takes a step with such taps: 0 or the signal. */
+static int end_of_step(enum tap_fault fault)
+{
+    static const struct test_shape shapes[] = {{.n_in = 3, .n_out = 5, .per_step = true, .kind = SG_TAP_EMBED},
+                                               {.n_in = 1, .n_out = 4, .per_step = true, .kind = SG_TAP_SCALE}};
+    struct faulty_taps faulty = {.fault = fault};
+    struct test_units units;
+    test_units_make(40, shapes, 2, 3, TEST_SEED, &units);
+    struct test_plan wanted = {.population = 40, .n_panels = 2, .rows_max = 3, .n_weights = units.n_weights, .q = 1};
+    struct sg_plan plan = test_plan_make(&wanted);
+    faulty.taps.units = &units;
+    const struct test_step step = {.plan = &plan,
+                                   .ops = sg_ops_reference(),
+                                   .fill = fill_faulty,
+                                   .self = &faulty,
+                                   .digest = (const uint8_t(*)[16])units.digest,
+                                   .n_units = 40};
+    pid_t child = fork();
+    if (child == 0) {
+        signal(SIGABRT, SIG_DFL);
+        close(STDERR_FILENO); /* the text of the assertion */
+        free(test_step_sum(&step, -1, NULL));
+        _exit(0);
+    }
+    int status = 0;
+    assert_int_equal(waitpid(child, &status, 0), child);
+    test_units_free(&units);
+    return WIFSIGNALED(status) ? WTERMSIG(status) : WEXITSTATUS(status);
+}
+
+static void test_taps_are_checked(void **unused)
+{
+    (void)unused;
+    assert_int_equal(end_of_step(TAP_SOUND), 0);
+    assert_int_equal(end_of_step(TAP_SHARED_WEIGHT), SIGABRT);
+    assert_int_equal(end_of_step(TAP_STRAY_TOKEN), SIGABRT);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -368,6 +430,7 @@ int main(void)
         cmocka_unit_test(test_noise_is_added_once),        cmocka_unit_test(test_streams_have_keys_of_their_own),
         cmocka_unit_test(test_context_changes_everything), cmocka_unit_test(test_dropout_follows_the_unit),
         cmocka_unit_test(test_steps_are_counted),          cmocka_unit_test(test_arithmetic_is_checked),
+        cmocka_unit_test(test_taps_are_checked),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
