@@ -137,6 +137,8 @@ static void print_words(const struct sg_train_result *r, const char *model, cons
         sg_buffer_free(&text);
     }
     printf("%-24s%s\n", "values out of bounds", sg_report_bucket(r->n_clipped_values));
+    if (r->n_truncated_texts)
+        printf("%-24s%s\n", "texts cut short", sg_report_bucket(r->n_truncated_texts));
     printf("%-24s%s (SHA-256 %.16s...)\n", "model", model, r->model_digest);
     if (r->run_id[0])
         printf("%-24s%s, ledger of %lld events\n", "run", r->run_id, (long long)r->ledger_size);

@@ -147,7 +147,10 @@ static enum sg_status one_step(struct loop *l, int64_t step)
     struct sg_comm *comm = l->options->comm;
     bool overflow = false;
     struct sg_clip_counts counts = {0};
-    sg_model_pack(l->prepared->model, l->prepared->weights, true, l->packed);
+    if (step == 0)
+        sg_model_pack(l->prepared->model, l->prepared->weights, true, l->packed);
+    else
+        sg_model_repack(l->prepared->model, l->prepared->weights, true, l->packed);
     enum sg_status sampled = beat(l, step);
     if (sampled == SG_OK)
         sampled = sg_mechanism_sample(l->mechanism, step, (const uint8_t(*)[16])l->digest, l->n_train, &l->sample);

@@ -48,7 +48,8 @@ static size_t place_worker(const struct sg_model *model, const struct sg_plan *p
     const struct sg_model_spec *spec = sg_model_spec_of(model);
     char *at = memory;
     size_t gathered = round_up(sg_gathered_place(spec, prefix, units, rows, at, w ? &w->gathered : NULL));
-    size_t absorber = round_up(sg_absorber_place(plan->n_weights, units, rows, at ? at + gathered : NULL, w ? &w->absorber : NULL));
+    size_t absorber = round_up(sg_absorber_place(plan->n_weights, units, sg_model_tap_rows_max(model, units, rows),
+                                                 at ? at + gathered : NULL, w ? &w->absorber : NULL));
     size_t outputs = round_up((size_t)(units * sg_outputs_of(spec)) * sizeof(float));
     size_t vector = round_up((size_t)units * sizeof(int32_t));
     size_t workspace = gathered + absorber + 2 * outputs + 2 * vector;

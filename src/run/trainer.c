@@ -326,6 +326,7 @@ static void fill_result(struct session *s, struct sg_train_result *out)
     out->drawn = s->run.drawn;
     out->programme_runs = s->run.programme_runs;
     out->n_clipped_values = s->dataset ? s->dataset->n_clipped : 0;
+    out->n_truncated_texts = s->dataset ? s->dataset->n_truncated : 0;
     if (s->ledger)
         sg_ledger_head(s->ledger, &out->ledger_size, out->ledger_root);
 }

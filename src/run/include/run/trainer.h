@@ -56,6 +56,7 @@ struct sg_train_result {
     int64_t model_bytes;
     int64_t ledger_size;
     uint8_t ledger_root[SG_DIGEST_BYTES];
+    int64_t n_truncated_texts; /* longer than max_tokens, likewise */
     int64_t n_clipped_values; /* data values outside their bounds, for a coarse bucket */
 };
 
