@@ -35,6 +35,8 @@ enum sg_status sg_scoring_open(const char *folder, const struct sg_scoring_flags
     const struct sg_ops *ops;
     SG_TRY(sg_backend_choose(flags->backend, &ops));
     SG_TRY(sg_model_folder_read(folder, ops, 0, &s->model));
+    if (sg_model_spec_of(s->model.model)->objective == SG_MASKED_TOKENS)
+        return sg_fail(SG_USAGE, "%s: this model guesses masked words; give it to a training as model: base", folder);
     bool is_text_lines = s->model.tokenizer && !need_label && ends_in(flags->data, ".txt");
     if (is_text_lines && flags->split)
         return sg_fail(SG_USAGE, "%s: a file of plain lines has no splits; leave --split out", flags->data);

@@ -14,10 +14,13 @@ size_t sg_gathered_place(const struct sg_model_spec *spec, const struct sg_prefi
                          int64_t rows_max, void *memory, struct sg_gathered *out)
 {
     int64_t n_features = spec->n_features, n_static = spec->n_static;
-    bool is_text = spec->kind == SG_MODEL_ENCODER;
+    bool is_text = spec->kind == SG_MODEL_ENCODER, is_masked = spec->objective == SG_MASKED_TOKENS;
+    int64_t masked_max = is_masked ? sg_mask_rows_max(units_max, rows_max) : 0;
     size_t used = 0;
     size_t offset = carve(&used, units_max + 1, sizeof(int32_t));
     size_t token = carve(&used, is_text ? rows_max : 0, sizeof(int32_t));
+    size_t masked = carve(&used, masked_max, sizeof(int32_t)), target = carve(&used, masked_max, sizeof(int32_t));
+    size_t masked_offset = carve(&used, is_masked ? units_max + 1 : 0, sizeof(int32_t));
     size_t x = carve(&used, rows_max * n_features, sizeof(float));
     size_t statics = carve(&used, units_max * n_static, sizeof(float));
     size_t label = carve(&used, units_max, sizeof(float));
@@ -31,6 +34,9 @@ size_t sg_gathered_place(const struct sg_model_spec *spec, const struct sg_prefi
         .rows_max = rows_max,
         .offset = (int32_t *)(base + offset),
         .token = is_text ? (int32_t *)(base + token) : NULL,
+        .masked = (int32_t *)(base + masked),
+        .target = (int32_t *)(base + target),
+        .masked_offset = (int32_t *)(base + masked_offset),
         .x = (float *)(base + x),
         .statics = n_static ? (float *)(base + statics) : NULL,
         .label = (float *)(base + label),
@@ -85,6 +91,21 @@ void sg_gather(const struct sg_dataset *dataset, const struct sg_prefix *prefix,
         .digest = (const uint8_t(*)[SG_UNIT_DIGEST_BYTES])out->digest,
         .step = step,
     };
+}
+
+void sg_gather_masked(const struct sg_masking *masking, struct sg_gathered *g)
+{
+    struct sg_batch *batch = &g->batch;
+    g->masked_offset[0] = 0;
+    for (int64_t b = 0; b < batch->n_units; b++) {
+        int32_t begin = batch->offset[b], found = g->masked_offset[b];
+        found += (int32_t)sg_mask_unit(masking, batch->digest[b], batch->step, begin, batch->offset[b + 1] - begin,
+                                       g->token + begin, g->masked + found, g->target + found);
+        g->masked_offset[b + 1] = found;
+    }
+    batch->n_masked = g->masked_offset[batch->n_units];
+    batch->masked = g->masked;
+    batch->masked_offset = g->masked_offset;
 }
 
 int64_t sg_gather_fitting(const struct sg_dataset *dataset, const int32_t *unit, int64_t n_units, const struct sg_gathered *room)

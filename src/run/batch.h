@@ -3,6 +3,7 @@
 #define SG_RUN_BATCH_H
 
 #include "data/dataset.h"
+#include "mask.h"
 #include "nn/model.h"
 
 struct sg_gathered {
@@ -10,6 +11,7 @@ struct sg_gathered {
     int64_t units_max, rows_max;
     int32_t *offset, *token;
     float *x, *statics, *label, *prefix;
+    int32_t *masked, *masked_offset, *target; /* of SG_MASKED_TOKENS: (rows), (units + 1), (rows) */
     uint8_t (*digest)[SG_UNIT_DIGEST_BYTES];
 };
 
@@ -27,6 +29,8 @@ size_t sg_gathered_place(const struct sg_model_spec *spec, const struct sg_prefi
 /* Units unit[0 .. n_units) of the dataset, in that order; they must fit. prefix as it was when placing. */
 void sg_gather(const struct sg_dataset *dataset, const struct sg_prefix *prefix, const int32_t *unit, int64_t n_units,
                int64_t step, struct sg_gathered *out);
+/* Chooses the words that are asked for among the tokens just gathered (SG_MASKED_TOKENS) and hides them. */
+void sg_gather_masked(const struct sg_masking *masking, struct sg_gathered *gathered);
 /* How many of the units from `begin` fit, at least one. */
 int64_t sg_gather_fitting(const struct sg_dataset *dataset, const int32_t *unit, int64_t n_units, const struct sg_gathered *room);
 

@@ -12,7 +12,7 @@
 struct model_draft {
     struct sg_model_spec model;
     bool linear_path, base_is_public;
-    int kind, mlp_activation, head_start;
+    int kind, mlp_activation, head_start, task;
     double head_scale;
     const char *base_folder;
     const struct sg_yaml_node *trainable, *lora, *lora_targets;
@@ -21,6 +21,7 @@ struct model_draft {
 static const char *const kinds[] = {"logistic", "bilstm_attention", "encoder", "tabular_transformer", NULL};
 static const char *const activations[] = {"tanh", "relu", NULL};
 static const char *const poolings[] = {"cls", "mean", NULL};
+static const char *const tasks[] = {"label", "masked_tokens", NULL};
 static const char *const head_starts[] = {"zero", "class_names", NULL};
 
 #define COMMON_FIELDS                                                                                                  \
@@ -49,6 +50,7 @@ static const struct sg_yaml_field encoder_fields[] = {
     {"head_start", SG_YAML_CHOICE, HERE(head_start), false, 0, 0, head_starts},
     {"head_scale", SG_YAML_NUMBER, HERE(head_scale), false, 1e-3, 1e3, NULL},
     {"lora", SG_YAML_NODE, HERE(lora), false, 0, 0, NULL},
+    {"objective", SG_YAML_CHOICE, HERE(task), false, 0, 0, tasks},
 };
 
 static const struct sg_yaml_field tabular_fields[] = {
@@ -200,6 +202,8 @@ enum sg_status sg_config_read_model(const struct sg_yaml_node *node, const char 
     SG_TRY(read_lora(&draft));
     config->model = draft.model;
     config->model.kind = (enum sg_model_kind)draft.kind;
+    if (draft.task == 1)
+        config->model.objective = SG_MASKED_TOKENS;
     config->model.mlp_activation = (enum sg_activation)draft.mlp_activation;
     config->linear_path = draft.kind == SG_MODEL_LOGISTIC || (draft.kind != SG_MODEL_ENCODER && draft.linear_path);
     config->base_is_public = draft.base_is_public;

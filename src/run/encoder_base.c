@@ -58,7 +58,8 @@ static enum sg_status take(const char *path, const struct sg_safetensors *file, 
     const struct sg_tensor *t = sg_safetensors_find(file, name);
     if (!t)
         t = sg_safetensors_find(file, p->name);
-    bool may_start_anew = starts_with(p->name, "classifier.") || strstr(p->name, ".lora_");
+    bool may_start_anew =
+        starts_with(p->name, "classifier.") || starts_with(p->name, "cls.") || strstr(p->name, ".lora_") != NULL;
     if (may_start_anew && (!t || !has_shape(t, p)))
         return SG_OK;
     if (!t || !has_shape(t, p))

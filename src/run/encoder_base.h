@@ -13,7 +13,7 @@
 SG_MUST_USE enum sg_status sg_encoder_base_spec(const char *folder, struct sg_encoder_spec *spec);
 
 /* Weights from folder/model.safetensors by name, with or without the family's prefix; `weights` holds the random start.
- * A head of another shape and LoRA factors that are not there keep their start; anything else must be there. A folder
+ * A head of another shape, a head for masked words and LoRA factors that are not there keep their start; anything else must be there. A folder
  * without the file is a random start: digest then stays "". */
 SG_MUST_USE enum sg_status sg_encoder_base_load(const char *folder, const struct sg_model *model, float *weights,
                                                 char digest[65]);

@@ -1,5 +1,6 @@
 #include "run/evaluate.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -8,23 +9,76 @@
 #include "metrics/metrics.h"
 #include "sweep.h"
 
-static void predict_chunk(const struct sg_sweep *sweep, int64_t first, const struct sg_batch *batch,
+static void predict_chunk(const struct sg_sweep *sweep, int64_t first, const struct sg_gathered *gathered,
                           struct sg_workspace *workspace)
 {
     const struct sg_model_spec *spec = sg_model_spec_of(sweep->model);
     float *output = (float *)sweep->out + first * sg_outputs_of(spec);
-    sg_model_forward(sweep->model, sweep->packed, batch, false, workspace, output);
-    sg_outputs_to_scores(spec, batch->n_units, output);
+    sg_model_forward(sweep->model, sweep->packed, &gathered->batch, false, workspace, output);
+    sg_outputs_to_scores(spec, gathered->batch.n_units, output);
 }
 
-void sg_predict(const struct sg_model *model, const float *weights, const struct sg_dataset *dataset, const int32_t *unit,
-                int64_t n_units, int n_workers, float *score)
+void sg_predict(const struct sg_model *model, const float *weights, const struct sg_dataset *dataset,
+                const int32_t *unit, int64_t n_units, int n_workers, float *score)
 {
     void *packed = sg_alloc_aligned(sg_model_packed_bytes(model));
     sg_model_pack(model, weights, false, packed);
-    const struct sg_sweep sweep = {model, packed, dataset, unit, n_units, predict_chunk, score};
+    const struct sg_sweep sweep = {model, packed, dataset, unit, n_units, predict_chunk, score, NULL};
     sg_sweep_run(&sweep, n_workers);
     free(packed);
+}
+
+/* Of one unit's masked words: how many, how many found, the sum of their losses. */
+struct masked_figures {
+    int64_t n, n_hit;
+    double loss;
+};
+
+static struct masked_figures figures_of(int64_t n_rows, int64_t width, const float *probability, const int32_t *target)
+{
+    struct masked_figures f = {.n = n_rows};
+    for (int64_t i = 0; i < n_rows; i++) {
+        const float *p = probability + i * width;
+        int64_t best = 0;
+        for (int64_t c = 1; c < width; c++)
+            best = p[c] > p[best] ? c : best;
+        f.n_hit += best == target[i];
+        f.loss -= log(fmax((double)p[target[i]], 1e-15));
+    }
+    return f;
+}
+
+static void masked_chunk(const struct sg_sweep *sweep, int64_t first, const struct sg_gathered *gathered,
+                         struct sg_workspace *workspace)
+{
+    const struct sg_batch *batch = &gathered->batch;
+    int64_t width = sg_outputs_of(sg_model_spec_of(sweep->model));
+    float *output = sg_alloc((size_t)(batch->n_masked * width) + 1, sizeof *output);
+    struct masked_figures *out = (struct masked_figures *)sweep->out + first;
+    sg_model_forward(sweep->model, sweep->packed, batch, false, workspace, output);
+    for (int64_t b = 0; b < batch->n_units; b++) {
+        int64_t row = batch->masked_offset[b], n = batch->masked_offset[b + 1] - row;
+        sg_softmax_rows(n, width, output + row * width);
+        out[b] = figures_of(n, width, output + row * width, gathered->target + row);
+    }
+    free(output);
+}
+
+json_t *sg_masked_metrics(const struct sg_model *model, const float *weights, const struct sg_dataset *dataset,
+                          const struct sg_masking *masking, const int32_t *unit, int64_t n_units, int n_workers)
+{
+    void *packed = sg_alloc_aligned(sg_model_packed_bytes(model));
+    struct masked_figures *each = sg_alloc((size_t)n_units, sizeof *each), all = {0};
+    sg_model_pack(model, weights, false, packed);
+    const struct sg_sweep sweep = {model, packed, dataset, unit, n_units, masked_chunk, each, masking};
+    sg_sweep_run(&sweep, n_workers);
+    for (int64_t i = 0; i < n_units; i++)
+        all = (struct masked_figures){all.n + each[i].n, all.n_hit + each[i].n_hit, all.loss + each[i].loss};
+    free(each);
+    free(packed);
+    double n = all.n > 0 ? (double)all.n : NAN;
+    return json_pack("{s:o, s:o}", "accuracy", sg_json_real((double)all.n_hit / n), "log_loss",
+                     sg_json_real(all.loss / n));
 }
 
 int32_t *sg_units_of_split(const struct sg_dataset *dataset, enum sg_split split, int64_t *n)
@@ -66,17 +120,20 @@ static void add_bins(json_t *curves, enum sg_split split, const struct scored *s
 {
     json_t *bins = sg_metrics_bins(scored->n, scored->score, label);
     if (bins)
-        json_array_append_new(curves, json_pack("{s:s, s:s, s:s, s:o}", "name", "scores", "split", sg_split_name(split), "released",
-                                                "exact", "bins", bins));
+        json_array_append_new(curves, json_pack("{s:s, s:s, s:s, s:o}", "name", "scores", "split", sg_split_name(split),
+                                                "released", "exact", "bins", bins));
 }
 
 static json_t *evaluate_split(const struct sg_model *model, const float *weights, const struct sg_dataset *dataset,
-                              enum sg_split split, int n_workers, struct scored *scored, json_t *curves)
+                              enum sg_split split, const struct sg_masking *masking, int n_workers,
+                              struct scored *scored, json_t *curves)
 {
     const struct sg_model_spec *spec = sg_model_spec_of(model);
     int32_t *unit = sg_units_of_split(dataset, split, &scored->n);
     json_t *object = NULL;
-    if (scored->n > 0) {
+    if (scored->n > 0 && masking) {
+        object = sg_masked_metrics(model, weights, dataset, masking, unit, scored->n, n_workers);
+    } else if (scored->n > 0) {
         scored->score = sg_alloc((size_t)(scored->n * sg_outputs_of(spec)), sizeof(float));
         float *label = sg_alloc((size_t)scored->n, sizeof *label);
         sg_predict(model, weights, dataset, unit, scored->n, n_workers, scored->score);
@@ -99,14 +156,14 @@ static void set_psi(json_t *object, const char *name, const struct scored *expec
                             sg_json_real(sg_metrics_psi(expected->n, expected->score, actual->n, actual->score)));
 }
 
-json_t *sg_evaluate(const struct sg_model *model, const float *weights, const struct sg_dataset *dataset, int n_workers,
-                    bool internal, json_t **curves)
+json_t *sg_evaluate(const struct sg_model *model, const float *weights, const struct sg_dataset *dataset,
+                    const struct sg_masking *masking, int n_workers, bool internal, json_t **curves)
 {
     json_t *list = curves ? *curves = json_array() : NULL;
     json_t *result = json_object(), *by_split[SG_N_SPLITS] = {0};
     struct scored scored[SG_N_SPLITS] = {0};
     for (int s = internal ? SG_SPLIT_TRAIN : SG_SPLIT_VALIDATION; s < SG_N_SPLITS; s++)
-        by_split[s] = evaluate_split(model, weights, dataset, (enum sg_split)s, n_workers, &scored[s], list);
+        by_split[s] = evaluate_split(model, weights, dataset, (enum sg_split)s, masking, n_workers, &scored[s], list);
     bool is_binary = sg_model_spec_of(model)->objective == SG_BINARY;
     if (is_binary)
         set_psi(by_split[SG_SPLIT_TEST], "psi_from_validation", &scored[SG_SPLIT_VALIDATION], &scored[SG_SPLIT_TEST]);

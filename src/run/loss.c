@@ -22,6 +22,18 @@ void sg_loss_gradient(const struct sg_model_spec *spec, const struct sg_ops *ops
     }
 }
 
+void sg_loss_masked(const struct sg_model_spec *spec, const struct sg_ops *ops, int64_t n_units, const int32_t *offset,
+                    const float *output, const int32_t *target, float scale, float *doutput)
+{
+    int64_t width = sg_outputs_of(spec);
+    for (int64_t b = 0; b < n_units; b++) {
+        int64_t first = offset[b], n = offset[b + 1] - first;
+        if (n > 0)
+            ops->cross_entropy(n, width, output + first * width, width, target + first, scale / (float)n, NULL,
+                               doutput + first * width, width);
+    }
+}
+
 static void softmax(int64_t n_classes, float *z)
 {
     float top = z[0];
@@ -32,6 +44,12 @@ static void softmax(int64_t n_classes, float *z)
         sum += exp((double)z[c] - (double)top);
     for (int64_t c = 0; c < n_classes; c++)
         z[c] = (float)(exp((double)z[c] - (double)top) / sum);
+}
+
+void sg_softmax_rows(int64_t n, int64_t width, float *z)
+{
+    for (int64_t i = 0; i < n; i++)
+        softmax(width, z + i * width);
 }
 
 void sg_outputs_to_scores(const struct sg_model_spec *spec, int64_t n, float *output)

@@ -135,6 +135,8 @@ static enum sg_status named(const char *path, enum sg_status status)
 static bool fits_schema(const struct sg_model_spec *spec, const struct sg_schema *schema)
 {
     bool has_classes = sg_schema_label_kind(schema) == SG_LABEL_CLASSES;
+    if (spec->objective == SG_MASKED_TOKENS)
+        return sg_schema_max_tokens(schema) > 0;
     if ((spec->objective == SG_CLASSES) != has_classes || (has_classes && spec->n_outputs != sg_schema_n_classes(schema)))
         return false;
     if (spec->kind == SG_MODEL_ENCODER)

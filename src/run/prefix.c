@@ -25,11 +25,11 @@ size_t sg_prefix_bytes(const struct sg_model *model, int64_t n_units, int64_t n_
     return (size_t)(rows * spec->encoder.width) * sizeof(float);
 }
 
-static void find_chunk(const struct sg_sweep *sweep, int64_t first, const struct sg_batch *batch,
+static void find_chunk(const struct sg_sweep *sweep, int64_t first, const struct sg_gathered *gathered,
                        struct sg_workspace *workspace)
 {
     struct sg_prefix *out = sweep->out;
-    sg_model_prefix(sweep->model, sweep->packed, batch, workspace, out->rows + out->offset[first] * out->width);
+    sg_model_prefix(sweep->model, sweep->packed, &gathered->batch, workspace, out->rows + out->offset[first] * out->width);
 }
 
 void sg_prefix_find(const struct sg_model *model, const float *weights, const struct sg_dataset *dataset, int n_workers,
@@ -48,7 +48,7 @@ void sg_prefix_find(const struct sg_model *model, const float *weights, const st
     out->rows = sg_alloc_aligned((size_t)(out->offset[n] * out->width) * sizeof *out->rows);
     void *packed = sg_alloc_aligned(sg_model_packed_bytes(model));
     sg_model_pack(model, weights, false, packed);
-    const struct sg_sweep sweep = {model, packed, dataset, unit, n, find_chunk, out};
+    const struct sg_sweep sweep = {model, packed, dataset, unit, n, find_chunk, out, NULL};
     sg_sweep_run(&sweep, n_workers);
     free(packed);
     free(unit);

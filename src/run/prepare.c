@@ -4,6 +4,7 @@
 #include "base/bytes.h"
 #include "data/schema.h"
 #include "encoder_base.h"
+#include "mask.h"
 #include "mechanism/noise.h"
 #include "optimizer.h"
 #include "run/model_folder.h"
@@ -60,6 +61,10 @@ static enum sg_status complete_spec(const struct sg_config *config, const struct
     spec->n_features = is_text ? 0 : sg_schema_n_features(schema);
     spec->n_static = is_text ? 0 : sg_schema_n_static(schema);
     spec->linear_steps = config->linear_path ? sg_schema_steps_max(schema) : 0;
+    if (spec->objective == SG_MASKED_TOKENS)
+        return config->plan.is_private
+                   ? sg_fail(SG_USAGE, "model: objective: masked_tokens is for pretraining on public text: say privacy: none")
+                   : SG_OK;
     spec->objective = objectives[kind];
     spec->n_outputs = kind == SG_LABEL_CLASSES ? sg_schema_n_classes(schema) : 1;
     if (spec->kind == SG_MODEL_TABULAR)
@@ -78,6 +83,10 @@ static enum sg_status complete_encoder(const struct sg_config *config, struct sg
     if (sg_schema_max_tokens(out->schema) > spec->encoder.positions)
         return sg_fail(SG_USAGE, "model: the schema lets a message have %lld tokens and the base knows %lld positions; lower max_tokens",
                        (long long)sg_schema_max_tokens(out->schema), (long long)spec->encoder.positions);
+    if (spec->objective == SG_MASKED_TOKENS) {
+        spec->n_outputs = spec->encoder.vocabulary;
+        return config->head_scale > 0 ? sg_fail(SG_USAGE, "model: head_start is for classes, not for masked_tokens") : SG_OK;
+    }
     if (config->head_scale > 0 && sg_schema_label_kind(out->schema) != SG_LABEL_CLASSES)
         return sg_fail(SG_USAGE, "model: head_start: class_names needs a label with categories");
     return SG_OK;
@@ -160,6 +169,17 @@ enum sg_status sg_train_prepare(const struct sg_train_options *options, int64_t 
                         sg_optimizer_place(&options->config->training, options->ops, out->plan.n_weights, out->plan.steps, NULL, NULL) +
                         (size_t)out->plan.n_weights * (sizeof(int64_t) + sizeof(float));
     return SG_OK;
+}
+
+const struct sg_masking *sg_prepared_masking(const struct sg_prepared *prepared, const struct sg_training *training,
+                                             struct sg_masking *out)
+{
+    const struct sg_model_spec *spec = sg_model_spec_of(prepared->model);
+    if (spec->objective != SG_MASKED_TOKENS)
+        return NULL;
+    *out = (struct sg_masking){(uint64_t)training->public_seed, sg_tokenizer_special(prepared->tokenizer, SG_TOKEN_MASK),
+                               spec->encoder.vocabulary};
+    return out;
 }
 
 void sg_prepared_free(struct sg_prepared *prepared)

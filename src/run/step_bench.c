@@ -189,7 +189,7 @@ static enum sg_status open_engine(const struct bench *b, bool is_private, struct
     e->gradient = sg_alloc_aligned((size_t)n * sizeof(float));
     e->sum = sg_alloc_aligned((size_t)n * sizeof(int64_t));
     e->ms = sg_alloc((size_t)b->setup->repetitions + 4, sizeof *e->ms);
-    const struct sg_team_setup setup = {b->model, b->ops, &e->plan, &b->data, NULL, b->setup->n_workers};
+    const struct sg_team_setup setup = {b->model, b->ops, &e->plan, &b->data, NULL, NULL, b->setup->n_workers};
     return sg_team_open(&setup, &e->team);
 }
 

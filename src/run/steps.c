@@ -21,6 +21,7 @@ struct loop {
     uint8_t (*digest)[SG_UNIT_DIGEST_BYTES];
     int64_t n_train;
     struct sg_team *team;
+    struct sg_masking masking;
     struct sg_prefix prefix; /* no rows: nothing is frozen from below, or it would be used only once */
     struct sg_sample sample;
     struct sg_optimizer optimizer;
@@ -68,10 +69,11 @@ static enum sg_status open_loop(struct loop *l, const struct sg_dataset *dataset
     l->packed = sg_alloc_aligned(sg_model_packed_bytes(l->prepared->model));
     l->sum = sg_alloc_aligned(n_weights * sizeof *l->sum);
     l->gradient = sg_alloc_aligned(n_weights * sizeof *l->gradient);
-    if ((double)plan->steps * plan->sample_rate > 1)
+    const struct sg_masking *masking = sg_prepared_masking(l->prepared, &l->options->config->training, &l->masking);
+    if ((double)plan->steps * plan->sample_rate > 1 && !masking)
         sg_prefix_find(l->prepared->model, l->prepared->weights, dataset, l->options->n_workers, &l->prefix);
     const struct sg_team_setup setup = {l->prepared->model, l->options->ops, plan, dataset,
-                                        l->prefix.rows ? &l->prefix : NULL, l->options->n_workers};
+                                        l->prefix.rows ? &l->prefix : NULL, masking, l->options->n_workers};
     return sg_team_open(&setup, &l->team);
 }
 

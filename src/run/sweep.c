@@ -28,7 +28,9 @@ static void *sweep_share(void *argument)
     for (int64_t at = s->begin; at < s->end;) {
         int64_t n = sg_gather_fitting(sweep->dataset, sweep->unit + at, s->end - at, &gathered);
         sg_gather(sweep->dataset, NULL, sweep->unit + at, n, 0, &gathered);
-        sweep->chunk(sweep, at, &gathered.batch, workspace);
+        if (sweep->masking)
+            sg_gather_masked(sweep->masking, &gathered);
+        sweep->chunk(sweep, at, &gathered, workspace);
         at += n;
     }
     free(memory);

@@ -14,9 +14,10 @@ struct sg_sweep {
     const int32_t *unit; /* (n_units) */
     int64_t n_units;
     /* What to do with units `first` .. of `unit`, gathered in `batch`. Called by several threads at once. */
-    void (*chunk)(const struct sg_sweep *sweep, int64_t first, const struct sg_batch *batch,
+    void (*chunk)(const struct sg_sweep *sweep, int64_t first, const struct sg_gathered *gathered,
                   struct sg_workspace *workspace);
     void *out;
+    const struct sg_masking *masking; /* of SG_MASKED_TOKENS, else NULL */
 };
 
 void sg_sweep_run(const struct sg_sweep *sweep, int n_workers);

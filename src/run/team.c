@@ -50,7 +50,8 @@ static size_t place_worker(const struct sg_model *model, const struct sg_plan *p
     size_t gathered = round_up(sg_gathered_place(spec, prefix, units, rows, at, w ? &w->gathered : NULL));
     size_t absorber = round_up(sg_absorber_place(plan->n_weights, units, sg_model_tap_rows_max(model, units, rows),
                                                  at ? at + gathered : NULL, w ? &w->absorber : NULL));
-    size_t outputs = round_up((size_t)(units * sg_outputs_of(spec)) * sizeof(float));
+    int64_t answers = spec->objective == SG_MASKED_TOKENS ? sg_mask_rows_max(units, rows) : units;
+    size_t outputs = round_up((size_t)(answers * sg_outputs_of(spec)) * sizeof(float));
     size_t vector = round_up((size_t)units * sizeof(int32_t));
     size_t workspace = gathered + absorber + 2 * outputs + 2 * vector;
     if (at) {
@@ -80,12 +81,17 @@ static void work_on(struct worker *w, int64_t panel)
     for (int64_t b = 0; b < n; b++)
         w->unit[b] = job->train_unit[sample->unit[begin + b]];
     sg_gather(team->setup.dataset, team->setup.prefix, w->unit, n, job->step, &w->gathered);
+    if (team->setup.masking)
+        sg_gather_masked(team->setup.masking, &w->gathered);
     const struct sg_batch *batch = &w->gathered.batch;
     sg_model_forward(team->setup.model, job->packed, batch, true, w->workspace, w->output);
     /* The mean over a microbatch has the public divisor k inside the clip. */
     float scale = 1.0f / (float)team->setup.plan->microbatch_size;
     const struct sg_model_spec *spec = sg_model_spec_of(team->setup.model);
-    sg_loss_gradient(spec, team->setup.ops, n, w->output, batch->label, scale, w->target, w->doutput);
+    if (team->setup.masking)
+        sg_loss_masked(spec, team->setup.ops, n, batch->masked_offset, w->output, w->gathered.target, scale, w->doutput);
+    else
+        sg_loss_gradient(spec, team->setup.ops, n, w->output, batch->label, scale, w->target, w->doutput);
     size_t n_taps;
     const struct sg_tap *taps = sg_model_backward(team->setup.model, job->packed, batch, w->doutput, w->workspace, &n_taps);
     sg_mechanism_absorb(job->mechanism, sample, panel, taps, n_taps, &w->absorber, sg_workspace_scratch(w->workspace));

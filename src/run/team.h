@@ -15,7 +15,8 @@ struct sg_team_setup {
     const struct sg_ops *ops;
     const struct sg_plan *plan;
     const struct sg_dataset *dataset;
-    const struct sg_prefix *prefix; /* of the dataset's units, or NULL */
+    const struct sg_prefix *prefix;   /* of the dataset's units, or NULL */
+    const struct sg_masking *masking; /* of SG_MASKED_TOKENS, else NULL */
     int n_workers;
 };
 

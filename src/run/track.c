@@ -15,6 +15,7 @@ void sg_track_open(const struct sg_train_options *options, const struct sg_prepa
         .model = prepared->model, .dataset = dataset, .n_workers = options->n_workers, .n_steps = prepared->plan.steps};
     if (options->config->training.validation_points == 0 || options->comm->rank != 0)
         return;
+    out->masking = sg_prepared_masking(prepared, &options->config->training, &out->masking_memory);
     out->unit = sg_units_of_split(dataset, SG_SPLIT_VALIDATION, &out->n_units);
     if (out->n_units == 0)
         return;
@@ -28,10 +29,11 @@ void sg_track_open(const struct sg_train_options *options, const struct sg_prepa
     out->weights = sg_alloc(n_weights, sizeof(float));
     memcpy(out->weights, prepared->weights, n_weights * sizeof(float));
     const struct sg_model_spec *spec = sg_model_spec_of(prepared->model);
-    out->score = sg_alloc((size_t)(out->n_units * sg_outputs_of(spec)), sizeof(float));
+    if (!out->masking)
+        out->score = sg_alloc((size_t)(out->n_units * sg_outputs_of(spec)), sizeof(float));
     out->label = sg_alloc((size_t)out->n_units, sizeof(float));
     for (int64_t i = 0; i < out->n_units; i++)
-        out->label[i] = dataset->label[out->unit[i]];
+        out->label[i] = dataset->label ? dataset->label[out->unit[i]] : 0;
     static const char *const names[][2] = {[SG_BINARY] = {"auc", "log_loss"},
                                            [SG_CLASSES] = {"accuracy", "log_loss"},
                                            [SG_REGRESSION] = {"rmse", "mae"},
@@ -59,9 +61,15 @@ static void add_point(json_t *points, int64_t steps_done, const json_t *figure)
 
 void sg_track_measure(struct sg_track *track, int64_t steps_done)
 {
-    sg_predict(track->model, track->weights, track->dataset, track->unit, track->n_units, track->n_workers,
-               track->score);
-    json_t *figures = sg_score_metrics(sg_model_spec_of(track->model), track->n_units, track->score, track->label);
+    json_t *figures;
+    if (track->masking) {
+        figures = sg_masked_metrics(track->model, track->weights, track->dataset, track->masking, track->unit,
+                                    track->n_units, track->n_workers);
+    } else {
+        sg_predict(track->model, track->weights, track->dataset, track->unit, track->n_units, track->n_workers,
+                   track->score);
+        figures = sg_score_metrics(sg_model_spec_of(track->model), track->n_units, track->score, track->label);
+    }
     for (int k = 0; k < 2; k++)
         add_point(track->points[k], steps_done, json_object_get(figures, track->name[k]));
     json_decref(figures);

@@ -6,6 +6,7 @@
 #define SG_RUN_TRACK_H
 
 #include "data/dataset.h"
+#include "mask.h"
 #include "run/trainer.h"
 
 struct sg_track {
@@ -16,8 +17,10 @@ struct sg_track {
     int32_t *unit;
     float *weights; /* all of them; the caller writes those of the step before it measures */
     float *score, *label;
-    const char *name[2]; /* the two figures that are followed, by the model's objective */
-    json_t *points[2];   /* [[step, value in units of 1e-4 or null], ...] of each */
+    struct sg_masking masking_memory;
+    const struct sg_masking *masking; /* of SG_MASKED_TOKENS, else NULL */
+    const char *name[2];              /* the two figures that are followed, by the model's objective */
+    json_t *points[2];                /* [[step, value in units of 1e-4 or null], ...] of each */
 };
 
 /* Nothing is tracked (n_points 0) on other ranks than 0, without validation units, or when it was not asked for. */

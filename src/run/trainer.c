@@ -11,6 +11,7 @@
 #include "data/dataset.h"
 #include "mechanism/mechanism.h"
 #include "lora.h"
+#include "mask.h"
 #include "record.h"
 #include "run/evaluate.h"
 #include "run/model_folder.h"
@@ -145,7 +146,7 @@ static enum sg_status read_data(struct session *s)
     const struct sg_dataset_options reading = {
         .dataset_key = s->shared.dataset_key,
         .tokenizer = s->prepared.tokenizer,
-        .need_label = true,
+        .need_label = sg_model_spec_of(s->prepared.model)->objective != SG_MASKED_TOKENS,
         .need_split = true,
         .progress = s->options->quiet || !is_root(s) ? NULL : "reading",
     };
@@ -243,7 +244,9 @@ static enum sg_status release_model(struct session *s, struct sg_train_result *o
     s->reason = "model_not_written";
     SG_TRY(merge_lora(s));
     s->reason = "evaluation";
-    out->metrics = sg_evaluate(s->prepared.model, s->prepared.weights, s->dataset, o->n_workers, o->show_internal,
+    struct sg_masking masking;
+    out->metrics = sg_evaluate(s->prepared.model, s->prepared.weights, s->dataset,
+                               sg_prepared_masking(&s->prepared, &o->config->training, &masking), o->n_workers, o->show_internal,
                                &out->curves);
     s->reason = "model_not_written";
     const char *unit = s->options->no_ledger ? sg_schema_unit(s->prepared.schema) : s->entry.unit;

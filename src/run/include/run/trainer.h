@@ -15,6 +15,8 @@
 #include "data/tokenizer.h"
 #include "run/config.h"
 
+struct sg_masking;
+
 struct sg_train_options {
     struct sg_config *config;
     const struct sg_ops *ops;
@@ -42,6 +44,9 @@ struct sg_prepared {
 SG_MUST_USE enum sg_status sg_train_prepare(const struct sg_train_options *options, int64_t registered_population,
                                             struct sg_prepared *out);
 void sg_prepared_free(struct sg_prepared *prepared);
+/* How masked words are chosen (SG_MASKED_TOKENS), in *out; NULL for other objectives. */
+const struct sg_masking *sg_prepared_masking(const struct sg_prepared *prepared, const struct sg_training *training,
+                                             struct sg_masking *out);
 
 struct sg_train_result {
     char run_id[40];         /* "" without a ledger */
