@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
 static _Noreturn void out_of_memory(void)
 {
@@ -41,6 +42,20 @@ void *sg_alloc_aligned(size_t bytes)
         out_of_memory();
     memset(p, 0, whole);
     return p;
+}
+
+void *sg_alloc_pages(size_t bytes)
+{
+    void *p = mmap(NULL, bytes ? bytes : 1, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (p == MAP_FAILED)
+        out_of_memory();
+    return p;
+}
+
+void sg_free_pages(void *pages, size_t bytes)
+{
+    if (pages)
+        munmap(pages, bytes ? bytes : 1);
 }
 
 char *sg_strdup(const char *text)

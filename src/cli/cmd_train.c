@@ -52,7 +52,7 @@ static void override(struct sg_config *config, const struct flags *flags)
 
 static void print_memory(const struct sg_prepared *prepared, const struct sg_train_options *options)
 {
-    printf("  %-22s %.1f MiB for %d worker%s, weights and optimizer; the data's numbers come on top\n", "memory",
+    printf("  %-22s at most %.1f MiB for %d worker%s, weights and optimizer; the data's numbers come on top\n", "memory",
            (double)prepared->memory_bytes / 1048576, options->n_workers, options->n_workers == 1 ? "" : "s");
 }
 

@@ -20,7 +20,8 @@ static void *sweep_share(void *argument)
     const struct sg_sweep *sweep = s->sweep;
     const struct sg_model_spec *spec = sg_model_spec_of(sweep->model);
     void *memory = sg_alloc_aligned(sg_gathered_place(spec, NULL, UNITS_AT_ONCE, s->rows_max, NULL, NULL));
-    void *workspace_memory = sg_alloc_aligned(sg_workspace_bytes(sweep->model, UNITS_AT_ONCE, s->rows_max, false));
+    size_t workspace_bytes = sg_workspace_bytes(sweep->model, UNITS_AT_ONCE, s->rows_max, false);
+    void *workspace_memory = sg_alloc_pages(workspace_bytes);
     struct sg_workspace *workspace =
         sg_workspace_place(sweep->model, UNITS_AT_ONCE, s->rows_max, false, workspace_memory);
     struct sg_gathered gathered;
@@ -34,7 +35,7 @@ static void *sweep_share(void *argument)
         at += n;
     }
     free(memory);
-    free(workspace_memory);
+    sg_free_pages(workspace_memory, workspace_bytes);
     return NULL;
 }
 

@@ -31,6 +31,7 @@ struct job {
 struct sg_team {
     struct sg_team_setup setup;
     int n_workers;
+    size_t worker_bytes;
     struct worker *workers;
     struct job job;
     bool quit;
@@ -126,6 +127,7 @@ enum sg_status sg_team_open(const struct sg_team_setup *setup, struct sg_team **
 {
     struct sg_team *team = sg_alloc(1, sizeof *team);
     team->setup = *setup;
+    team->worker_bytes = sg_team_worker_bytes(setup->model, setup->plan, setup->prefix);
     team->workers = sg_alloc((size_t)setup->n_workers, sizeof *team->workers);
     pthread_barrier_init(&team->start, NULL, (unsigned)setup->n_workers);
     pthread_barrier_init(&team->finish, NULL, (unsigned)setup->n_workers);
@@ -133,7 +135,7 @@ enum sg_status sg_team_open(const struct sg_team_setup *setup, struct sg_team **
     for (; team->n_workers < setup->n_workers; team->n_workers++) {
         struct worker *w = &team->workers[team->n_workers];
         w->team = team;
-        w->memory = sg_alloc_aligned(sg_team_worker_bytes(setup->model, setup->plan, setup->prefix));
+        w->memory = sg_alloc_pages(team->worker_bytes);
         place_worker(setup->model, setup->plan, setup->prefix, w->memory, w);
     }
     /* Worker 0 is the calling thread. */
@@ -155,7 +157,7 @@ void sg_team_close(struct sg_team **team)
     for (int i = 1; i < t->n_workers; i++)
         pthread_join(t->workers[i].thread, NULL);
     for (int i = 0; i < t->n_workers; i++)
-        free(t->workers[i].memory);
+        sg_free_pages(t->workers[i].memory, t->worker_bytes);
     pthread_barrier_destroy(&t->start);
     pthread_barrier_destroy(&t->finish);
     free(t->workers);

@@ -31,6 +31,10 @@ void *sg_alloc(size_t n, size_t size);
 void *sg_realloc(void *old, size_t n, size_t size);
 /* Memory aligned to 64 bytes, zeroed; free() releases it. */
 void *sg_alloc_aligned(size_t bytes);
+/* Zeroed like the others, but a page takes memory only once it is written: for room that is sized for the worst case. Ends
+ * with sg_free_pages, given the same number of bytes. */
+void *sg_alloc_pages(size_t bytes);
+void sg_free_pages(void *pages, size_t bytes);
 char *sg_strdup(const char *text);
 /* printf into new memory that the caller frees. */
 char *sg_format(const char *format, ...) SG_PRINTF(1, 2);
