@@ -67,24 +67,26 @@ enum sg_status sg_lora_merge(const struct sg_model *model, const struct sg_ops *
     return SG_OK;
 }
 
-static json_t *target_modules(unsigned targets)
+/* Names that PEFT matches at the end of a module's path. The last goes by its layer: alone it would name
+ * attention.output.dense, too. */
+static json_t *target_modules(const struct sg_encoder_spec *spec)
 {
-    /* The names that PEFT matches at the end of a module's path. */
-    static const char *const modules[] = {"query",       "key", "value", "attention.output.dense", "intermediate.dense",
-                                          "output.dense"};
+    static const char *const modules[] = {"query", "key", "value", "attention.output.dense", "intermediate.dense"};
     json_t *list = json_array();
-    for (int t = 0; t < 6; t++)
-        if (targets >> t & 1)
+    for (int t = 0; t < 5; t++)
+        if (spec->lora_targets >> t & 1)
             json_array_append_new(list, json_string(modules[t]));
+    for (int64_t layer = 0; layer < spec->layers && spec->lora_targets & SG_LORA_OUTPUT; layer++)
+        json_array_append_new(list, json_sprintf("layer.%lld.output.dense", (long long)layer));
     return list;
 }
 
 static enum sg_status write_adapter_config(const char *folder, const struct sg_encoder_spec *spec)
 {
-    json_t *config = json_pack("{s:s, s:s, s:I, s:f, s:f, s:s, s:o, s:[s], s:b}", "peft_type", "LORA", "task_type",
-                               "SEQ_CLS", "r", (json_int_t)spec->lora_rank, "lora_alpha", spec->lora_alpha,
-                               "lora_dropout", 0., "bias", "none", "target_modules", target_modules(spec->lora_targets),
-                               "modules_to_save", "classifier", "inference_mode", 1);
+    json_t *config =
+        json_pack("{s:s, s:s, s:I, s:f, s:f, s:s, s:o, s:[s], s:b}", "peft_type", "LORA", "task_type", "SEQ_CLS", "r",
+                  (json_int_t)spec->lora_rank, "lora_alpha", spec->lora_alpha, "lora_dropout", 0., "bias", "none",
+                  "target_modules", target_modules(spec), "modules_to_save", "classifier", "inference_mode", 1);
     char *path = sg_path_join(folder, "adapter_config.json"), *text = json_dumps(config, JSON_INDENT(2));
     enum sg_status status = sg_file_write(path, text, strlen(text), 0644);
     free(text);
@@ -93,16 +95,32 @@ static enum sg_status write_adapter_config(const char *folder, const struct sg_e
     return status;
 }
 
+static bool is_of_adapter(const struct sg_parameter *p)
+{
+    return strncmp(p->name, "classifier.", 11) == 0 || strstr(p->name, ".lora_");
+}
+
+/* With the base it must be the model: not so where other weights learnt, too. */
+static bool is_whole(const struct sg_parameter *p, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        if (p[i].trainable && !is_of_adapter(&p[i]))
+            return false;
+    return true;
+}
+
 enum sg_status sg_lora_write(const char *folder, const struct sg_model *model, const float *weights)
 {
-    SG_TRY(sg_folder_make(folder));
     size_t n, n_tensors = 0;
     const struct sg_parameter *p = sg_model_parameters(model, &n);
+    if (!is_whole(p, n))
+        return SG_OK;
+    SG_TRY(sg_folder_make(folder));
     struct sg_tensor *tensors = sg_alloc(n, sizeof *tensors);
     for (size_t i = 0; i < n; i++) {
-        bool is_head = strncmp(p[i].name, "classifier.", 11) == 0;
-        if (!is_head && !strstr(p[i].name, ".lora_"))
+        if (!is_of_adapter(&p[i]))
             continue;
+        bool is_head = strncmp(p[i].name, "classifier.", 11) == 0;
         tensors[n_tensors++] = (struct sg_tensor){
             .name = sg_format("base_model.model.%s%s", is_head ? "" : "bert.", p[i].name),
             .n_dimensions = p[i].n_dimensions,

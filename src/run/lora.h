@@ -8,7 +8,8 @@
  * double. The caller closes *merged and frees *merged_weights. */
 SG_MUST_USE enum sg_status sg_lora_merge(const struct sg_model *model, const struct sg_ops *ops, const float *weights,
                                          struct sg_model **merged, float **merged_weights);
-/* folder/adapter_config.json and adapter_model.safetensors: factors and head. */
+/* folder/adapter_config.json and adapter_model.safetensors: factors and head. Nothing where other weights learnt, too:
+ * base and adapter would not be the model. */
 SG_MUST_USE enum sg_status sg_lora_write(const char *folder, const struct sg_model *model, const float *weights);
 
 #endif

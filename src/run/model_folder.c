@@ -61,12 +61,19 @@ static json_t *published_config(const struct sg_model_spec *spec, const struct s
                         json_pack("[s]", spec->objective == SG_MASKED_TOKENS ? "BertForMaskedLM"
                                          : whole                             ? "BertForSequenceClassification"
                                                                              : "BertModel"));
-    for (int64_t c = 0; c < sg_schema_n_classes(schema); c++) {
+    bool has_classes = spec->objective == SG_CLASSES, is_number = spec->objective == SG_REGRESSION;
+    /* One output has to be named, too: from the names the usual library takes how many there are. */
+    for (int64_t c = 0; c < spec->n_outputs && spec->objective != SG_MASKED_TOKENS; c++) {
         char number[24];
+        const char *name = has_classes ? sg_schema_class_name(schema, c) : is_number ? "value" : "positive";
         snprintf(number, sizeof number, "%lld", (long long)c);
-        json_object_set_new(id2label, number, json_string(sg_schema_class_name(schema, c)));
-        json_object_set_new(label2id, sg_schema_class_name(schema, c), json_integer(c));
+        json_object_set_new(id2label, number, json_string(name));
+        json_object_set_new(label2id, name, json_integer(c));
     }
+    json_object_set_new(config, "problem_type",
+                        json_string(has_classes ? "single_label_classification"
+                                    : is_number ? "regression"
+                                                : "multi_label_classification"));
     json_object_set_new(config, "id2label", id2label);
     json_object_set_new(config, "label2id", label2id);
     return config;
@@ -137,7 +144,8 @@ static bool fits_schema(const struct sg_model_spec *spec, const struct sg_schema
     bool has_classes = sg_schema_label_kind(schema) == SG_LABEL_CLASSES;
     if (spec->objective == SG_MASKED_TOKENS)
         return sg_schema_max_tokens(schema) > 0;
-    if ((spec->objective == SG_CLASSES) != has_classes || (has_classes && spec->n_outputs != sg_schema_n_classes(schema)))
+    if ((spec->objective == SG_CLASSES) != has_classes ||
+        (has_classes && spec->n_outputs != sg_schema_n_classes(schema)))
         return false;
     if (spec->kind == SG_MODEL_ENCODER)
         return sg_schema_max_tokens(schema) > 0 && sg_schema_max_tokens(schema) <= spec->encoder.positions;
@@ -145,7 +153,8 @@ static bool fits_schema(const struct sg_model_spec *spec, const struct sg_schema
            spec->n_static == sg_schema_n_static(schema);
 }
 
-static enum sg_status read_model(const char *folder, const struct sg_ops *ops, uint64_t seed, struct sg_model_folder *out)
+static enum sg_status read_model(const char *folder, const struct sg_ops *ops, uint64_t seed,
+                                 struct sg_model_folder *out)
 {
     char *path = sg_path_join(folder, "config.json");
     json_t *config = NULL;
@@ -165,7 +174,8 @@ static enum sg_status read_model(const char *folder, const struct sg_ops *ops, u
         char digest[2 * SG_DIGEST_BYTES + 1];
         sg_hex_encode(sg_schema_digest(out->schema), SG_DIGEST_BYTES, digest);
         if (strcmp(digest, schema_digest) != 0)
-            status = sg_fail(SG_USAGE, "%s: schema_sha256 is not the digest of schema.yaml beside it; restore the folder", path);
+            status = sg_fail(SG_USAGE,
+                             "%s: schema_sha256 is not the digest of schema.yaml beside it; restore the folder", path);
         else if (!fits_schema(&spec, out->schema))
             status = sg_fail(SG_USAGE, "%s: the model's inputs are not the schema's; restore the folder", path);
     }
@@ -190,8 +200,8 @@ static enum sg_status check_tensors(const char *path, const struct sg_safetensor
         const struct sg_tensor *t = sg_safetensors_find(file, name);
         if (!t || t->n_dimensions != p->n_dimensions || t->shape[0] != p->n_out ||
             (p->n_dimensions > 1 && t->shape[1] != p->n_in))
-            return sg_fail(SG_USAGE, "%s: tensor %s is missing or not (%lld, %lld), as config.json describes it", path, p->name,
-                           (long long)p->n_out, (long long)p->n_in);
+            return sg_fail(SG_USAGE, "%s: tensor %s is missing or not (%lld, %lld), as config.json describes it", path,
+                           p->name, (long long)p->n_out, (long long)p->n_in);
     }
     return SG_OK;
 }
@@ -231,7 +241,8 @@ static enum sg_status read_weights(const char *folder, struct sg_model_folder *o
     return status;
 }
 
-enum sg_status sg_model_folder_read(const char *folder, const struct sg_ops *ops, uint64_t seed, struct sg_model_folder *out)
+enum sg_status sg_model_folder_read(const char *folder, const struct sg_ops *ops, uint64_t seed,
+                                    struct sg_model_folder *out)
 {
     *out = (struct sg_model_folder){0};
     char *schema = sg_path_join(folder, "schema.yaml"), *statement = sg_path_join(folder, "statement.json");
