@@ -4,22 +4,24 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "account/account.h"
+#include "account/filter.h"
 #include "schema.h"
 
-#define ROUND_UP (1 + 1e-12) /* more than what adding a few thousand doubles can lose */
+#define ROUND_UP (1 + 1e-12) /* of delta's shares, as sg_renyi_add rounds divergences */
 
-double sg_filter_order(double epsilon_limit, double delta_limit)
+/* The limit at the recorded order, with what is left of delta to convert with. */
+static struct sg_renyi_limit renyi_limit(const struct sg_filter *filter)
 {
-    double best_order = 2, best = -INFINITY;
-    for (double order = 1.1; order < 4096; order *= 1.02) {
-        double room = (epsilon_limit - sg_account_rdp_to_epsilon(0, order, delta_limit)) / order;
-        if (room > best) {
-            best = room;
-            best_order = order;
-        }
-    }
-    return round(best_order * 64) / 64; /* a short number to print; any order above 1 is sound */
+    return sg_renyi_limit_at(filter->epsilon_limit, filter->delta_limit - filter->slack, filter->order);
+}
+
+static enum sg_status renyi_charge(const struct sg_filter *filter, const struct sg_history *history, double *out)
+{
+    struct sg_renyi_limit limit = renyi_limit(filter);
+    struct sg_renyi_spend charge;
+    SG_TRY(sg_renyi_charge(&limit, history, 1, &charge));
+    *out = charge.rho[0];
+    return SG_OK;
 }
 
 enum sg_status sg_filter_charge(const struct sg_filter *filter, const struct sg_plan *plan, struct sg_charge *out)
@@ -32,7 +34,7 @@ enum sg_status sg_filter_charge(const struct sg_filter *filter, const struct sg_
     out->slack = (plan->delta_caps + plan->delta_noise) * fmax(scale, 1) * ROUND_UP;
     if (!(out->slack >= 0)) /* NaN: an epsilon beyond what exp can hold leaves no delta to convert with */
         out->slack = INFINITY;
-    return sg_account_rdp(&history, filter->order, &out->rho);
+    return renyi_charge(filter, &history, &out->rho);
 }
 
 void sg_filter_add(struct sg_filter *filter, const struct sg_charge *charge)
@@ -42,16 +44,17 @@ void sg_filter_add(struct sg_filter *filter, const struct sg_charge *charge)
         filter->first_delta = charge->delta;
         snprintf(filter->relation, sizeof filter->relation, "%s", charge->relation);
     }
-    filter->rho = (filter->rho + charge->rho) * ROUND_UP;
+    struct sg_renyi_spend spend = {{filter->rho}}, more = {{charge->rho}};
+    sg_renyi_add(&spend, &more);
+    filter->rho = spend.rho[0];
     filter->slack = (filter->slack + charge->slack) * ROUND_UP;
 }
 
 static double composed_epsilon(const struct sg_filter *filter)
 {
-    double delta = filter->delta_limit - filter->slack;
-    if (!(delta > 0))
-        return INFINITY;
-    return sg_account_rdp_to_epsilon(filter->rho, filter->order, delta);
+    struct sg_renyi_limit limit = renyi_limit(filter);
+    struct sg_renyi_spend spend = {{filter->rho}};
+    return limit.delta > 0 ? sg_renyi_epsilon(&limit, &spend) : INFINITY;
 }
 
 void sg_filter_spent(const struct sg_filter *filter, double *epsilon, double *delta)
@@ -180,7 +183,7 @@ enum sg_status sg_filter_nominal(const struct sg_filter *filter, double epsilon,
         .delta = filter->delta_limit,
         .relation = filter->n_charges ? filter->relation : sg_relation_name(history.relation),
     };
-    return sg_account_rdp(&history, filter->order, &out->rho);
+    return renyi_charge(filter, &history, &out->rho);
 }
 
 static enum sg_status read_charges(sqlite3 *db, const char *population, struct sg_filter *out)

@@ -1,4 +1,5 @@
-/* The budget of a population: an RDP filter at one order, fixed when the population is registered.
+/* The budget of a population: the accountant's RDP filter (account/filter.h) at one order, fixed when the population is
+ * registered.
  *
  * What is charged is a programme: a plan and how often it will be run, fixed in advance, at the certified epsilon of
  * that composition. A run that is not drawn from a programme is a programme of one.
@@ -38,8 +39,6 @@ struct sg_charge {
     const char *relation;
 };
 
-/* The order at which the most divergence of a Gaussian mechanism fits into (epsilon, delta). */
-double sg_filter_order(double epsilon_limit, double delta_limit);
 /* `plan` is a run's plan or, for a programme, what sg_plan_programme made of it. */
 SG_MUST_USE enum sg_status sg_filter_charge(const struct sg_filter *filter, const struct sg_plan *plan,
                                             struct sg_charge *out);

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "account/filter.h"
 #include "budget.h"
 #include "programmes.h"
 #include "schema.h"
@@ -78,7 +79,7 @@ static enum sg_status new_limits(const struct sg_dataset_facts *facts, struct li
     out->is_limited = true;
     out->epsilon = facts->epsilon_limit;
     out->delta = facts->delta_limit;
-    out->order = sg_filter_order(out->epsilon, out->delta);
+    out->order = sg_renyi_order(out->epsilon, out->delta);
     return SG_OK;
 }
 
@@ -210,8 +211,7 @@ static enum sg_status next_run(struct sg_ledger *ledger, struct sg_run *out)
 }
 
 static json_t *start_facts(const struct sg_run_facts *facts, const struct sg_run *run,
-                           const struct sg_dataset_entry *dataset, json_t *budget,
-                           const struct sg_watch_clock *clock)
+                           const struct sg_dataset_entry *dataset, json_t *budget, const struct sg_watch_clock *clock)
 {
     json_t *object = json_object();
     set_text(object, "run_id", run->run_id);

@@ -3,6 +3,8 @@
 #include <float.h>
 #include <math.h>
 
+static const double added = 1e-12; /* what every addition is rounded up by */
+
 /* The divergence at alpha that still converts to epsilon at delta; rounded down. */
 static double rho_admitted(double epsilon, double delta, double alpha)
 {
@@ -20,15 +22,21 @@ static enum sg_status check(double epsilon, double delta)
     return SG_OK;
 }
 
-static double best_order(double epsilon, double delta)
+double sg_renyi_order(double epsilon, double delta)
 {
-    double best = 0, at = 2;
-    for (int i = 0; i <= 4000; i++) { /* ln(alpha - 1) from -4 to 14 */
-        double alpha = 1 + exp(-4 + 18.0 * i / 4000), share = rho_admitted(epsilon, delta, alpha) / alpha;
-        if (share > best)
-            best = share, at = alpha;
+    double best_order = 2, best = -INFINITY;
+    for (double order = 1.1; order < 2e6; order *= 1.02) {
+        double room = (epsilon - sg_account_rdp_to_epsilon(0, order, delta)) / order;
+        if (room > best)
+            best = room, best_order = order;
     }
-    return at;
+    return round(best_order * 64) / 64;
+}
+
+struct sg_renyi_limit sg_renyi_limit_at(double epsilon, double delta, double order)
+{
+    return (struct sg_renyi_limit){
+        .epsilon = epsilon, .delta = delta, .n = 1, .order = {order}, .rho_max = {rho_admitted(epsilon, delta, order)}};
 }
 
 enum sg_status sg_renyi_limit_make(double epsilon, double delta, struct sg_renyi_limit *out)
@@ -42,7 +50,7 @@ enum sg_status sg_renyi_limit_make_several(double epsilon, double delta, int n, 
     if (n < 1 || n > SG_RENYI_ORDERS_MAX)
         return sg_fail(SG_USAGE, "a filter has 1 to %d orders", SG_RENYI_ORDERS_MAX);
     *out = (struct sg_renyi_limit){.epsilon = epsilon, .delta = delta, .n = n};
-    double share = delta / n * (1 - (n > 1) * DBL_EPSILON), centre = best_order(epsilon, share);
+    double share = delta / n * (1 - (n > 1) * DBL_EPSILON), centre = sg_renyi_order(epsilon, share);
     for (int i = 0; i < n; i++) {
         static const double spread[SG_RENYI_ORDERS_MAX] = {1, 0.5, 2, 0.25};
         out->order[i] = 1 + (centre - 1) * spread[i];
@@ -59,7 +67,8 @@ enum sg_status sg_renyi_charge(const struct sg_renyi_limit *limit, const struct 
     *out = (struct sg_renyi_spend){{0}};
     for (int i = 0; i < limit->n; i++) {
         SG_TRY(sg_account_rdp(history, limit->order[i], &out->rho[i]));
-        out->rho[i] *= (double)runs * (1 + 2 * DBL_EPSILON);
+        if (runs > 1)
+            out->rho[i] *= (double)runs * (1 + 2 * DBL_EPSILON);
     }
     return SG_OK;
 }
@@ -67,7 +76,7 @@ enum sg_status sg_renyi_charge(const struct sg_renyi_limit *limit, const struct 
 void sg_renyi_add(struct sg_renyi_spend *spend, const struct sg_renyi_spend *charge)
 {
     for (int i = 0; i < SG_RENYI_ORDERS_MAX; i++)
-        spend->rho[i] = (spend->rho[i] + charge->rho[i]) * (1 + 2 * DBL_EPSILON);
+        spend->rho[i] = (spend->rho[i] + charge->rho[i]) * (1 + added);
 }
 
 /* !(a <= b) so that NaN refuses. */
@@ -95,7 +104,9 @@ int64_t sg_renyi_runs_left(const struct sg_renyi_limit *limit, const struct sg_r
 {
     double most = 0;
     for (int i = 0; i < limit->n; i++) {
-        double left = (limit->rho_max[i] - spend->rho[i]) / charge->rho[i] * (1 - 1e-12);
+        /* n additions make (spent + a) (1 + added)^n - a */
+        double a = charge->rho[i] * (1 + added) / added, spent = spend->rho[i];
+        double left = log1p((limit->rho_max[i] - spent) / (spent + a)) / log1p(added) * (1 - 1e-12);
         most = fmax(most, isfinite(left) ? floor(left) : 0);
     }
     return most < 1e15 ? (int64_t)most : 1000000000000000;

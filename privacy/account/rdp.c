@@ -7,6 +7,8 @@ double sg_account_rdp_to_epsilon(double rho, double alpha, double delta)
 {
     double epsilon = rho + log1p(-1 / alpha) - (log(delta) + log(alpha)) / (alpha - 1);
     double slack = 8 * DBL_EPSILON * (rho + fabs(log1p(-1 / alpha)) + (fabs(log(delta)) + log(alpha)) / (alpha - 1));
+    if (isnan(epsilon + slack)) /* not a number may not read as nothing spent */
+        return INFINITY;
     return epsilon + slack > 0 ? epsilon + slack : 0;
 }
 

@@ -1,4 +1,5 @@
 /* sealgrad epsilon: what a history of noisy steps costs. */
+#include <float.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -13,7 +14,7 @@
 
 struct request {
     struct account_options account;
-    double sample_rate, noise_multiplier, delta, trials;
+    double sample_rate, noise_multiplier, delta, trials, zcdp, gdp;
     int64_t steps;
     struct sg_option_list phases;
     const char *svg, *tuning;
@@ -46,6 +47,29 @@ static enum sg_status gather(const struct request *request, struct sg_phase *pha
     return SG_OK;
 }
 
+/* What a figure under another notion is worth: no history is needed, nor taken. */
+static enum sg_status convert(const struct request *request)
+{
+    bool is_zcdp = request->zcdp > 0;
+    bool has_history = request->sample_rate > 0 || request->noise_multiplier > 0 || request->steps > 0 ||
+                       request->phases.n || request->account.gaussians.n || request->account.laplaces.n ||
+                       request->account.group > 1 || request->account.microbatch;
+    if ((is_zcdp && request->gdp > 0) || has_history || request->tuning || request->curve || request->svg)
+        return sg_fail(SG_USAGE, "epsilon: --zcdp RHO or --gdp MU stands alone, beside --delta and --json");
+    double epsilon =
+        is_zcdp ? sg_zcdp_epsilon(request->zcdp, request->delta) : sg_gdp_epsilon(request->gdp, request->delta);
+    if (!isfinite(epsilon))
+        return sg_fail(SG_USAGE, "epsilon: no finite epsilon can be certified at delta %g", request->delta);
+    if (request->json)
+        account_print_json(json_pack("{so so so}", "epsilon", sg_json_real(epsilon), "delta",
+                                     sg_json_real(request->delta), is_zcdp ? "zcdp_rho" : "gdp_mu",
+                                     sg_json_real(is_zcdp ? request->zcdp : request->gdp)));
+    else
+        printf("epsilon        %.9g   at delta %g (upper bound from %s %g)\n", epsilon, request->delta,
+               is_zcdp ? "zCDP rho" : "Gaussian DP mu", is_zcdp ? request->zcdp : request->gdp);
+    return SG_OK;
+}
+
 static json_t *curve_json(const struct sg_curve *curve)
 {
     json_t *privacy = json_array(), *attack = json_array();
@@ -69,6 +93,11 @@ static void print_json(const struct request *request, const struct sg_history *h
     json_object_set_new(object, "delta", sg_json_real(request->delta));
     json_object_set_new(object, "accountant", json_string(figure->accountant));
     account_facts_json(history, object);
+    double mu;
+    if (sg_account_gdp(history, &mu) == SG_OK) {
+        json_object_set_new(object, "gdp_mu", sg_json_real(mu));
+        json_object_set_new(object, "zcdp_rho", sg_json_real(mu * mu / 2 * (1 + 4 * DBL_EPSILON)));
+    }
     if (request->tuning)
         json_object_set_new(object, "epsilon_with_tuning", sg_json_real(tuned));
     if (curve)
@@ -85,10 +114,15 @@ static void print_table(const struct request *request, const struct sg_history *
         printf("lower bound    %.9g\n", figure->epsilon_lower);
     printf("by RDP         %.9g\n", figure->epsilon_rdp);
     account_facts_print(history);
+    double mu;
+    if (sg_account_gdp(history, &mu) == SG_OK)
+        printf("Gaussian DP    mu %.9g; zCDP rho %.9g\n", mu, mu * mu / 2);
     if (request->tuning)
         printf("with tuning    %.9g   best of %s trials, %g expected\n", tuned, request->tuning, request->trials);
     if (!curve)
         return;
+    if (request->tuning)
+        printf("\nof one trial, the choice among trials not included:");
     printf("\n%12s  %12s\n", "epsilon", "delta <=");
     for (int i = 0; i < SG_CURVE_POINTS; i += 2)
         printf("%12.6g  %12.4g\n", curve->privacy[i].epsilon, curve->privacy[i].delta);
@@ -99,6 +133,8 @@ static void print_table(const struct request *request, const struct sg_history *
 
 static enum sg_status tuned_epsilon(const struct request *request, const struct sg_history *history, double *out)
 {
+    if (!(request->trials > 0))
+        return sg_fail(SG_USAGE, "epsilon: --tuning needs --trials K, how many trials are expected");
     struct sg_tuning tuning = {.trials_expected = request->trials};
     if (strcmp(request->tuning, "geometric") == 0)
         tuning.shape = 1;
@@ -139,7 +175,7 @@ static enum sg_status answer(const struct request *request, const struct sg_hist
 
 enum sg_status sg_cmd_epsilon(int argc, char **argv)
 {
-    struct request r = {.account = account_options_default(), .trials = 1};
+    struct request r = {.account = account_options_default()};
     const struct sg_option options[] = {
         {"sample-rate", SG_OPTION_NUMBER, &r.sample_rate, "Q", "chance of a unit to be in a step", 1e-12, 1, false},
         {"noise-multiplier", SG_OPTION_NUMBER, &r.noise_multiplier, "S", "noise std over the clip norm, on the sum",
@@ -151,6 +187,8 @@ enum sg_status sg_cmd_epsilon(int argc, char **argv)
         {"tuning", SG_OPTION_TEXT, &r.tuning, "LAW", "best of K trials: geometric, logarithmic, poisson, sweep", 0, 0,
          false},
         {"trials", SG_OPTION_NUMBER, &r.trials, "K", "expected number of trials", 1, 1e6, false},
+        {"zcdp", SG_OPTION_NUMBER, &r.zcdp, "RHO", "convert this zCDP figure; no history", 1e-12, 1e6, false},
+        {"gdp", SG_OPTION_NUMBER, &r.gdp, "MU", "convert this Gaussian-DP figure; no history", 1e-6, 1e3, false},
         {"curve", SG_OPTION_FLAG, &r.curve, NULL, "also delta over epsilon and the best attack", 0, 0, false},
         {"svg", SG_OPTION_TEXT, &r.svg, "FILE", "the curve as a plot", 0, 0, false},
         {"json", SG_OPTION_FLAG, &r.json, NULL, "one JSON object", 0, 0, false},
@@ -160,6 +198,10 @@ enum sg_status sg_cmd_epsilon(int argc, char **argv)
                                          .options = options,
                                          .n_options = sizeof options / sizeof *options};
     SG_TRY(sg_options_parse(&line, argc, argv, NULL, NULL));
+    if (r.trials > 0 && !r.tuning)
+        return sg_fail(SG_USAGE, "epsilon: --trials needs --tuning LAW; for runs tried by hand say --tuning sweep");
+    if (r.zcdp > 0 || r.gdp > 0)
+        return convert(&r);
     struct sg_phase phases[65];
     struct account_storage storage;
     struct sg_history history;

@@ -69,6 +69,27 @@ static void order_is_near_the_best(void **state)
                     3 - log1p(-1 / several.order[i]) + (log(1e-5) + log(several.order[i])) / (several.order[i] - 1));
 }
 
+/* A recorded order gives the same limit as choosing it, also far from the usual; and runs_left counts what repeated
+ * additions, each rounded up, really leave. */
+static void recorded_order(void **state)
+{
+    (void)state;
+    const double epsilons[] = {1e-3, 0.1, 3, 1000};
+    for (size_t i = 0; i < sizeof epsilons / sizeof *epsilons; i++) {
+        struct sg_renyi_limit made;
+        assert_int_equal(sg_renyi_limit_make(epsilons[i], 1e-6, &made), SG_OK);
+        struct sg_renyi_limit at = sg_renyi_limit_at(epsilons[i], 1e-6, sg_renyi_order(epsilons[i], 1e-6));
+        assert_true(made.n == 1 && at.n == 1 && made.order[0] == at.order[0] && made.rho_max[0] == at.rho_max[0]);
+        assert_true(at.rho_max[0] > 0 && at.order[0] > 1);
+        struct sg_renyi_spend spend = {{0}}, charge = {{at.rho_max[0] / 20000.5}};
+        int64_t fit = sg_renyi_runs_left(&at, &spend, &charge);
+        assert_int_equal(fit, 20000);
+        for (int64_t run = 0; run < fit; run++)
+            sg_renyi_add(&spend, &charge);
+        assert_true(sg_renyi_admits(&at, &spend) && sg_renyi_runs_left(&at, &spend, &charge) == 0);
+    }
+}
+
 static void bad_limits(void **state)
 {
     (void)state;
@@ -82,6 +103,7 @@ static void bad_limits(void **state)
     assert_int_equal(sg_renyi_limit_make(1, 1e-5, &limit), SG_OK);
     struct sg_renyi_spend nan = {{NAN, NAN, NAN, NAN}};
     assert_false(sg_renyi_admits(&limit, &nan));
+    assert_true(sg_renyi_epsilon(&limit, &nan) == INFINITY);
 }
 
 static void calibration(void **state)
@@ -121,8 +143,11 @@ static void calibration(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {
-        cmocka_unit_test(nightly_retraining), cmocka_unit_test(filter_matches_conversion),
-        cmocka_unit_test(order_is_near_the_best), cmocka_unit_test(bad_limits), cmocka_unit_test(calibration)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(nightly_retraining),
+                                       cmocka_unit_test(filter_matches_conversion),
+                                       cmocka_unit_test(order_is_near_the_best),
+                                       cmocka_unit_test(recorded_order),
+                                       cmocka_unit_test(bad_limits),
+                                       cmocka_unit_test(calibration)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

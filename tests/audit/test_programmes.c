@@ -17,6 +17,7 @@
 #include "audit/report.h"
 #include "audit/verify.h"
 #include "base/file.h"
+#include "account/filter.h"
 #include "budget.h"
 #include "fixture.h"
 #include "schema.h"
@@ -134,7 +135,7 @@ static void test_cost(void **state)
     }
     struct sg_filter filter = {.is_limited = true, .epsilon_limit = 10, .delta_limit = 1e-5};
     struct sg_charge one, all;
-    filter.order = sg_filter_order(10, 1e-5);
+    filter.order = sg_renyi_order(10, 1e-5);
     assert_ok(sg_filter_charge(&filter, &plan, &one));
     assert_ok(sg_plan_programme(&plan, 30, &whole));
     assert_ok(sg_filter_charge(&filter, &whole, &all));

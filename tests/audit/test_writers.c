@@ -15,6 +15,7 @@
 #include <cmocka.h>
 
 #include "audit/verify.h"
+#include "account/filter.h"
 #include "budget.h"
 #include "fixture.h"
 
@@ -64,7 +65,7 @@ static double limit_for(int n, const struct sg_plan *plan, double delta)
 {
     for (double limit = plan->epsilon; limit < 100; limit += 0.02) {
         struct sg_filter filter = {
-            .is_limited = true, .epsilon_limit = limit, .delta_limit = delta, .order = sg_filter_order(limit, delta)};
+            .is_limited = true, .epsilon_limit = limit, .delta_limit = delta, .order = sg_renyi_order(limit, delta)};
         struct sg_charge charge;
         int fits = 0;
         assert_ok(sg_filter_charge(&filter, plan, &charge));

@@ -33,6 +33,11 @@ SG_MUST_USE enum sg_status sg_renyi_limit_make(double epsilon, double delta, str
  * admits it. */
 SG_MUST_USE enum sg_status sg_renyi_limit_make_several(double epsilon, double delta, int n, struct sg_renyi_limit *out);
 
+/* The order that sg_renyi_limit_make takes: a short number to print and to record; any order above 1 is sound. */
+double sg_renyi_order(double epsilon, double delta);
+/* The limit at a recorded order, in force unchanged whatever sg_renyi_order would choose today. */
+struct sg_renyi_limit sg_renyi_limit_at(double epsilon, double delta, double order);
+
 /* What was charged so far; zero-initialise. */
 struct sg_renyi_spend {
     double rho[SG_RENYI_ORDERS_MAX];
@@ -41,10 +46,11 @@ struct sg_renyi_spend {
 /* The charge of one programme: `runs` runs of the history, fixed in advance. */
 SG_MUST_USE enum sg_status sg_renyi_charge(const struct sg_renyi_limit *limit, const struct sg_history *history,
                                            int64_t runs, struct sg_renyi_spend *out);
-/* Rounded up. */
+/* Rounded up, by more than what adding a few thousand doubles can lose. */
 void sg_renyi_add(struct sg_renyi_spend *spend, const struct sg_renyi_spend *charge);
 bool sg_renyi_admits(const struct sg_renyi_limit *limit, const struct sg_renyi_spend *spend);
-/* The epsilon, at the limit's delta, that the spend so far amounts to (0 for nothing spent). */
+/* The epsilon, at the limit's delta, that the spend so far amounts to (0 for nothing spent, infinite where an order's
+ * spend is not a number). */
 double sg_renyi_epsilon(const struct sg_renyi_limit *limit, const struct sg_renyi_spend *spend);
 /* How many more programmes of this charge fit. */
 int64_t sg_renyi_runs_left(const struct sg_renyi_limit *limit, const struct sg_renyi_spend *spend,
