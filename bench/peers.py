@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Our training step beside the usual frameworks', on one pinned core, from the same weights and the same batch.
 
-usage: PYTHON bench/peers.py [--rounds N] [--workloads W1,W1L,T24] [--systems torch,hooks,ghost] [--core C] [--out results.jsonl]
+usage: PYTHON bench/peers.py [--rounds N] [--workloads W1,W1L,T24,W2,W3] [--units N] [--systems torch,hooks,ghost] [--core C] [--out results.jsonl]
 
 PYTHON is the interpreter of a virtual environment with numpy and the peers (torch, opacus). The peers' side is
 ../shared/bench/peers_cpu.py (environment SEALGRAD_SHARED names another folder than ../shared); this driver
@@ -52,14 +52,10 @@ def peers():
     return module
 
 
-def export(workload, path):
-    """Batch and weights in our names and layout: every weight is (outputs, [inputs, bias])."""
-    m = peers()
-    np = m.np
-    (x, z), y = m.batch(workload)
-    p, _ = m.weights(workload)
+def our_recurrent(np, x, z, p):
+    """Every weight is (outputs, [inputs, bias])."""
     column = lambda name: p[name][:, None]
-    ours = {'x': np.concatenate([x, np.ones_like(x[..., :1])], -1), 'statics': z, 'label': y}
+    ours = {'x': np.concatenate([x, np.ones_like(x[..., :1])], -1), 'statics': z}
     for direction, s in (('forward', ''), ('reverse', '_reverse')):
         ours[f'lstm.0.{direction}.weight'] = np.concatenate(
             [p['rnn.weight_ih_l0' + s], column('rnn.bias_hh_l0' + s), p['rnn.weight_hh_l0' + s], column('rnn.bias_ih_l0' + s)], 1)
@@ -67,16 +63,49 @@ def export(workload, path):
     ours['attention.score.weight'] = p['v.weight']
     ours['mlp.weight'] = np.concatenate([p['m1.weight'], column('m1.bias')], 1)
     ours['output.weight'] = np.concatenate([p['m2.weight'], column('m2.bias')], 1)
-    header, at, data = {}, 0, b''
+    return ours
+
+
+BLOCK = {'q': 'attention.self.query', 'k': 'attention.self.key', 'v': 'attention.self.value', 'o': 'attention.output.dense',
+         'n1': 'attention.output.LayerNorm', 'f1': 'intermediate.dense', 'f2': 'output.dense', 'n2': 'output.LayerNorm'}
+OUTSIDE = {'e': 'embeddings.word_embeddings', 'p': 'embeddings.position_embeddings', 'n': 'embeddings.LayerNorm', 'c': 'classifier'}
+
+
+def our_name(theirs):
+    """b.0.qA.weight is encoder.layer.0.attention.self.query.lora_A.weight here."""
+    *layer, suffix = theirs.split('.')
+    if len(layer) == 1:
+        return f'{OUTSIDE[layer[0]]}.{suffix}'
+    if layer[2][-1] in 'AB':
+        return f'encoder.layer.{layer[1]}.{BLOCK[layer[2][:-1]]}.lora_{layer[2][-1]}.{suffix}'
+    return f'encoder.layer.{layer[1]}.{BLOCK[layer[2]]}.{suffix}'
+
+
+def our_encoder(np, ids, mask, p):
+    """Tokens without their padding. The peers embed no types: ours is zero and does not learn."""
+    ours = {our_name(name): value for name, value in p.items()}
+    ours['embeddings.token_type_embeddings.weight'] = np.zeros((1, p['e.weight'].shape[1]), 'f4')
+    return {**ours, 'length': mask.sum(1), 'token': ids[mask > 0]}
+
+
+def export(workload, path, units=0):
+    """Batch and weights in our names and layout; units: another batch than the peers'."""
+    m = peers()
+    np = m.np
+    m.CFG[workload]['B'] = units or m.CFG[workload]['B']
+    (x, z), y = m.batch(workload)
+    p, _ = m.weights(workload)
+    ours = {**(our_encoder if 'V' in m.CFG[workload] else our_recurrent)(np, x, z, p), 'label': y}
+    header, at, data = {}, 0, []
     for name, value in ours.items():
-        bytes_ = np.ascontiguousarray(value, '<f4').tobytes()
-        header[name] = {'dtype': 'F32', 'shape': list(value.shape), 'data_offsets': [at, at + len(bytes_)]}
-        at += len(bytes_)
-        data += bytes_
+        data.append(np.ascontiguousarray(value, '<f4').tobytes())
+        header[name] = {'dtype': 'F32', 'shape': list(value.shape), 'data_offsets': [at, at + len(data[-1])]}
+        at += len(data[-1])
     text = json.dumps(header).encode()
     text += b' ' * (-len(text) % 8)
     with open(path, 'wb') as f:
-        f.write(struct.pack('<Q', len(text)) + text + data)
+        f.write(struct.pack('<Q', len(text)) + text)
+        f.writelines(data)
 
 
 def peer(workload, system, micro):
@@ -104,16 +133,18 @@ def last_json(command, limit):
     return {**json.loads(lines[-1]), 'process_cpu_ms': (after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime) * 1e3}
 
 
-def our_round(args, pin, workload, tensors):
+def our_round(args, pin, workload, tensors, units):
     def run(*more):
-        r = last_json(pin + [args.sealgrad, 'bench', workload, '--tensors', tensors, '--json', *more], PROCESS_LIMIT_S)
+        command = [args.sealgrad, 'bench', workload, '--tensors', tensors, '--json', '--units', str(units), *more]
+        r = last_json(pin + command, PROCESS_LIMIT_S)
         if 'error' in r:
             sys.exit(f'sealgrad bench {workload}: {r["error"]}')
         return r
 
     steps = args.steps or (41 if workload == 'W1' else 9)  # a second of work at least
     both = run('--steps', str(steps))
-    out = dict(ratio=both['private_over_plain'], noise_ms=both['private']['noise_ms'])
+    out = dict(ratio=both['private_over_plain'], cpu_ratio=both['private_over_plain_cpu'], noise_ms=both['private']['noise_ms'],
+               weights=both['weights'], rows=both['rows'])
     short = {kind: run('--mode', kind, '--steps', '1') for kind in KINDS}
     for kind in KINDS:
         long = run('--mode', kind, '--steps', str(steps + 1))
@@ -152,7 +183,7 @@ def table(workload, rounds, systems, batch):
               f'{batch / cpu[0] * 1e3:.0f} | '
               f'{median(done, lambda r: r["rss_mb"])[0]:.0f} | {done[0]["g1"]:.5f} |')
     print(f'\n- private / plain: {spread(median(ours, lambda r: r["ratio"]), "{:.3f}")} by interleaved steps, '
-          f'{spread(median(ours, lambda r: r["private_cpu_ms"] / r["plain_cpu_ms"]), "{:.3f}")} by processor time, '
+          f'{spread(median(ours, lambda r: r["cpu_ratio"]), "{:.3f}")} by their processor time, '
           f'memory {spread(median(ours, lambda r: r["private_mib"] / r["plain_mib"]), "{:.3f}")}; '
           f'noise {median(ours, lambda r: r["noise_ms"])[0]:.2f} ms of the private step')
     for system in systems:
@@ -172,6 +203,7 @@ def main():
     p.add_argument('--systems-once', default='', help='slow peers, measured in the first round only')
     p.add_argument('--rounds', type=int, default=3)
     p.add_argument('--steps', type=int, help='timed steps of each of our kinds in a round (default: W1 41, others 9)')
+    p.add_argument('--units', type=int, default=0, help='units a step, ours only (leave --systems empty); default: the peers\' batch')
     p.add_argument('--core', default='0')
     p.add_argument('--out', help='append every round as one JSON line')
     args = p.parse_args()
@@ -181,9 +213,10 @@ def main():
         rounds = []
         with tempfile.TemporaryDirectory() as folder:
             tensors = os.path.join(folder, workload + '.safetensors')
-            export(workload, tensors)
+            export(workload, tensors, args.units)
+            units = args.units or peers().CFG[workload]['B']
             for i in range(args.rounds):
-                r = {'ours': our_round(args, pin, workload, tensors)}
+                r = {'ours': our_round(args, pin, workload, tensors, units)}
                 for system in every + (once if i == 0 else []):
                     r[system] = last_json(pin + [sys.executable, os.path.abspath(__file__), 'peer', workload] + system.split(':'),
                                           PROCESS_LIMIT_S)
@@ -191,7 +224,7 @@ def main():
                 if args.out:
                     with open(args.out, 'a') as f:
                         f.write(json.dumps({'workload': workload, 'round': i, **r}) + '\n')
-        table(workload, rounds, every + once, peers().CFG[workload]['B'])
+        table(workload, rounds, every + once, units)
 
 
 if __name__ == '__main__':

@@ -13,13 +13,30 @@
 
 static const struct workload {
     const char *name;
-    int64_t n_steps, n_features, n_static, hidden;
-    const char *about;
+    int64_t n_units, n_steps, n_features, n_static, hidden;
 } workloads[] = {
     /* One feature more than the peers' rows have: a constant one, whose weight is their second bias. */
-    {"W1", 6, 11, 7, 64, "credit BiLSTM, 6 steps of 10 features, hidden 64"},
-    {"W1L", 24, 33, 7, 128, "24 steps of 32 features, hidden 128"},
-    {"T24", 24, 201, 7, 128, "24 steps of 200 features, hidden 128"},
+    {"W1", 1024, 6, 11, 7, 64},   /* credit BiLSTM, 6 steps of 10 features, hidden 64 */
+    {"W1L", 1024, 24, 33, 7, 128},  /* 24 steps of 32 features, hidden 128 */
+    {"T24", 1024, 24, 201, 7, 128}, /* 24 steps of 200 features, hidden 128 */
+};
+
+/* The peers' encoder has no embedding of types: ours stays as it is. */
+static const char *const without_types[] = {"embeddings.word*", "embeddings.position*", "embeddings.LayerNorm.*", "encoder.*",
+                                            "classifier.*"};
+static const char *const factors_and_head[] = {"*.lora_?.weight", "classifier.*"};
+
+/* Messages of up to 32 tokens, some 15 on average, into 77 classes. */
+static const struct text_workload {
+    const char *name;
+    int64_t n_units, width, layers, heads, intermediate, positions, types, rank;
+    double layer_norm_epsilon;
+    const char *const *trainable;
+    size_t n_trainable;
+} text_workloads[] = {
+    {"W2", 64, 256, 4, 4, 1024, 32, 1, 0, 1e-5, without_types, sizeof without_types / sizeof *without_types},
+    {"W3", 32, 384, 6, 12, 1536, 32, 1, 8, 1e-5, factors_and_head, sizeof factors_and_head / sizeof *factors_and_head},
+    {"MINILM", 256, 384, 6, 12, 1536, 512, 2, 0, 1e-12, NULL, 0}, /* the published encoder's shape, all of it learns */
 };
 
 static enum sg_status from_config(const char *path, struct sg_step_bench *bench)
@@ -27,8 +44,14 @@ static enum sg_status from_config(const char *path, struct sg_step_bench *bench)
     struct sg_config *config;
     struct sg_schema *schema = NULL;
     SG_TRY(sg_config_read(path, &config));
-    enum sg_status status = sg_schema_read(config->schema_file, &schema);
+    enum sg_status status = SG_OK;
+    if (config->model.kind == SG_MODEL_ENCODER || config->model.kind == SG_MODEL_TABULAR)
+        status = sg_fail(SG_USAGE, "bench: %s: configurations of recurrent and logistic models are timed; for transformers W2, W3 or "
+                                   "MINILM", path);
+    if (status == SG_OK)
+        status = sg_schema_read(config->schema_file, &schema);
     if (status == SG_OK) {
+        bench->n_units = 1024;
         bench->model = config->model;
         bench->model.n_features = sg_schema_n_features(schema);
         bench->model.n_static = sg_schema_n_static(schema);
@@ -42,6 +65,28 @@ static enum sg_status from_config(const char *path, struct sg_step_bench *bench)
     return status;
 }
 
+static bool choose_text(const char *name, struct sg_step_bench *bench)
+{
+    for (size_t i = 0; i < sizeof text_workloads / sizeof *text_workloads; i++) {
+        const struct text_workload *w = &text_workloads[i];
+        if (strcmp(name, w->name) != 0)
+            continue;
+        bench->n_units = w->n_units;
+        bench->n_steps = 32;
+        bench->trainable = w->trainable;
+        bench->n_trainable = w->n_trainable;
+        bench->model = (struct sg_model_spec){.kind = SG_MODEL_ENCODER, .objective = SG_CLASSES, .n_outputs = 77,
+                                              .encoder = {.vocabulary = 30522, .width = w->width, .layers = w->layers,
+                                                          .heads = w->heads, .intermediate = w->intermediate,
+                                                          .positions = w->positions, .types = w->types, .gelu = SG_GELU_ERF,
+                                                          .layer_norm_epsilon = w->layer_norm_epsilon, .pooling = SG_POOL_MEAN,
+                                                          .lora_rank = w->rank, .lora_alpha = (double)w->rank,
+                                                          .lora_targets = w->rank ? SG_LORA_QUERY | SG_LORA_VALUE : 0}};
+        return true;
+    }
+    return false;
+}
+
 static enum sg_status choose_workload(const char *name, struct sg_step_bench *bench)
 {
     size_t n = strlen(name);
@@ -51,27 +96,30 @@ static enum sg_status choose_workload(const char *name, struct sg_step_bench *be
         const struct workload *w = &workloads[i];
         if (strcmp(name, w->name) != 0)
             continue;
+        bench->n_units = w->n_units;
         bench->n_steps = w->n_steps;
         bench->model = (struct sg_model_spec){.kind = SG_MODEL_BILSTM_ATTENTION, .n_features = w->n_features, .n_static = w->n_static,
                                               .hidden = w->hidden, .layers = 1, .attention = 32, .mlp = 64, .mlp_activation = SG_RELU};
         return SG_OK;
     }
-    return sg_fail(SG_USAGE, "bench: unknown workload \"%s\"; W1, W1L, T24 or a configuration ending in .yaml", name);
+    if (choose_text(name, bench))
+        return SG_OK;
+    return sg_fail(SG_USAGE, "bench: unknown workload \"%s\"; W1, W1L, T24, W2, W3, MINILM or a configuration ending in .yaml", name);
 }
 
 static json_t *figures(const struct sg_step_figures *f)
 {
-    return json_pack("{s:f, s:f, s:f, s:f}", "median_ms", f->median_ms, "fastest_ms", f->fastest_ms, "noise_ms", f->noise_ms, "g1",
-                     f->first_gradient_norm);
+    return json_pack("{s:f, s:f, s:f, s:f, s:f}", "median_ms", f->median_ms, "fastest_ms", f->fastest_ms, "cpu_ms", f->cpu_ms,
+                     "noise_ms", f->noise_ms, "g1", f->first_gradient_norm);
 }
 
 static void print_json(const char *name, const struct sg_step_bench *bench, const struct sg_step_bench_result *r)
 {
-    json_t *object = json_pack("{s:s, s:I, s:I, s:i, s:o, s:o, s:o, s:I}", "workload", name, "units", (json_int_t)bench->n_units,
-                               "weights", (json_int_t)r->n_weights, "workers", bench->n_workers, "private",
+    json_t *object = json_pack("{s:s, s:I, s:I, s:I, s:i, s:o, s:o, s:o, s:o, s:I}", "workload", name, "units",
+                               (json_int_t)bench->n_units, "rows", (json_int_t)r->n_rows, "weights", (json_int_t)r->n_weights, "workers", bench->n_workers, "private",
                                bench->is_private ? figures(&r->private_step) : json_null(), "plain",
                                bench->is_plain ? figures(&r->plain_step) : json_null(), "private_over_plain",
-                               sg_json_real(r->ratio_median), "peak_rss_kib", (json_int_t)r->peak_rss_kib);
+                               sg_json_real(r->ratio_median), "private_over_plain_cpu", sg_json_real(r->cpu_ratio_median), "peak_rss_kib", (json_int_t)r->peak_rss_kib);
     sg_print_json(object);
     json_decref(object);
 }
@@ -84,8 +132,9 @@ static void print_row(const char *kind, const struct sg_step_figures *f, int64_t
 
 static void print_words(const char *name, const struct sg_step_bench *bench, const struct sg_step_bench_result *r)
 {
-    printf("%s: %lld units of %lld time steps, %lld weights, %d worker%s\n", name, (long long)bench->n_units,
-           (long long)bench->n_steps, (long long)r->n_weights, bench->n_workers, bench->n_workers == 1 ? "" : "s");
+    printf("%s: %lld units of %.1f %s, %lld weights learn, %d worker%s\n", name, (long long)bench->n_units,
+           (double)r->n_rows / (double)bench->n_units, bench->model.kind == SG_MODEL_ENCODER ? "tokens" : "time steps",
+           (long long)r->n_weights, bench->n_workers, bench->n_workers == 1 ? "" : "s");
     printf("  %-14s %10s %10s %12s %12s\n", "step", "median ms", "fastest", "examples/s", "g1");
     if (bench->is_private)
         print_row("private", &r->private_step, bench->n_units);
@@ -100,12 +149,12 @@ static void print_words(const char *name, const struct sg_step_bench *bench, con
 
 enum sg_status sg_cmd_bench(int argc, char **argv)
 {
-    struct sg_step_bench bench = {.n_units = 1024, .repetitions = 15, .clip_norm = .3, .noise_source = "chacha20"};
+    struct sg_step_bench bench = {.n_units = 0, .repetitions = 15, .clip_norm = .3, .noise_source = "chacha20"};
     const char *backend = NULL, *mode = "both", *name = "W1";
     int64_t workers = 1;
     bool json = false;
     const struct sg_option options[] = {
-        {"units", SG_OPTION_INT, &bench.n_units, "N", "units a step (default 1024, or the configuration's batch)", 1, 1e7, false},
+        {"units", SG_OPTION_INT, &bench.n_units, "N", "units a step (default: the workload's or the configuration's batch)", 1, 1e7, false},
         {"steps", SG_OPTION_INT, &bench.repetitions, "N", "timed steps of each kind (default 15)", 1, 10000, false},
         {"mode", SG_OPTION_TEXT, &mode, "KIND", "both (interleaved, default), private or plain", 0, 0, false},
         {"max-grad-norm", SG_OPTION_NUMBER, &bench.clip_norm, "C", "clip norm after the margin (default .3)", 1e-6, 1e6, false},
@@ -116,13 +165,12 @@ enum sg_status sg_cmd_bench(int argc, char **argv)
         {"json", SG_OPTION_FLAG, &json, NULL, "print one JSON object", 0, 0, false},
     };
     const struct sg_command_line line = {"bench", "step times, private against non-private", options, sizeof options / sizeof *options,
-                                         "[W1|W1L|T24|CONFIG.yaml]", 0, 1, NULL};
+                                         "[W1|W1L|T24|W2|W3|MINILM|CONFIG.yaml]", 0, 1, NULL};
     size_t n;
-    int64_t units_before = bench.n_units;
     SG_TRY(sg_options_parse(&line, argc, argv, &name, &n));
     int64_t units_asked = bench.n_units;
     SG_TRY(choose_workload(name, &bench));
-    if (units_asked != units_before)
+    if (units_asked)
         bench.n_units = units_asked;
     bench.is_private = strcmp(mode, "plain") != 0;
     bench.is_plain = strcmp(mode, "private") != 0;

@@ -164,7 +164,7 @@ enum sg_status sg_train_prepare(const struct sg_train_options *options, int64_t 
         return status;
     }
     size_t weights = (size_t)sg_model_n_weights(out->model);
-    out->memory_bytes = (size_t)options->n_workers * sg_team_worker_bytes(out->model, &out->plan, NULL) +
+    out->memory_bytes = sg_team_bytes(out->model, &out->plan, NULL, options->n_workers) +
                         sg_model_packed_bytes(out->model) + weights * sizeof(float) +
                         sg_optimizer_place(&options->config->training, options->ops, out->plan.n_weights, out->plan.steps, NULL, NULL) +
                         (size_t)out->plan.n_weights * (sizeof(int64_t) + sizeof(float));

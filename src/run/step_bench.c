@@ -4,14 +4,15 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "base/bytes.h"
 #include "base/progress.h"
-#include "data/dataset.h"
-#include "format/safetensors.h"
 #include "mechanism/mechanism.h"
 #include "optimizer.h"
 #include "run/comm.h"
+#include "step_bench_data.h"
+#include "steps.h"
 #include "team.h"
 
 #define BENCH_STEPS 100000 /* of the plan: more than are ever timed */
@@ -24,11 +25,12 @@ struct engine {
     struct sg_training training;
     struct sg_optimizer optimizer;
     void *optimizer_memory, *packed;
-    float *weights, *gradient;
+    float *weights, *gradient; /* all; of what learns */
     int64_t *sum;
     struct sg_sample sample;
     int64_t step;
-    double *ms;
+    double *ms, *cpu_ms;
+    bool is_packed;
     struct sg_step_figures figures;
 };
 
@@ -36,110 +38,24 @@ struct bench {
     const struct sg_step_bench *setup;
     const struct sg_ops *ops;
     struct sg_model *model;
-    struct sg_dataset data;
-    int32_t *unit;
-    float *weights;
+    struct sg_bench_data data;
     struct sg_comm comm;
 };
-
-static uint64_t mix(uint64_t *state)
-{
-    uint64_t z = *state += 0x9e3779b97f4a7c15;
-    z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9;
-    z = (z ^ z >> 27) * 0x94d049bb133111eb;
-    return z ^ z >> 31;
-}
-
-/* Roughly standard normal: the sum of four uniforms. */
-static float noise_float(uint64_t *state)
-{
-    double sum = 0;
-    for (int i = 0; i < 4; i++)
-        sum += (double)(mix(state) >> 11) * 0x1p-53 - 0.5;
-    return (float)(sum * 1.7320508);
-}
-
-static void generate(struct bench *b)
-{
-    struct sg_dataset *d = &b->data;
-    uint64_t state = 1;
-    for (int64_t i = 0; i < d->n_rows * d->n_features; i++)
-        d->x[i] = noise_float(&state);
-    for (int64_t i = 0; i < d->n_units * d->n_static; i++)
-        d->statics[i] = noise_float(&state);
-    for (int64_t u = 0; u < d->n_units; u++)
-        d->label[u] = mix(&state) % 100 < 22;
-    sg_model_init(b->model, 1, b->weights);
-}
-
-static enum sg_status take(const struct sg_safetensors *file, const char *name, int64_t n, float *out)
-{
-    const struct sg_tensor *t = sg_safetensors_find(file, name);
-    if (!t || t->n != n)
-        return sg_fail(SG_USAGE, "%s: tensor %s is missing or does not hold %lld numbers", "bench", name, (long long)n);
-    memcpy(out, t->data, (size_t)n * sizeof(float));
-    return SG_OK;
-}
-
-static enum sg_status load(struct bench *b)
-{
-    struct sg_safetensors file = {0};
-    struct sg_dataset *d = &b->data;
-    SG_TRY(sg_safetensors_read(b->setup->tensors, &file));
-    enum sg_status status = take(&file, "x", d->n_rows * d->n_features, d->x);
-    if (status == SG_OK && d->n_static)
-        status = take(&file, "statics", d->n_units * d->n_static, d->statics);
-    if (status == SG_OK)
-        status = take(&file, "label", d->n_units, d->label);
-    size_t n;
-    const struct sg_parameter *p = sg_model_parameters(b->model, &n);
-    for (size_t i = 0; i < n && status == SG_OK; i++)
-        status = take(&file, p[i].name, p[i].n_out * p[i].n_in, b->weights + p[i].first);
-    sg_safetensors_free(&file);
-    return status;
-}
 
 static enum sg_status open_bench(struct bench *b)
 {
     const struct sg_step_bench *s = b->setup;
     SG_TRY(sg_comm_open(&b->comm));
     SG_TRY(sg_model_create(&s->model, b->ops, 1, &b->model));
-    struct sg_dataset *d = &b->data;
-    d->n_units = s->n_units;
-    d->n_rows = s->n_units * s->n_steps;
-    d->n_features = s->model.n_features;
-    d->n_static = s->model.n_static;
-    d->offset = sg_alloc((size_t)d->n_units + 1, sizeof *d->offset);
-    d->x = sg_alloc((size_t)(d->n_rows * d->n_features), sizeof *d->x);
-    d->statics = sg_alloc((size_t)(d->n_units * d->n_static), sizeof *d->statics);
-    d->label = sg_alloc((size_t)d->n_units, sizeof *d->label);
-    d->digest = sg_alloc((size_t)d->n_units, SG_UNIT_DIGEST_BYTES);
-    b->unit = sg_alloc((size_t)d->n_units, sizeof *b->unit);
-    b->weights = sg_alloc((size_t)sg_model_n_weights(b->model), sizeof *b->weights);
-    for (int64_t u = 0; u < d->n_units; u++) {
-        b->unit[u] = (int32_t)u;
-        d->offset[u + 1] = (u + 1) * s->n_steps;
-        uint8_t digest[SG_DIGEST_BYTES];
-        sg_sha256(&u, sizeof u, digest);
-        memcpy(d->digest[u], digest, SG_UNIT_DIGEST_BYTES);
-    }
-    if (s->tensors)
-        return load(b);
-    generate(b);
-    return SG_OK;
+    if (s->n_trainable > 0)
+        SG_TRY(sg_model_train_only(b->model, s->trainable, s->n_trainable));
+    return sg_bench_data_open(s, b->model, &b->data);
 }
 
 static void close_bench(struct bench *b)
 {
-    struct sg_dataset *d = &b->data;
     sg_model_close(&b->model);
-    free(d->offset);
-    free(d->x);
-    free(d->statics);
-    free(d->label);
-    free(d->digest);
-    free(b->unit);
-    free(b->weights);
+    sg_bench_data_close(&b->data);
     sg_comm_close(&b->comm);
 }
 
@@ -155,7 +71,7 @@ static enum sg_status make_plan(const struct bench *b, bool is_private, struct s
         .noise_multiplier = 300, /* enough for so many steps; its size changes no time */
         .target_delta = 1e-5,
         .max_grad_norm = b->setup->clip_norm,
-        .rows_per_unit_max = b->setup->n_steps,
+        .rows_per_unit_max = b->setup->n_steps + (b->setup->model.kind == SG_MODEL_TABULAR),
         .n_weights = sg_model_n_trainable(b->model),
         .noise_source = b->setup->noise_source,
         .noise_tau_log2 = -300, /* no claim is made of generated rows, whatever epsilon is */
@@ -183,13 +99,17 @@ static enum sg_status open_engine(const struct bench *b, bool is_private, struct
     int64_t n = e->plan.n_weights;
     e->optimizer_memory = sg_alloc_aligned(sg_optimizer_place(&e->training, b->ops, n, BENCH_STEPS, NULL, NULL));
     sg_optimizer_place(&e->training, b->ops, n, BENCH_STEPS, e->optimizer_memory, &e->optimizer);
-    memcpy(e->optimizer.weights, b->weights, (size_t)n * sizeof(float));
+    size_t weights = (size_t)sg_model_n_weights(b->model);
+    e->weights = sg_alloc_aligned(weights * sizeof(float));
+    memcpy(e->weights, b->data.weights, weights * sizeof(float));
+    sg_copy_trainable(b->model, e->weights, e->optimizer.weights, false);
     sg_optimizer_begin(&e->optimizer);
     e->packed = sg_alloc_aligned(sg_model_packed_bytes(b->model));
     e->gradient = sg_alloc_aligned((size_t)n * sizeof(float));
     e->sum = sg_alloc_aligned((size_t)n * sizeof(int64_t));
-    e->ms = sg_alloc((size_t)b->setup->repetitions + 4, sizeof *e->ms);
-    const struct sg_team_setup setup = {b->model, b->ops, &e->plan, &b->data, NULL, NULL, b->setup->n_workers};
+    e->ms = sg_alloc((size_t)b->setup->repetitions + 1, sizeof *e->ms);
+    e->cpu_ms = sg_alloc((size_t)b->setup->repetitions + 1, sizeof *e->cpu_ms);
+    const struct sg_team_setup setup = {b->model, b->ops, &e->plan, &b->data.dataset, NULL, NULL, b->setup->n_workers};
     return sg_team_open(&setup, &e->team);
 }
 
@@ -200,17 +120,24 @@ static void close_engine(struct engine *e)
     sg_sample_free(&e->sample);
     free(e->optimizer_memory);
     free(e->packed);
+    free(e->weights);
     free(e->gradient);
     free(e->sum);
     free(e->ms);
+    free(e->cpu_ms);
 }
 
 static enum sg_status sum_gradients(const struct bench *b, struct engine *e, bool *overflow)
 {
     struct sg_clip_counts counts;
-    sg_model_pack(b->model, e->optimizer.weights, true, e->packed);
-    SG_TRY(sg_mechanism_sample(e->mechanism, e->step, (const uint8_t(*)[16])b->data.digest, b->data.n_units, &e->sample));
-    sg_team_step(e->team, e->mechanism, &e->sample, b->unit, e->packed, e->step, &b->comm, e->sum, overflow, &counts);
+    const struct sg_dataset *d = &b->data.dataset;
+    if (e->is_packed)
+        sg_model_repack(b->model, e->weights, true, e->packed);
+    else
+        sg_model_pack(b->model, e->weights, true, e->packed);
+    e->is_packed = true;
+    SG_TRY(sg_mechanism_sample(e->mechanism, e->step, (const uint8_t(*)[16])d->digest, d->n_units, &e->sample));
+    sg_team_step(e->team, e->mechanism, &e->sample, b->data.unit, e->packed, e->step, &b->comm, e->sum, overflow, &counts);
     return SG_OK;
 }
 
@@ -225,17 +152,26 @@ static enum sg_status measure_first_gradient(const struct bench *b, struct engin
     return SG_OK;
 }
 
-static enum sg_status timed_step(const struct bench *b, struct engine *e, double *ms)
+/* Of all threads. */
+static double cpu_seconds(void)
 {
-    double start = sg_clock_seconds();
+    struct timespec t;
+    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t);
+    return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
+}
+
+static enum sg_status timed_step(const struct bench *b, struct engine *e, int64_t i)
+{
+    double start = sg_clock_seconds(), cpu_start = cpu_seconds();
     bool overflow;
     SG_TRY(sum_gradients(b, e, &overflow));
-    double summed = sg_clock_seconds();
+    double summed = cpu_seconds();
     SG_TRY(sg_mechanism_release(e->mechanism, e->step, e->sum, overflow, e->gradient));
-    double released = sg_clock_seconds();
+    e->figures.noise_ms = (cpu_seconds() - summed) * 1e3;
     sg_optimizer_step(&e->optimizer, e->step++, e->gradient);
-    *ms = (sg_clock_seconds() - start) * 1e3;
-    e->figures.noise_ms = (released - summed) * 1e3;
+    sg_copy_trainable(b->model, e->weights, e->optimizer.weights, true);
+    e->ms[i] = (sg_clock_seconds() - start) * 1e3;
+    e->cpu_ms[i] = (cpu_seconds() - cpu_start) * 1e3;
     return SG_OK;
 }
 
@@ -251,26 +187,39 @@ static double median(double *values, int64_t n)
     return n % 2 ? values[n / 2] : (values[n / 2 - 1] + values[n / 2]) / 2;
 }
 
-static enum sg_status time_both(const struct bench *b, struct engine *engines[2], double *ratio)
+static void set_figures(struct engine *e, int64_t n)
+{
+    e->figures.median_ms = median(e->ms, n);
+    e->figures.fastest_ms = e->ms[0];
+    e->figures.cpu_ms = median(e->cpu_ms, n);
+}
+
+/* Median over pairs of steps of x / y. */
+static double ratio_of(const double *x, const double *y, int64_t n)
+{
+    double *ratio = sg_alloc((size_t)n, sizeof *ratio);
+    for (int64_t i = 0; i < n; i++)
+        ratio[i] = x[i] / y[i];
+    double middle = median(ratio, n);
+    free(ratio);
+    return middle;
+}
+
+static enum sg_status time_both(const struct bench *b, struct engine *engines[2], struct sg_step_bench_result *out)
 {
     int64_t n = b->setup->repetitions, warm = 2;
-    double *ratios = sg_alloc((size_t)n, sizeof *ratios);
-    enum sg_status status = SG_OK;
-    for (int64_t i = -warm; i < n && status == SG_OK; i++) {
-        for (int k = 0; k < 2 && status == SG_OK; k++)
+    for (int64_t i = -warm; i < n; i++)
+        for (int k = 0; k < 2; k++)
             if (engines[k])
-                status = timed_step(b, engines[k], &engines[k]->ms[i < 0 ? n : i]);
-        if (i >= 0 && engines[0] && engines[1])
-            ratios[i] = engines[0]->ms[i] / engines[1]->ms[i];
+                SG_TRY(timed_step(b, engines[k], i < 0 ? n : i));
+    if (engines[0] && engines[1]) {
+        out->ratio_median = ratio_of(engines[0]->ms, engines[1]->ms, n);
+        out->cpu_ratio_median = ratio_of(engines[0]->cpu_ms, engines[1]->cpu_ms, n);
     }
-    *ratio = status == SG_OK && engines[0] && engines[1] ? median(ratios, n) : NAN;
-    free(ratios);
-    for (int k = 0; k < 2 && status == SG_OK; k++)
-        if (engines[k]) {
-            engines[k]->figures.median_ms = median(engines[k]->ms, n);
-            engines[k]->figures.fastest_ms = engines[k]->ms[0];
-        }
-    return status;
+    for (int k = 0; k < 2; k++)
+        if (engines[k])
+            set_figures(engines[k], n);
+    return SG_OK;
 }
 
 /* The kernel's high-water mark of this program; getrusage's would also count whoever started it. */
@@ -292,20 +241,22 @@ enum sg_status sg_step_bench_run(const struct sg_step_bench *setup, const struct
     struct bench b = {.setup = setup, .ops = ops};
     struct engine private_engine = {0}, plain_engine = {0};
     struct engine *engines[2] = {setup->is_private ? &private_engine : NULL, setup->is_plain ? &plain_engine : NULL};
-    *out = (struct sg_step_bench_result){.ratio_median = NAN};
+    *out = (struct sg_step_bench_result){.ratio_median = NAN, .cpu_ratio_median = NAN};
     enum sg_status status = open_bench(&b);
-    for (int k = 0; k < 2 && status == SG_OK; k++) {
-        if (!engines[k])
-            continue;
-        status = open_engine(&b, k == 0, engines[k]);
-        if (status == SG_OK)
+    for (int k = 0; k < 2 && status == SG_OK; k++)
+        if (engines[k])
+            status = open_engine(&b, k == 0, engines[k]);
+    free(b.data.weights); /* each has its own by now: a run holds them once */
+    b.data.weights = NULL;
+    for (int k = 0; k < 2 && status == SG_OK; k++)
+        if (engines[k])
             status = measure_first_gradient(&b, engines[k]);
-    }
     if (status == SG_OK)
-        status = time_both(&b, engines, &out->ratio_median);
+        status = time_both(&b, engines, out);
     out->private_step = private_engine.figures;
     out->plain_step = plain_engine.figures;
-    out->n_weights = b.model ? sg_model_n_weights(b.model) : 0;
+    out->n_weights = b.model ? sg_model_n_trainable(b.model) : 0;
+    out->n_rows = b.data.dataset.n_rows;
     out->peak_rss_kib = peak_rss_kib();
     close_engine(&private_engine);
     close_engine(&plain_engine);

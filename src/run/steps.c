@@ -38,7 +38,7 @@ struct loop {
     char note[96];
 };
 
-static void copy_trainable(const struct sg_model *model, float *all, float *trainable, bool to_all)
+void sg_copy_trainable(const struct sg_model *model, float *all, float *trainable, bool to_all)
 {
     size_t n;
     const struct sg_parameter *p = sg_model_parameters(model, &n);
@@ -64,7 +64,7 @@ static enum sg_status open_loop(struct loop *l, const struct sg_dataset *dataset
     const struct sg_training *training = &l->options->config->training;
     l->optimizer_memory = sg_alloc_aligned(sg_optimizer_place(training, l->options->ops, plan->n_weights, plan->steps, NULL, NULL));
     sg_optimizer_place(training, l->options->ops, plan->n_weights, plan->steps, l->optimizer_memory, &l->optimizer);
-    copy_trainable(l->prepared->model, l->prepared->weights, l->optimizer.weights, false);
+    sg_copy_trainable(l->prepared->model, l->prepared->weights, l->optimizer.weights, false);
     sg_optimizer_begin(&l->optimizer);
     l->packed = sg_alloc_aligned(sg_model_packed_bytes(l->prepared->model));
     l->sum = sg_alloc_aligned(n_weights * sizeof *l->sum);
@@ -124,7 +124,7 @@ static void track_step(struct loop *l, int64_t step)
 {
     if (!sg_track_is_due(&l->track, step + 1))
         return;
-    copy_trainable(l->prepared->model, l->track.weights, (float *)(uintptr_t)sg_optimizer_result(&l->optimizer), true);
+    sg_copy_trainable(l->prepared->model, l->track.weights, (float *)(uintptr_t)sg_optimizer_result(&l->optimizer), true);
     sg_track_measure(&l->track, step + 1);
 }
 
@@ -168,7 +168,7 @@ static enum sg_status one_step(struct loop *l, int64_t step)
     comm->sum(l->sum, l->prepared->plan.n_weights);
     SG_TRY(sg_mechanism_release(l->mechanism, step, l->sum, flags[0] > 0, l->gradient));
     sg_optimizer_step(&l->optimizer, step, l->gradient);
-    copy_trainable(l->prepared->model, l->prepared->weights, l->optimizer.weights, true);
+    sg_copy_trainable(l->prepared->model, l->prepared->weights, l->optimizer.weights, true);
     l->counts.n_groups += counts.n_groups;
     l->counts.n_clipped += counts.n_clipped;
     l->counts.n_excluded += counts.n_excluded;
@@ -207,7 +207,7 @@ enum sg_status sg_train_steps(const struct sg_train_options *options, struct sg_
     sg_progress_end(&l.progress, *steps_done, l.note);
     if (status == SG_OK) {
         memcpy(l.optimizer.weights, sg_optimizer_result(&l.optimizer), (size_t)prepared->plan.n_weights * sizeof(float));
-        copy_trainable(prepared->model, prepared->weights, l.optimizer.weights, true);
+        sg_copy_trainable(prepared->model, prepared->weights, l.optimizer.weights, true);
         if (options->show_internal)
             *internal = internal_figures(&l);
     }

@@ -19,4 +19,7 @@ SG_MUST_USE enum sg_status sg_train_steps(const struct sg_train_options *options
                                           const struct sg_beat *beat, int64_t *steps_done, json_t **internal,
                                           json_t **track);
 
+/* Between the vector of all weights and that of those that learn, which alone the optimizer sees. */
+void sg_copy_trainable(const struct sg_model *model, float *all, float *trainable, bool to_all);
+
 #endif

@@ -11,6 +11,7 @@ struct worker {
     struct sg_team *team;
     pthread_t thread;
     void *memory;
+    size_t bytes;
     struct sg_gathered gathered;
     struct sg_workspace *workspace;
     struct sg_absorber absorber;
@@ -31,7 +32,6 @@ struct job {
 struct sg_team {
     struct sg_team_setup setup;
     int n_workers;
-    size_t worker_bytes;
     struct worker *workers;
     struct job job;
     bool quit;
@@ -41,15 +41,15 @@ struct sg_team {
 
 static size_t round_up(size_t bytes) { return (bytes + 63) / 64 * 64; }
 
-/* Sizing and carving in one: memory NULL only counts. */
+/* Sizing and carving in one: memory NULL only counts. The first worker sums into the caller's vector. */
 static size_t place_worker(const struct sg_model *model, const struct sg_plan *plan, const struct sg_prefix *prefix,
-                           void *memory, struct worker *w)
+                           bool is_first, void *memory, struct worker *w)
 {
     int64_t units = plan->units_per_panel_max, rows = units * plan->rows_per_unit_max;
     const struct sg_model_spec *spec = sg_model_spec_of(model);
     char *at = memory;
     size_t gathered = round_up(sg_gathered_place(spec, prefix, units, rows, at, w ? &w->gathered : NULL));
-    size_t absorber = round_up(sg_absorber_place(plan->n_weights, units, sg_model_tap_rows_max(model, units, rows),
+    size_t absorber = round_up(sg_absorber_place(is_first ? 0 : plan->n_weights, units, sg_model_tap_rows_max(model, units, rows),
                                                  at ? at + gathered : NULL, w ? &w->absorber : NULL));
     int64_t answers = spec->objective == SG_MASKED_TOKENS ? sg_mask_rows_max(units, rows) : units;
     size_t outputs = round_up((size_t)(answers * sg_outputs_of(spec)) * sizeof(float));
@@ -65,9 +65,19 @@ static size_t place_worker(const struct sg_model *model, const struct sg_plan *p
     return workspace + sg_workspace_bytes(model, units, rows, true);
 }
 
-size_t sg_team_worker_bytes(const struct sg_model *model, const struct sg_plan *plan, const struct sg_prefix *prefix)
+size_t sg_team_bytes(const struct sg_model *model, const struct sg_plan *plan, const struct sg_prefix *prefix, int n_workers)
 {
-    return place_worker(model, plan, prefix, NULL, NULL);
+    return place_worker(model, plan, prefix, true, NULL, NULL) +
+           (size_t)(n_workers - 1) * place_worker(model, plan, prefix, false, NULL, NULL);
+}
+
+/* There is room for the largest panel that the plan allows, thrice the usual one, of units that all have the most rows: pages
+ * that no panel reaches are never touched, so they cost nothing. */
+static void open_worker(const struct sg_team_setup *setup, bool is_first, struct worker *w)
+{
+    w->bytes = place_worker(setup->model, setup->plan, setup->prefix, is_first, NULL, NULL);
+    w->memory = sg_alloc_pages(w->bytes);
+    place_worker(setup->model, setup->plan, setup->prefix, is_first, w->memory, w);
 }
 
 /* One panel at a time: more at once was never faster, and this way everything stays in the cache. */
@@ -127,7 +137,6 @@ enum sg_status sg_team_open(const struct sg_team_setup *setup, struct sg_team **
 {
     struct sg_team *team = sg_alloc(1, sizeof *team);
     team->setup = *setup;
-    team->worker_bytes = sg_team_worker_bytes(setup->model, setup->plan, setup->prefix);
     team->workers = sg_alloc((size_t)setup->n_workers, sizeof *team->workers);
     pthread_barrier_init(&team->start, NULL, (unsigned)setup->n_workers);
     pthread_barrier_init(&team->finish, NULL, (unsigned)setup->n_workers);
@@ -135,8 +144,7 @@ enum sg_status sg_team_open(const struct sg_team_setup *setup, struct sg_team **
     for (; team->n_workers < setup->n_workers; team->n_workers++) {
         struct worker *w = &team->workers[team->n_workers];
         w->team = team;
-        w->memory = sg_alloc_pages(team->worker_bytes);
-        place_worker(setup->model, setup->plan, setup->prefix, w->memory, w);
+        open_worker(setup, team->n_workers == 0, w);
     }
     /* Worker 0 is the calling thread. */
     for (int i = 1; i < setup->n_workers; i++)
@@ -157,7 +165,7 @@ void sg_team_close(struct sg_team **team)
     for (int i = 1; i < t->n_workers; i++)
         pthread_join(t->workers[i].thread, NULL);
     for (int i = 0; i < t->n_workers; i++)
-        sg_free_pages(t->workers[i].memory, t->worker_bytes);
+        sg_free_pages(t->workers[i].memory, t->workers[i].bytes);
     pthread_barrier_destroy(&t->start);
     pthread_barrier_destroy(&t->finish);
     free(t->workers);
@@ -170,6 +178,7 @@ void sg_team_step(struct sg_team *team, const struct sg_mechanism *mechanism, co
                   bool *overflow, struct sg_clip_counts *counts)
 {
     team->job = (struct job){mechanism, sample, train_unit, packed, step, comm->rank, comm->size};
+    team->workers[0].absorber.sum = sum;
     atomic_store(&team->next_panel, 0);
     if (team->n_workers > 1)
         pthread_barrier_wait(&team->start);
@@ -177,7 +186,6 @@ void sg_team_step(struct sg_team *team, const struct sg_mechanism *mechanism, co
     if (team->n_workers > 1)
         pthread_barrier_wait(&team->finish);
     int64_t n_weights = team->setup.plan->n_weights;
-    memcpy(sum, team->workers[0].absorber.sum, (size_t)n_weights * sizeof *sum);
     *overflow = false;
     *counts = (struct sg_clip_counts){0};
     for (int i = 0; i < team->n_workers; i++) {

@@ -20,8 +20,8 @@ struct sg_team_setup {
     int n_workers;
 };
 
-/* Bytes of one worker. prefix may be NULL. */
-size_t sg_team_worker_bytes(const struct sg_model *model, const struct sg_plan *plan, const struct sg_prefix *prefix);
+/* The most bytes that the workers can need. prefix may be NULL. */
+size_t sg_team_bytes(const struct sg_model *model, const struct sg_plan *plan, const struct sg_prefix *prefix, int n_workers);
 
 SG_MUST_USE enum sg_status sg_team_open(const struct sg_team_setup *setup, struct sg_team **out);
 void sg_team_close(struct sg_team **team);

@@ -382,4 +382,4 @@ verdict() { # status, words: verify's verdict is its message, on stdout
 @test "options: twice" { refused 2 --out -- sealgrad train train.yaml --out m --out n; }
 @test "options: a value for a flag" { refused 2 --json "takes no value" -- sealgrad train train.yaml --json=yes; }
 @test "options: too many arguments" { refused 2 train 'unexpected argument "more"' -- sealgrad train train.yaml more; }
-@test "bench: unknown workload" { refused 2 bench "W1, W1L, T24" -- sealgrad bench W9; }
+@test "bench: unknown workload" { refused 2 bench "W1, W1L, T24, W2, W3, MINILM" -- sealgrad bench W9; }

@@ -1,4 +1,4 @@
-/* Step times of the engine on generated rows: sample, forward, backward, clip, sum, noise, optimizer. */
+/* Step times of the engine on generated or given rows: sample, forward, backward, clip, sum, noise, optimizer. */
 #ifndef SG_RUN_STEP_BENCH_H
 #define SG_RUN_STEP_BENCH_H
 
@@ -12,25 +12,31 @@
 struct sg_step_bench {
     struct sg_model_spec model;
     int64_t n_units;     /* every unit joins every step */
-    int64_t n_steps;     /* time steps of each unit */
+    int64_t n_steps;     /* time steps of each unit; of an encoder: the most tokens of one */
+    const char *const *trainable; /* patterns of what learns */
+    size_t n_trainable;           /* 0: everything learns */
     int64_t repetitions; /* timed steps of each kind, interleaved; more are done first to warm up */
     int n_workers;
     double clip_norm;    /* C' */
     const char *noise_source;
-    const char *tensors; /* safetensors with x (units, steps, F), statics, label and weights by name; NULL: generated */
+    /* safetensors with x (units, steps, F) and statics, or of an encoder length (units) and token (sum of the lengths)
+     * as floats; label and weights by name. NULL: generated */
+    const char *tensors;
     bool is_private, is_plain; /* which kinds to time */
 };
 
 struct sg_step_figures {
     double median_ms, fastest_ms;     /* wall clock of one step */
-    double noise_ms;                  /* of which: drawing and adding the noise */
+    double cpu_ms;                    /* median of processor time, all threads */
+    double noise_ms;                  /* of which: the release, that is drawing and adding the noise and one scaling */
     double first_gradient_norm;       /* of the first step, noise off: the proof of equal work */
 };
 
 struct sg_step_bench_result {
     struct sg_step_figures private_step, plain_step;
-    int64_t n_weights;
-    double ratio_median; /* median over pairs of private / plain; NaN unless both */
+    int64_t n_weights; /* that learn */
+    int64_t n_rows;    /* time steps or tokens of all units */
+    double ratio_median, cpu_ratio_median; /* medians over pairs of private / plain; NaN unless both */
     long peak_rss_kib;
 };
 
