@@ -80,4 +80,16 @@ elif python=$(environment encoder torch transformers tokenizers safetensors) &&
 else
     failed=1
 fi
+
+# Model folders of encoders, read by transformers and PEFT, and theirs read here. On two encoders: a published one and a small one.
+if python=$(environment encoder torch transformers tokenizers safetensors peft) &&
+    python3 tests/cli/small_encoder.py "$work/small" &&
+    python3 examples/bank_messages/make_messages.py 150 1 "$work/messages.csv"; then
+    check "transformers and PEFT read our folders, we theirs" \
+        "$python" tests/peers_encoder.py "$sealgrad" "$work/small" "$work/messages.csv"
+    [ ! -f "$model/model.safetensors" ] || check "the same with a published encoder" \
+        "$python" tests/peers_encoder.py "$sealgrad" "$model" "$work/messages.csv"
+else
+    failed=1
+fi
 exit $failed
