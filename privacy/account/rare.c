@@ -76,22 +76,26 @@ static void cells_make(const struct sg_pair *pair, struct cells *out)
 }
 
 /* ln of the core's moment from above, by cells, without what lies right of x_end: 1 plus what each cell's factor adds,
- * for the masses sum to at most 1. Rounding of the masses, at most 1e-15 each of the whole, is added in full. */
+ * for the masses sum to at most 1. Rounding of the masses is added in full: at most 1e-15 each of the whole, and far
+ * out 1e-12 of the mass itself. */
 static double core_log_moment(const struct parted *p, size_t i, double c, double x_end)
 {
     const struct sg_pair *core = &p->core[i].branch[0];
     const struct cells *cells = &p->cells[i];
-    double sum = 0, most = 0;
+    double sum = 0, size = 0, most = 0;
     for (int k = 0; k < CELLS; k++) {
         double left = cells->low + k * cells->h, factor = -1;
         if (left < x_end) {
             double z = (left - core->cut) / core->cut_width;
-            factor = expm1(fmin(c * cells->loss[k], 690) + (z > -8 ? log(sg_normal_tail(z)) : 0));
+            double exponent = c * cells->loss[k] + (z > -8 ? log(sg_normal_tail(z)) : 0);
+            if (!(exponent < 690)) /* not to be capped: what the cap takes away could look negligible */
+                return INFINITY;
+            factor = expm1(exponent);
         }
-        sum += cells->mass[k] * factor, most = fmax(most, factor);
+        sum += cells->mass[k] * factor, size += cells->mass[k] * fabs(factor), most = fmax(most, factor);
     }
     /* left of the cells the loss is at most the first one's, right of them only what x_end lets through */
-    return log1p(fmax(sum + 1e-15 * (CELLS + most), -0.999)) + 1e-15;
+    return log1p(fmax(sum + 1e-12 * size + 1e-15 * (CELLS + most), -0.999)) + 1e-15;
 }
 
 /* Parts every event at the loss `share` epsilon, and bounds what the core alone can do at epsilon: Chernoff, and the
@@ -300,7 +304,7 @@ static bool plan_tail(struct builder *b, double epsilon, double delta)
         double all = 0;
         for (size_t i = 0; i < b->p->n; i++)
             all += b->p->count[i] * log1p(fall_at(&b->fall[i], t));
-        rung[n] = t, most = expm1(fmin(all, 600));
+        rung[n] = t, most = expm1(all); /* infinite where it is beyond a double */
         block[n] = most * (0.15 * t / dt + 1) / (t * t);
         if (most / (t * dt) < 1e-3 * enough)
             break;
@@ -363,12 +367,13 @@ static bool add_event(struct builder *b, size_t i, double t, struct entry *e)
     sincos(apart, &sine, &cosine);
     double re = scale * (tail.re * core.re + tail.im * core.im), im = scale * (tail.im * core.re - tail.re * core.im);
     double x = re * cosine - im * sine, y = re * sine + im * cosine, size = hypot(x, y);
-    double error = b->ratio[i] * (tail.error + tail.size * core.error / core.size * 1.34) / core.size +
+    double error = b->ratio[i] * 1.34 * (tail.error + tail.size * core.error / core.size) / core.size +
                    size * (b->ratio_error[i] + SG_UNIT * (24 + 4 * fabs(apart)));
     double whole = hypot(1 + x, y);
     if (!(error < whole / 4))
         return false;
-    double log_power = 0.5 * log1p(fmax(2 * x + size * size, -1 + 1e-300)), turn = atan2(y, 1 + x);
+    /* near 0, 1 + x is exact and the sum of squares cancels */
+    double log_power = whole < 0.5 ? log(whole) : 0.5 * log1p(2 * x + size * size), turn = atan2(y, 1 + x);
     e->log_power += count * log_power, e->turn += count * turn;
     e->error += count * (1.34 * error / whole + 8 * SG_UNIT * (fabs(x) + fabs(y)) / whole +
                          2 * SG_UNIT * (fabs(log_power) + fabs(turn)));
@@ -378,14 +383,21 @@ static bool add_event(struct builder *b, size_t i, double t, struct entry *e)
     return true;
 }
 
-static void store(struct builder *b, size_t j, const struct entry *e)
+/* False where a value is beyond what can be written down. */
+static bool store(struct builder *b, size_t j, const struct entry *e)
 {
-    double modulus = exp(fmin(e->log_modulus, 1)), power = exp(fmin(e->log_power, 600)), half = sin(e->turn / 2);
-    double x = expm1(fmin(e->log_power, 600)) * cos(e->turn) - 2 * half * half, y = power * sin(e->turn);
+    if (!(e->log_power < 600 && e->error < 50 && e->log_modulus < 1 && e->relative >= 0))
+        return false;
+    double modulus = exp(e->log_modulus), power = exp(e->log_power), half = sin(e->turn / 2);
+    double x = expm1(e->log_power) * cos(e->turn) - 2 * half * half, y = power * sin(e->turn);
     double cosine = cos(e->phase) * modulus, sine = sin(e->phase) * modulus, size = hypot(x, y);
-    double error = power * expm1(fmin(e->error, 50)) + 12 * SG_UNIT * (size + power * fabs(e->turn));
-    error = modulus * (error + size * (expm1(fmin(e->relative, 50)) + 4 * SG_UNIT * (2 + fabs(e->phase))));
+    double error = power * expm1(e->error) + 12 * SG_UNIT * (size + power * fabs(e->turn));
+    /* of the core's power; the power itself is at most 1 */
+    double core =
+        e->relative < 50 ? modulus * expm1(e->relative) : modulus + exp(fmin(e->log_modulus + e->relative, 0));
+    error = (modulus + core) * error + size * (core + modulus * 4 * SG_UNIT * (2 + fabs(e->phase)));
     sg_line_store(b->sum, j, cosine * x - sine * y, cosine * y + sine * x, error);
+    return true;
 }
 
 static bool fill(struct builder *b)
@@ -409,7 +421,8 @@ static bool fill(struct builder *b)
                 return false;
         }
         since_set = set ? 1 : since_set + 1;
-        store(b, j, &e);
+        if (!store(b, j, &e))
+            return false;
     }
     return true;
 }
