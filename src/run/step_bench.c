@@ -94,8 +94,8 @@ static enum sg_status open_engine(const struct bench *b, bool is_private, struct
     sg_buffer_free(&context);
     if (status != SG_OK)
         return status;
-    e->training = (struct sg_training){.optimizer = SG_OPTIMIZER_ADAM, .learning_rate = 1e-3, .beta1 = .9, .beta2 = .999,
-                                       .adam_epsilon = 1e-8};
+    e->training = (struct sg_training){
+        .optimizer = SG_OPTIMIZER_ADAM, .learning_rate = 1e-3, .beta1 = .9, .beta2 = .999, .adam_epsilon = 1e-8};
     int64_t n = e->plan.n_weights;
     e->optimizer_memory = sg_alloc_aligned(sg_optimizer_place(&e->training, b->ops, n, BENCH_STEPS, NULL, NULL));
     sg_optimizer_place(&e->training, b->ops, n, BENCH_STEPS, e->optimizer_memory, &e->optimizer);
@@ -137,7 +137,8 @@ static enum sg_status sum_gradients(const struct bench *b, struct engine *e, boo
         sg_model_pack(b->model, e->weights, true, e->packed);
     e->is_packed = true;
     SG_TRY(sg_mechanism_sample(e->mechanism, e->step, (const uint8_t(*)[16])d->digest, d->n_units, &e->sample));
-    sg_team_step(e->team, e->mechanism, &e->sample, b->data.unit, e->packed, e->step, &b->comm, e->sum, overflow, &counts);
+    sg_team_step(e->team, e->mechanism, &e->sample, b->data.unit, e->packed, e->step, &b->comm, e->sum, overflow,
+                 &counts);
     return SG_OK;
 }
 
@@ -236,7 +237,8 @@ static long peak_rss_kib(void)
     return kib;
 }
 
-enum sg_status sg_step_bench_run(const struct sg_step_bench *setup, const struct sg_ops *ops, struct sg_step_bench_result *out)
+enum sg_status sg_step_bench_run(const struct sg_step_bench *setup, const struct sg_ops *ops,
+                                 struct sg_step_bench_result *out)
 {
     struct bench b = {.setup = setup, .ops = ops};
     struct engine private_engine = {0}, plain_engine = {0};

@@ -7,7 +7,8 @@
 #include "base/bytes.h"
 #include "format/safetensors.h"
 
-#define LENGTH_MIN 5.5 /* of generated messages: their lengths are exponential above it, mean 15 where 32 is the most */
+#define LENGTH_MIN 7.0 /* of generated messages: their lengths are exponential above it, mean 15 where 32 is the most  \
+                        */
 #define LENGTH_MORE 10.0
 
 static uint64_t mix(uint64_t *state)

@@ -39,7 +39,10 @@ struct sg_team {
     atomic_llong next_panel;
 };
 
-static size_t round_up(size_t bytes) { return (bytes + 63) / 64 * 64; }
+static size_t round_up(size_t bytes)
+{
+    return (bytes + 63) / 64 * 64;
+}
 
 /* Sizing and carving in one: memory NULL only counts. The first worker sums into the caller's vector. */
 static size_t place_worker(const struct sg_model *model, const struct sg_plan *plan, const struct sg_prefix *prefix,
@@ -49,8 +52,9 @@ static size_t place_worker(const struct sg_model *model, const struct sg_plan *p
     const struct sg_model_spec *spec = sg_model_spec_of(model);
     char *at = memory;
     size_t gathered = round_up(sg_gathered_place(spec, prefix, units, rows, at, w ? &w->gathered : NULL));
-    size_t absorber = round_up(sg_absorber_place(is_first ? 0 : plan->n_weights, units, sg_model_tap_rows_max(model, units, rows),
-                                                 at ? at + gathered : NULL, w ? &w->absorber : NULL));
+    size_t absorber =
+        round_up(sg_absorber_place(is_first ? 0 : plan->n_weights, units, sg_model_tap_rows_max(model, units, rows),
+                                   at ? at + gathered : NULL, w ? &w->absorber : NULL));
     int64_t answers = spec->objective == SG_MASKED_TOKENS ? sg_mask_rows_max(units, rows) : units;
     size_t outputs = round_up((size_t)(answers * sg_outputs_of(spec)) * sizeof(float));
     size_t vector = round_up((size_t)units * sizeof(int32_t));
@@ -65,14 +69,15 @@ static size_t place_worker(const struct sg_model *model, const struct sg_plan *p
     return workspace + sg_workspace_bytes(model, units, rows, true);
 }
 
-size_t sg_team_bytes(const struct sg_model *model, const struct sg_plan *plan, const struct sg_prefix *prefix, int n_workers)
+size_t sg_team_bytes(const struct sg_model *model, const struct sg_plan *plan, const struct sg_prefix *prefix,
+                     int n_workers)
 {
     return place_worker(model, plan, prefix, true, NULL, NULL) +
            (size_t)(n_workers - 1) * place_worker(model, plan, prefix, false, NULL, NULL);
 }
 
-/* There is room for the largest panel that the plan allows, thrice the usual one, of units that all have the most rows: pages
- * that no panel reaches are never touched, so they cost nothing. */
+/* There is room for the largest panel that the plan allows, thrice the usual one, of units that all have the most rows:
+ * pages that no panel reaches are never touched, so they cost nothing. */
 static void open_worker(const struct sg_team_setup *setup, bool is_first, struct worker *w)
 {
     w->bytes = place_worker(setup->model, setup->plan, setup->prefix, is_first, NULL, NULL);
@@ -100,11 +105,13 @@ static void work_on(struct worker *w, int64_t panel)
     float scale = 1.0f / (float)team->setup.plan->microbatch_size;
     const struct sg_model_spec *spec = sg_model_spec_of(team->setup.model);
     if (team->setup.masking)
-        sg_loss_masked(spec, team->setup.ops, n, batch->masked_offset, w->output, w->gathered.target, scale, w->doutput);
+        sg_loss_masked(spec, team->setup.ops, n, batch->masked_offset, w->output, w->gathered.target, scale,
+                       w->doutput);
     else
         sg_loss_gradient(spec, team->setup.ops, n, w->output, batch->label, scale, w->target, w->doutput);
     size_t n_taps;
-    const struct sg_tap *taps = sg_model_backward(team->setup.model, job->packed, batch, w->doutput, w->workspace, &n_taps);
+    const struct sg_tap *taps =
+        sg_model_backward(team->setup.model, job->packed, batch, w->doutput, w->workspace, &n_taps);
     sg_mechanism_absorb(job->mechanism, sample, panel, taps, n_taps, &w->absorber, sg_workspace_scratch(w->workspace));
 }
 

@@ -383,3 +383,4 @@ verdict() { # status, words: verify's verdict is its message, on stdout
 @test "options: a value for a flag" { refused 2 --json "takes no value" -- sealgrad train train.yaml --json=yes; }
 @test "options: too many arguments" { refused 2 train 'unexpected argument "more"' -- sealgrad train train.yaml more; }
 @test "bench: unknown workload" { refused 2 bench "W1, W1L, T24, W2, W3, MINILM" -- sealgrad bench W9; }
+@test "bench: tensors that are none" { refused 2 book.csv -- sealgrad bench W3 --units 3 --tensors book.csv; }

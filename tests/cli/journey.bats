@@ -53,6 +53,8 @@ verify() { sealgrad ledger verify ledger.db --trust keys/signing.pub --allow-unw
     [ "$(value "o['auc'] > .9")" = True ]
     one_object sealgrad bench train.yaml --steps 1 --json
     [ "$(value "o['private']['median_ms'] > 0")" = True ]
+    one_object sealgrad bench W3 --units 3 --steps 1 --workers 2 --json
+    [ "$(value "o['weights'], 0 < o['private']['g1'] <= .3 < o['plain']['g1'], o['private_over_plain_cpu'] > 0")" = "(103373, True, True)" ]
     one_object sealgrad keygen --out k2 --no-passphrase --json
     one_object sealgrad ledger init l2.db --origin o --key k2/signing.key --json
     one_object sealgrad dataset register book.csv --schema schema.yaml --ledger l2.db --key k2/signing.key --name b \
