@@ -198,7 +198,7 @@ def main():
         return peer(sys.argv[2], sys.argv[3], int(sys.argv[4]) if len(sys.argv) > 4 else 0)
     p = argparse.ArgumentParser(description='Our training step beside the peers\'.')
     p.add_argument('--sealgrad', default=os.path.join(ROOT, 'build', 'src', 'cli', 'sealgrad'))
-    p.add_argument('--workloads', default='W1,W1L,T24')
+    p.add_argument('--workloads', default='W1,W1L,T24,W2,W3')
     p.add_argument('--systems', default='torch', help='torch, hooks, ghost, jaxp:16, ... (name[:micro-batch])')
     p.add_argument('--systems-once', default='', help='slow peers, measured in the first round only')
     p.add_argument('--rounds', type=int, default=3)
