@@ -28,7 +28,7 @@ const struct sg_ops *SG_CPU_TABLE(void)
 {
     static const struct sg_ops ops = {
         .name = "cpu",
-        .arithmetic = "cpu-1",
+        .arithmetic = "cpu-2",
         .scratch_bytes = scratch_bytes,
         .packed_bytes = packed_bytes,
         .pack_forward = pack_forward,

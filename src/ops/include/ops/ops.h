@@ -47,7 +47,7 @@ struct sg_optimizer_step {
 
 struct sg_ops {
     const char *name;       /* "reference", "cpu" */
-    const char *arithmetic; /* version of the arithmetic, part of the numeric environment: "cpu-1" */
+    const char *arithmetic; /* version of the arithmetic, part of the numeric environment: "cpu-2" */
 
     /* Scratch that any op below but attention may need, for weights of up to `widest` inputs and outputs, and groups
      * and panels of up to `rows_max` rows. */
