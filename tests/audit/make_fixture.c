@@ -20,8 +20,11 @@ int main(int argc, char **argv)
     char *path = strcmp(kind, "programme") == 0                  ? fixture_programme(argv[1], signer)
                  : strcmp(kind, "events") == 0 || is_forged ? fixture_events(argv[1], signer)
                                                             : fixture_twenty(argv[1], signer);
-    if (is_forged && !fixture_forge(path, signer, (size_t)atoi(argv[3])))
+    if (is_forged && !fixture_forge(path, signer, (size_t)atoi(argv[3]))) {
+        sg_signer_close(&signer); /* a leak would change the status */
+        free(path);
         return 9;
+    }
     char *out = sg_format("%s/policy", argv[1]);
     fixture_witness(argv[1], path, signer, &policy);
     sg_buffer_text(&text, "log ");
