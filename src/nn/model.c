@@ -106,6 +106,14 @@ const struct sg_parameter *sg_model_parameters(const struct sg_model *model, siz
     return model->parameters;
 }
 
+const struct sg_parameter *sg_model_find_parameter(const struct sg_model *model, const char *name)
+{
+    for (int i = 0; i < model->n_parameters; i++)
+        if (strcmp(model->parameters[i].name, name) == 0)
+            return &model->parameters[i];
+    return NULL;
+}
+
 int64_t sg_model_n_weights(const struct sg_model *model)
 {
     const struct sg_parameter *last = &model->parameters[model->n_parameters - 1];

@@ -126,16 +126,6 @@ static enum sg_status encode_names(const struct sg_schema *schema, const struct 
     return SG_OK;
 }
 
-static float *parameter_of(const struct sg_model *model, const char *name, float *weights)
-{
-    size_t n;
-    const struct sg_parameter *p = sg_model_parameters(model, &n);
-    for (size_t i = 0; i < n; i++)
-        if (strcmp(p[i].name, name) == 0)
-            return weights + p[i].first;
-    return NULL;
-}
-
 /* What enters the head for each name, (n, width). */
 static void embed_names(const struct sg_model *model, const struct names *names, const float *weights, float *out)
 {
@@ -155,7 +145,7 @@ static void start_head(const struct sg_model *model, const struct names *names, 
     int64_t width = sg_model_spec_of(model)->encoder.width;
     float *embedded = sg_alloc((size_t)(names->n * width), sizeof *embedded);
     embed_names(model, names, weights, embedded);
-    float *head = parameter_of(model, "classifier.weight", weights);
+    float *head = weights + sg_model_find_parameter(model, "classifier.weight")->first;
     for (int64_t i = 0; i < names->n * width; i++)
         head[i] = (float)(scale * (double)embedded[i]);
     free(embedded);

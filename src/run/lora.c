@@ -8,16 +8,6 @@
 #include "base/json.h"
 #include "format/safetensors.h"
 
-static const struct sg_parameter *find(const struct sg_model *model, const char *name)
-{
-    size_t n;
-    const struct sg_parameter *p = sg_model_parameters(model, &n);
-    for (size_t i = 0; i < n; i++)
-        if (strcmp(p[i].name, name) == 0)
-            return &p[i];
-    return NULL;
-}
-
 /* "x.query.weight" -> "x.query.lora_A.weight" */
 static const struct sg_parameter *factor_of(const struct sg_model *model, const struct sg_parameter *p,
                                             const char *factor)
@@ -27,7 +17,7 @@ static const struct sg_parameter *factor_of(const struct sg_model *model, const 
     if (p->kind != SG_PARAMETER_WEIGHT || stem < 7 || strcmp(p->name + stem - 7, ".weight") != 0)
         return NULL;
     snprintf(name, sizeof name, "%.*s.%s.weight", (int)(stem - 7), p->name, factor);
-    return find(model, name);
+    return sg_model_find_parameter(model, name);
 }
 
 static void add_product(const struct sg_parameter *p, const float *a, const float *b, int64_t rank, double scale,
@@ -57,7 +47,7 @@ enum sg_status sg_lora_merge(const struct sg_model *model, const struct sg_ops *
     size_t n;
     const struct sg_parameter *p = sg_model_parameters(*merged, &n);
     for (size_t i = 0; i < n; i++) {
-        const struct sg_parameter *from = find(model, p[i].name);
+        const struct sg_parameter *from = sg_model_find_parameter(model, p[i].name);
         float *w = out + p[i].first;
         memcpy(w, weights + from->first, (size_t)(p[i].n_out * p[i].n_in) * sizeof *w);
         const struct sg_parameter *a = factor_of(model, from, "lora_A"), *b = factor_of(model, from, "lora_B");

@@ -11,7 +11,6 @@
 #include "run/trainer.h"
 #include "team.h"
 
-/* A published encoder has no statement; one of ours has. */
 static enum sg_status load_encoder(const struct sg_train_options *options, struct sg_prepared *out)
 {
     const struct sg_config *config = options->config;
@@ -27,23 +26,18 @@ static enum sg_status load_base(const struct sg_train_options *options, struct s
         return load_encoder(options, out);
     struct sg_model_folder base;
     SG_TRY(sg_model_folder_read(options->config->base_folder, options->ops, 0, &base));
-    size_t n, n_base;
+    size_t n;
     const struct sg_parameter *parameters = sg_model_parameters(out->model, &n);
-    const struct sg_parameter *theirs = sg_model_parameters(base.model, &n_base);
     enum sg_status status = SG_OK;
     for (size_t i = 0; i < n && status == SG_OK; i++) {
-        size_t j = 0;
-        while (j < n_base && strcmp(theirs[j].name, parameters[i].name) != 0)
-            j++;
-        if (j == n_base || theirs[j].n_out != parameters[i].n_out || theirs[j].n_in != parameters[i].n_in)
+        const struct sg_parameter *p = &parameters[i], *theirs = sg_model_find_parameter(base.model, p->name);
+        if (!theirs || theirs->n_out != p->n_out || theirs->n_in != p->n_in)
             status = sg_fail(SG_USAGE, "%s: model: base has no tensor %s of this shape; base and model must be of one architecture",
-                             options->config->path, parameters[i].name);
+                             options->config->path, p->name);
         else
-            memcpy(out->weights + parameters[i].first, base.weights + theirs[j].first,
-                   (size_t)(parameters[i].n_out * parameters[i].n_in) * sizeof(float));
+            memcpy(out->weights + p->first, base.weights + theirs->first, (size_t)(p->n_out * p->n_in) * sizeof(float));
     }
     memcpy(out->base_digest, base.digest, sizeof out->base_digest);
-    out->base_statement = json_incref(base.statement);
     sg_model_folder_free(&base);
     return status;
 }
@@ -188,6 +182,5 @@ void sg_prepared_free(struct sg_prepared *prepared)
     sg_schema_close(&prepared->schema);
     sg_tokenizer_close(&prepared->tokenizer);
     free(prepared->weights);
-    json_decref(prepared->base_statement);
     *prepared = (struct sg_prepared){0};
 }

@@ -114,6 +114,8 @@ SG_MUST_USE enum sg_status sg_model_create(const struct sg_model_spec *spec, con
 void sg_model_close(struct sg_model **model);
 const struct sg_model_spec *sg_model_spec_of(const struct sg_model *model);
 const struct sg_parameter *sg_model_parameters(const struct sg_model *model, size_t *n);
+/* NULL when no parameter has that name. */
+const struct sg_parameter *sg_model_find_parameter(const struct sg_model *model, const char *name);
 int64_t sg_model_n_weights(const struct sg_model *model);   /* all */
 int64_t sg_model_n_trainable(const struct sg_model *model); /* P of the plan */
 /* Freezes what does not match any of the glob patterns (fnmatch). SG_USAGE when a pattern matches nothing, or

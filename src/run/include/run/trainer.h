@@ -36,7 +36,6 @@ struct sg_prepared {
     struct sg_model *model;
     float *weights;           /* all; initial */
     char base_digest[65];     /* "" when trained from scratch */
-    json_t *base_statement;   /* NULL likewise */
     struct sg_plan plan;
     size_t memory_bytes;      /* workers, weights, optimizer and sums of one rank; the data comes on top */
 };
