@@ -15,11 +15,11 @@ struct sg_gathered {
     uint8_t (*digest)[SG_UNIT_DIGEST_BYTES];
 };
 
-/* What a model's frozen lower part makes of every unit of a dataset, found once: training from it gives the same bits
+/* What a model's frozen lower part makes of the units of a dataset that train, found once: training from it gives the same bits
  * (sg_model_prefix). */
 struct sg_prefix {
     int64_t width;   /* floats a row */
-    int64_t *offset; /* (n_units + 1) rows of each unit: as in the dataset, or one a unit */
+    int64_t *offset; /* (n_units + 1) rows of each unit of the dataset: as many as it has there, one, or none where it does not train */
     float *rows;
 };
 

@@ -21,11 +21,14 @@ static void predict_chunk(const struct sg_sweep *sweep, int64_t first, const str
 void sg_predict(const struct sg_model *model, const float *weights, const struct sg_dataset *dataset,
                 const int32_t *unit, int64_t n_units, int n_workers, float *score)
 {
-    void *packed = sg_alloc_aligned(sg_model_packed_bytes(model));
-    sg_model_pack(model, weights, false, packed);
-    const struct sg_sweep sweep = {model, packed, dataset, unit, n_units, predict_chunk, score, NULL};
+    const struct sg_sweep sweep = {.model = model,
+                                   .weights = weights,
+                                   .dataset = dataset,
+                                   .unit = unit,
+                                   .n_units = n_units,
+                                   .chunk = predict_chunk,
+                                   .out = score};
     sg_sweep_run(&sweep, n_workers);
-    free(packed);
 }
 
 /* Of one unit's masked words: how many, how many found, the sum of their losses. */
@@ -67,15 +70,19 @@ static void masked_chunk(const struct sg_sweep *sweep, int64_t first, const stru
 json_t *sg_masked_metrics(const struct sg_model *model, const float *weights, const struct sg_dataset *dataset,
                           const struct sg_masking *masking, const int32_t *unit, int64_t n_units, int n_workers)
 {
-    void *packed = sg_alloc_aligned(sg_model_packed_bytes(model));
     struct masked_figures *each = sg_alloc((size_t)n_units, sizeof *each), all = {0};
-    sg_model_pack(model, weights, false, packed);
-    const struct sg_sweep sweep = {model, packed, dataset, unit, n_units, masked_chunk, each, masking};
+    const struct sg_sweep sweep = {.model = model,
+                                   .weights = weights,
+                                   .dataset = dataset,
+                                   .unit = unit,
+                                   .n_units = n_units,
+                                   .chunk = masked_chunk,
+                                   .out = each,
+                                   .masking = masking};
     sg_sweep_run(&sweep, n_workers);
     for (int64_t i = 0; i < n_units; i++)
         all = (struct masked_figures){all.n + each[i].n, all.n_hit + each[i].n_hit, all.loss + each[i].loss};
     free(each);
-    free(packed);
     double n = all.n > 0 ? (double)all.n : NAN;
     return json_pack("{s:o, s:o}", "accuracy", sg_json_real((double)all.n_hit / n), "log_loss",
                      sg_json_real(all.loss / n));

@@ -71,7 +71,8 @@ static enum sg_status open_loop(struct loop *l, const struct sg_dataset *dataset
     l->gradient = sg_alloc_aligned(n_weights * sizeof *l->gradient);
     const struct sg_masking *masking = sg_prepared_masking(l->prepared, &l->options->config->training, &l->masking);
     if ((double)plan->steps * plan->sample_rate > 1 && !masking)
-        sg_prefix_find(l->prepared->model, l->prepared->weights, dataset, l->options->n_workers, &l->prefix);
+        sg_prefix_find(l->prepared->model, l->prepared->weights, dataset, l->train_unit, l->n_train, l->options->n_workers,
+                       &l->prefix);
     const struct sg_team_setup setup = {l->prepared->model, l->options->ops, plan, dataset,
                                         l->prefix.rows ? &l->prefix : NULL, masking, l->options->n_workers};
     return sg_team_open(&setup, &l->team);

@@ -48,8 +48,13 @@ static int64_t longest_unit(const struct sg_dataset *dataset)
     return longest;
 }
 
-void sg_sweep_run(const struct sg_sweep *sweep, int n_workers)
+void sg_sweep_run(const struct sg_sweep *asked, int n_workers)
 {
+    void *packed = sg_alloc_aligned(sg_model_packed_bytes(asked->model));
+    sg_model_pack(asked->model, asked->weights, false, packed);
+    struct sg_sweep with_packed = *asked;
+    const struct sg_sweep *sweep = &with_packed;
+    with_packed.packed = packed;
     int64_t rows_max = longest_unit(sweep->dataset), n = sweep->n_units, each = (n + n_workers - 1) / n_workers;
     struct share *shares = sg_alloc((size_t)n_workers, sizeof *shares);
     int n_started = 0;
@@ -65,4 +70,5 @@ void sg_sweep_run(const struct sg_sweep *sweep, int n_workers)
     for (int i = 0; i < n_started; i++)
         pthread_join(shares[i].thread, NULL);
     free(shares);
+    free(packed);
 }

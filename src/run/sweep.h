@@ -9,7 +9,7 @@
 
 struct sg_sweep {
     const struct sg_model *model;
-    const void *packed;
+    const float *weights;
     const struct sg_dataset *dataset;
     const int32_t *unit; /* (n_units) */
     int64_t n_units;
@@ -18,6 +18,7 @@ struct sg_sweep {
                   struct sg_workspace *workspace);
     void *out;
     const struct sg_masking *masking; /* of SG_MASKED_TOKENS, else NULL */
+    const void *packed;               /* the weights, packed by sg_sweep_run; what chunk gives to the model */
 };
 
 void sg_sweep_run(const struct sg_sweep *sweep, int n_workers);
