@@ -30,7 +30,6 @@ struct engine {
     struct sg_sample sample;
     int64_t step;
     double *ms, *cpu_ms;
-    bool is_packed;
     struct sg_step_figures figures;
 };
 
@@ -102,9 +101,10 @@ static enum sg_status open_engine(const struct bench *b, bool is_private, struct
     size_t weights = (size_t)sg_model_n_weights(b->model);
     e->weights = sg_alloc_aligned(weights * sizeof(float));
     memcpy(e->weights, b->data.weights, weights * sizeof(float));
-    sg_copy_trainable(b->model, e->weights, e->optimizer.weights, false);
+    sg_trainable_take(b->model, e->weights, e->optimizer.weights);
     sg_optimizer_begin(&e->optimizer);
     e->packed = sg_alloc_aligned(sg_model_packed_bytes(b->model));
+    sg_model_pack(b->model, e->weights, true, e->packed);
     e->gradient = sg_alloc_aligned((size_t)n * sizeof(float));
     e->sum = sg_alloc_aligned((size_t)n * sizeof(int64_t));
     e->ms = sg_alloc((size_t)b->setup->repetitions + 1, sizeof *e->ms);
@@ -131,11 +131,6 @@ static enum sg_status sum_gradients(const struct bench *b, struct engine *e, boo
 {
     struct sg_clip_counts counts;
     const struct sg_dataset *d = &b->data.dataset;
-    if (e->is_packed)
-        sg_model_repack(b->model, e->weights, true, e->packed);
-    else
-        sg_model_pack(b->model, e->weights, true, e->packed);
-    e->is_packed = true;
     SG_TRY(sg_mechanism_sample(e->mechanism, e->step, (const uint8_t(*)[16])d->digest, d->n_units, &e->sample));
     sg_team_step(e->team, e->mechanism, &e->sample, b->data.unit, e->packed, e->step, &b->comm, e->sum, overflow,
                  &counts);
@@ -170,7 +165,8 @@ static enum sg_status timed_step(const struct bench *b, struct engine *e, int64_
     SG_TRY(sg_mechanism_release(e->mechanism, e->step, e->sum, overflow, e->gradient));
     e->figures.noise_ms = (cpu_seconds() - summed) * 1e3;
     sg_optimizer_step(&e->optimizer, e->step++, e->gradient);
-    sg_copy_trainable(b->model, e->weights, e->optimizer.weights, true);
+    sg_trainable_put(b->model, e->optimizer.weights, e->weights);
+    sg_model_repack(b->model, e->weights, true, e->packed);
     e->ms[i] = (sg_clock_seconds() - start) * 1e3;
     e->cpu_ms[i] = (cpu_seconds() - cpu_start) * 1e3;
     return SG_OK;

@@ -38,19 +38,22 @@ struct loop {
     char note[96];
 };
 
-void sg_copy_trainable(const struct sg_model *model, float *all, float *trainable, bool to_all)
+void sg_trainable_take(const struct sg_model *model, const float *all, float *trainable)
 {
     size_t n;
     const struct sg_parameter *p = sg_model_parameters(model, &n);
-    for (size_t i = 0; i < n; i++) {
-        if (!p[i].trainable)
-            continue;
-        size_t bytes = (size_t)(p[i].n_out * p[i].n_in) * sizeof(float);
-        if (to_all)
-            memcpy(all + p[i].first, trainable + p[i].trainable_first, bytes);
-        else
-            memcpy(trainable + p[i].trainable_first, all + p[i].first, bytes);
-    }
+    for (size_t i = 0; i < n; i++)
+        if (p[i].trainable)
+            memcpy(trainable + p[i].trainable_first, all + p[i].first, (size_t)(p[i].n_out * p[i].n_in) * sizeof(float));
+}
+
+void sg_trainable_put(const struct sg_model *model, const float *trainable, float *all)
+{
+    size_t n;
+    const struct sg_parameter *p = sg_model_parameters(model, &n);
+    for (size_t i = 0; i < n; i++)
+        if (p[i].trainable)
+            memcpy(all + p[i].first, trainable + p[i].trainable_first, (size_t)(p[i].n_out * p[i].n_in) * sizeof(float));
 }
 
 static enum sg_status open_loop(struct loop *l, const struct sg_dataset *dataset)
@@ -64,9 +67,10 @@ static enum sg_status open_loop(struct loop *l, const struct sg_dataset *dataset
     const struct sg_training *training = &l->options->config->training;
     l->optimizer_memory = sg_alloc_aligned(sg_optimizer_place(training, l->options->ops, plan->n_weights, plan->steps, NULL, NULL));
     sg_optimizer_place(training, l->options->ops, plan->n_weights, plan->steps, l->optimizer_memory, &l->optimizer);
-    sg_copy_trainable(l->prepared->model, l->prepared->weights, l->optimizer.weights, false);
+    sg_trainable_take(l->prepared->model, l->prepared->weights, l->optimizer.weights);
     sg_optimizer_begin(&l->optimizer);
     l->packed = sg_alloc_aligned(sg_model_packed_bytes(l->prepared->model));
+    sg_model_pack(l->prepared->model, l->prepared->weights, true, l->packed);
     l->sum = sg_alloc_aligned(n_weights * sizeof *l->sum);
     l->gradient = sg_alloc_aligned(n_weights * sizeof *l->gradient);
     const struct sg_masking *masking = sg_prepared_masking(l->prepared, &l->options->config->training, &l->masking);
@@ -125,7 +129,7 @@ static void track_step(struct loop *l, int64_t step)
 {
     if (!sg_track_is_due(&l->track, step + 1))
         return;
-    sg_copy_trainable(l->prepared->model, l->track.weights, (float *)(uintptr_t)sg_optimizer_result(&l->optimizer), true);
+    sg_trainable_put(l->prepared->model, sg_optimizer_result(&l->optimizer), l->track.weights);
     sg_track_measure(&l->track, step + 1);
 }
 
@@ -150,26 +154,23 @@ static enum sg_status one_step(struct loop *l, int64_t step)
     struct sg_comm *comm = l->options->comm;
     bool overflow = false;
     struct sg_clip_counts counts = {0};
-    if (step == 0)
-        sg_model_pack(l->prepared->model, l->prepared->weights, true, l->packed);
-    else
-        sg_model_repack(l->prepared->model, l->prepared->weights, true, l->packed);
-    enum sg_status sampled = beat(l, step);
-    if (sampled == SG_OK)
-        sampled = sg_mechanism_sample(l->mechanism, step, (const uint8_t(*)[16])l->digest, l->n_train, &l->sample);
-    if (sampled == SG_OK)
+    enum sg_status status = beat(l, step);
+    if (status == SG_OK)
+        status = sg_mechanism_sample(l->mechanism, step, (const uint8_t(*)[16])l->digest, l->n_train, &l->sample);
+    if (status == SG_OK)
         sg_team_step(l->team, l->mechanism, &l->sample, l->train_unit, l->packed, step, comm, l->sum, &overflow, &counts);
     /* A rank that failed says so here, so that nobody waits for its sums. */
-    int64_t flags[3] = {overflow, *l->options->stopped, sampled != SG_OK};
+    int64_t flags[3] = {overflow, *l->options->stopped, status != SG_OK};
     comm->sum(flags, 3);
     if (flags[2])
-        return sg_comm_agree_all(comm, sampled);
+        return sg_comm_agree_all(comm, status);
     if (flags[1])
         return sg_fail(SG_FAILED, "interrupted in step %lld; the run keeps its whole reservation", (long long)step);
     comm->sum(l->sum, l->prepared->plan.n_weights);
     SG_TRY(sg_mechanism_release(l->mechanism, step, l->sum, flags[0] > 0, l->gradient));
     sg_optimizer_step(&l->optimizer, step, l->gradient);
-    sg_copy_trainable(l->prepared->model, l->prepared->weights, l->optimizer.weights, true);
+    sg_trainable_put(l->prepared->model, l->optimizer.weights, l->prepared->weights);
+    sg_model_repack(l->prepared->model, l->prepared->weights, true, l->packed);
     l->counts.n_groups += counts.n_groups;
     l->counts.n_clipped += counts.n_clipped;
     l->counts.n_excluded += counts.n_excluded;
@@ -207,8 +208,7 @@ enum sg_status sg_train_steps(const struct sg_train_options *options, struct sg_
         set_note(&l, *steps_done);
     sg_progress_end(&l.progress, *steps_done, l.note);
     if (status == SG_OK) {
-        memcpy(l.optimizer.weights, sg_optimizer_result(&l.optimizer), (size_t)prepared->plan.n_weights * sizeof(float));
-        sg_copy_trainable(prepared->model, prepared->weights, l.optimizer.weights, true);
+        sg_trainable_put(prepared->model, sg_optimizer_result(&l.optimizer), prepared->weights);
         if (options->show_internal)
             *internal = internal_figures(&l);
     }

@@ -20,6 +20,7 @@ SG_MUST_USE enum sg_status sg_train_steps(const struct sg_train_options *options
                                           json_t **track);
 
 /* Between the vector of all weights and that of those that learn, which alone the optimizer sees. */
-void sg_copy_trainable(const struct sg_model *model, float *all, float *trainable, bool to_all);
+void sg_trainable_take(const struct sg_model *model, const float *all, float *trainable);
+void sg_trainable_put(const struct sg_model *model, const float *trainable, float *all);
 
 #endif

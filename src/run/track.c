@@ -20,12 +20,7 @@ void sg_track_open(const struct sg_train_options *options, const struct sg_prepa
     if (out->n_units == 0)
         return;
     out->n_points = options->config->training.validation_points;
-    size_t n_parameters, n_weights = 0;
-    const struct sg_parameter *parameter = sg_model_parameters(prepared->model, &n_parameters);
-    for (size_t i = 0; i < n_parameters; i++) {
-        size_t end = (size_t)(parameter[i].first + parameter[i].n_out * parameter[i].n_in);
-        n_weights = end > n_weights ? end : n_weights;
-    }
+    size_t n_weights = (size_t)sg_model_n_weights(prepared->model);
     out->weights = sg_alloc(n_weights, sizeof(float));
     memcpy(out->weights, prepared->weights, n_weights * sizeof(float));
     const struct sg_model_spec *spec = sg_model_spec_of(prepared->model);
