@@ -3,6 +3,7 @@
 
 #include "base/file.h"
 #include "commands.h"
+#include "metrics/metrics.h"
 #include "options.h"
 #include "print_rows.h"
 #include "scoring.h"
@@ -37,7 +38,8 @@ static enum sg_status write_scores(const char *path, const struct sg_scoring *s)
     SG_TRY(sg_file_writer_open(path, 0600, &writer));
     fprintf(writer.stream, has_classes ? "id,class,score\n" : "id,score\n");
     for (int64_t i = 0; i < s->n; i++) {
-        int64_t best = has_classes ? sg_scoring_class(s, i) : 0;
+        const float *score = s->score + i * s->n_outputs;
+        int64_t best = has_classes ? sg_metrics_best_class(score, s->n_outputs) : 0;
         if (s->data->id)
             write_field(writer.stream, s->data->id[s->unit[i]]);
         else
@@ -46,7 +48,7 @@ static enum sg_status write_scores(const char *path, const struct sg_scoring *s)
             putc(',', writer.stream);
             write_field(writer.stream, sg_schema_class_name(s->model.schema, best));
         }
-        fprintf(writer.stream, ",%.9g\n", (double)s->score[i * s->n_outputs + best]);
+        fprintf(writer.stream, ",%.9g\n", (double)score[best]);
     }
     return sg_file_writer_commit(&writer);
 }

@@ -64,13 +64,3 @@ void sg_scoring_close(struct sg_scoring *s)
     free(s->unit);
     free(s->score);
 }
-
-int64_t sg_scoring_class(const struct sg_scoring *s, int64_t i)
-{
-    const float *p = s->score + i * s->n_outputs;
-    int64_t best = 0;
-    for (int64_t c = 1; c < s->n_outputs; c++)
-        if (p[c] > p[best])
-            best = c;
-    return best;
-}

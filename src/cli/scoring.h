@@ -24,7 +24,5 @@ struct sg_scoring {
 SG_MUST_USE enum sg_status sg_scoring_open(const char *folder, const struct sg_scoring_flags *flags, bool need_label,
                                            struct sg_scoring *out);
 void sg_scoring_close(struct sg_scoring *scoring);
-/* The most probable class of unit i; the first among equals. */
-int64_t sg_scoring_class(const struct sg_scoring *scoring, int64_t i);
 
 #endif

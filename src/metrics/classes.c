@@ -4,8 +4,7 @@
 #include "base/bytes.h"
 #include "metrics/metrics.h"
 
-/* The class with the largest probability; the first among equals. */
-static int64_t best(const float *probability, int64_t n_classes)
+int64_t sg_metrics_best_class(const float *probability, int64_t n_classes)
 {
     int64_t top = 0;
     for (int64_t c = 1; c < n_classes; c++)
@@ -53,7 +52,7 @@ void sg_metrics_classes(int64_t n, int64_t n_classes, const float *probability, 
     double loss = 0;
     for (int64_t i = 0; i < n; i++) {
         const float *p = probability + i * n_classes;
-        int64_t truth = (int64_t)label[i], guess = best(p, n_classes);
+        int64_t truth = (int64_t)label[i], guess = sg_metrics_best_class(p, n_classes);
         each[truth].n++;
         each[guess].n_predicted++;
         each[truth].n_hit += guess == truth;

@@ -42,10 +42,7 @@ static struct masked_figures figures_of(int64_t n_rows, int64_t width, const flo
     struct masked_figures f = {.n = n_rows};
     for (int64_t i = 0; i < n_rows; i++) {
         const float *p = probability + i * width;
-        int64_t best = 0;
-        for (int64_t c = 1; c < width; c++)
-            best = p[c] > p[best] ? c : best;
-        f.n_hit += best == target[i];
+        f.n_hit += sg_metrics_best_class(p, width) == target[i];
         f.loss -= log(fmax((double)p[target[i]], 1e-15));
     }
     return f;

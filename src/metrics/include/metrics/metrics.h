@@ -42,6 +42,8 @@ struct sg_class_figures {
     double precision, recall, f1; /* NaN for a class that does not occur; precision 0 where it is never predicted */
 };
 
+/* The class with the largest of n_classes probabilities; the first among equals. */
+int64_t sg_metrics_best_class(const float *probability, int64_t n_classes);
 /* probability (n, n_classes), label: class numbers below n_classes. `figures` (n_classes) may be NULL. All NaN without
  * records. */
 void sg_metrics_classes(int64_t n, int64_t n_classes, const float *probability, const float *label,
