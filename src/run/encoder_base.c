@@ -1,33 +1,24 @@
 #include "encoder_base.h"
 
-#include <math.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "base/bytes.h"
 #include "base/file.h"
-#include "base/json.h"
-#include "format/safetensors.h"
-
-#define CONFIG_BYTES_MAX (1 << 20)
+#include "folder_files.h"
 
 enum sg_status sg_encoder_base_spec(const char *folder, struct sg_encoder_spec *spec)
 {
     char *path = sg_path_join(folder, "config.json");
-    struct sg_buffer bytes = {0};
     json_t *config = NULL;
-    enum sg_status status = sg_file_read(path, "base model's config", CONFIG_BYTES_MAX, &bytes);
-    if (status == SG_OK)
-        status = sg_json_parse(bytes.data, bytes.len, path, SG_USAGE, &config);
+    enum sg_status status = sg_folder_read_json(path, "base model's config", &config);
     if (status == SG_OK) {
         status = sg_encoder_spec_from_bert(config, spec);
         if (status != SG_OK)
             status = sg_fail(status, "%s: %s", path, sg_error_text());
     }
     json_decref(config);
-    sg_buffer_free(&bytes);
     free(path);
     return status;
 }
@@ -35,19 +26,6 @@ enum sg_status sg_encoder_base_spec(const char *folder, struct sg_encoder_spec *
 static bool starts_with(const char *text, const char *prefix)
 {
     return strncmp(text, prefix, strlen(prefix)) == 0;
-}
-
-void sg_tensor_name(const struct sg_model *model, const struct sg_parameter *parameter, char out[128])
-{
-    bool bare = sg_model_spec_of(model)->kind != SG_MODEL_ENCODER || starts_with(parameter->name, "classifier.") ||
-                starts_with(parameter->name, "cls.");
-    snprintf(out, 128, "%s%s", bare ? "" : "bert.", parameter->name);
-}
-
-static bool has_shape(const struct sg_tensor *t, const struct sg_parameter *p)
-{
-    return t->n_dimensions == p->n_dimensions && t->shape[0] == p->n_out &&
-           (p->n_dimensions == 1 || t->shape[1] == p->n_in);
 }
 
 static enum sg_status take(const char *path, const struct sg_safetensors *file, const struct sg_model *model,
@@ -60,16 +38,12 @@ static enum sg_status take(const char *path, const struct sg_safetensors *file, 
         t = sg_safetensors_find(file, p->name);
     bool may_start_anew =
         starts_with(p->name, "classifier.") || starts_with(p->name, "cls.") || strstr(p->name, ".lora_") != NULL;
-    if (may_start_anew && (!t || !has_shape(t, p)))
+    if (may_start_anew && (!t || !sg_tensor_fits(t, p)))
         return SG_OK;
-    if (!t || !has_shape(t, p))
+    if (!t || !sg_tensor_fits(t, p))
         return sg_fail(SG_USAGE, "%s: tensor %s is missing or not of the shape that config.json beside it describes",
                        path, p->name);
-    for (int64_t k = 0; k < t->n; k++)
-        if (!isfinite(t->data[k]))
-            return sg_fail(SG_USAGE, "%s: tensor %s holds a value that is not finite", path, p->name);
-    memcpy(weights + p->first, t->data, (size_t)t->n * sizeof *weights);
-    return SG_OK;
+    return sg_tensor_take(path, t, p, weights);
 }
 
 enum sg_status sg_encoder_base_load(const char *folder, const struct sg_model *model, float *weights, char digest[65])

@@ -13,14 +13,10 @@
 SG_MUST_USE enum sg_status sg_encoder_base_spec(const char *folder, struct sg_encoder_spec *spec);
 
 /* Weights from folder/model.safetensors by name, with or without the family's prefix; `weights` holds the random start.
- * A head of another shape, a head for masked words and LoRA factors that are not there keep their start; anything else must be there. A folder
- * without the file is a random start: digest then stays "". */
+ * A head of another shape, a head for masked words and LoRA factors that are not there keep their start; anything else
+ * must be there. A folder without the file is a random start: digest then stays "". */
 SG_MUST_USE enum sg_status sg_encoder_base_load(const char *folder, const struct sg_model *model, float *weights,
                                                 char digest[65]);
-
-/* The name of a parameter in an encoder's file: all but the head's and the decoder's carry the prefix "bert.", as the
- * usual library writes them. Other kinds of models: the name itself. */
-void sg_tensor_name(const struct sg_model *model, const struct sg_parameter *parameter, char out[128]);
 
 /* The head's start from public knowledge: row c becomes `scale` times what enters the head for the name of class c
  * (underscores are blanks), which points the way that texts about it should. */

@@ -5,8 +5,7 @@
 
 #include "base/bytes.h"
 #include "base/file.h"
-#include "base/json.h"
-#include "format/safetensors.h"
+#include "folder_files.h"
 
 /* "x.query.weight" -> "x.query.lora_A.weight" */
 static const struct sg_parameter *factor_of(const struct sg_model *model, const struct sg_parameter *p,
@@ -77,10 +76,7 @@ static enum sg_status write_adapter_config(const char *folder, const struct sg_e
         json_pack("{s:s, s:s, s:I, s:f, s:f, s:s, s:o, s:[s], s:b}", "peft_type", "LORA", "task_type", "SEQ_CLS", "r",
                   (json_int_t)spec->lora_rank, "lora_alpha", spec->lora_alpha, "lora_dropout", 0., "bias", "none",
                   "target_modules", target_modules(spec), "modules_to_save", "classifier", "inference_mode", 1);
-    char *path = sg_path_join(folder, "adapter_config.json"), *text = json_dumps(config, JSON_INDENT(2));
-    enum sg_status status = sg_file_write(path, text, strlen(text), 0644);
-    free(text);
-    free(path);
+    enum sg_status status = sg_folder_write_json(folder, "adapter_config.json", config);
     json_decref(config);
     return status;
 }
@@ -110,14 +106,9 @@ enum sg_status sg_lora_write(const char *folder, const struct sg_model *model, c
     for (size_t i = 0; i < n; i++) {
         if (!is_of_adapter(&p[i]))
             continue;
-        bool is_head = strncmp(p[i].name, "classifier.", 11) == 0;
-        tensors[n_tensors++] = (struct sg_tensor){
-            .name = sg_format("base_model.model.%s%s", is_head ? "" : "bert.", p[i].name),
-            .n_dimensions = p[i].n_dimensions,
-            .shape = {p[i].n_out, p[i].n_in},
-            .n = p[i].n_out * p[i].n_in,
-            .data = (float *)weights + p[i].first,
-        };
+        char name[128];
+        sg_tensor_name(model, &p[i], name);
+        tensors[n_tensors++] = sg_tensor_of(&p[i], sg_format("base_model.model.%s", name), weights);
     }
     static const char *const metadata[] = {"format", "pt"};
     char *path = sg_path_join(folder, "adapter_model.safetensors");

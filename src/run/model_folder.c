@@ -1,7 +1,6 @@
 #include "run/model_folder.h"
 
 #include <errno.h>
-#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -10,20 +9,10 @@
 #include "base/bytes.h"
 #include "base/digest.h"
 #include "base/file.h"
-#include "encoder_base.h"
+#include "folder_files.h"
 #include "format/safetensors.h"
 
-static enum sg_status write_json(const char *folder, const char *name, const json_t *value)
-{
-    char *path = sg_path_join(folder, name), *text = json_dumps(value, JSON_INDENT(2) | JSON_REAL_PRECISION(17));
-    struct sg_buffer bytes = {0};
-    sg_buffer_printf(&bytes, "%s\n", text);
-    enum sg_status status = sg_file_write(path, bytes.data, bytes.len, 0644);
-    sg_buffer_free(&bytes);
-    free(text);
-    free(path);
-    return status;
-}
+#define WHAT "model folder's file"
 
 static enum sg_status write_weights(const char *folder, const struct sg_model *model, const float *weights)
 {
@@ -33,13 +22,7 @@ static enum sg_status write_weights(const char *folder, const struct sg_model *m
     char(*names)[128] = sg_alloc(n, sizeof *names);
     for (size_t i = 0; i < n; i++) {
         sg_tensor_name(model, &parameters[i], names[i]);
-        tensors[i] = (struct sg_tensor){
-            .name = names[i],
-            .n_dimensions = parameters[i].n_dimensions,
-            .shape = {parameters[i].n_out, parameters[i].n_in},
-            .n = parameters[i].n_out * parameters[i].n_in,
-            .data = (float *)weights + parameters[i].first,
-        };
+        tensors[i] = sg_tensor_of(&parameters[i], names[i], weights);
     }
     /* The usual library refuses a file whose format it does not know by name. */
     const char *const metadata[] = {"format", sg_model_spec_of(model)->kind == SG_MODEL_ENCODER ? "pt" : "sealgrad"};
@@ -93,14 +76,14 @@ enum sg_status sg_model_folder_write(const char *folder, const struct sg_model *
     if (status == SG_OK && tokenizer)
         status = sg_tokenizer_write(tokenizer, folder, sg_schema_max_tokens(schema));
     if (status == SG_OK)
-        status = write_json(folder, "statement.json", statement);
+        status = sg_folder_write_json(folder, "statement.json", statement);
     if (status == SG_OK) {
         const struct sg_model_spec *spec = sg_model_spec_of(model);
         json_t *config = spec->kind == SG_MODEL_ENCODER ? published_config(spec, schema) : json_object();
         json_object_set_new(config, "sealgrad_model", json_integer(1));
         json_object_set_new(config, "model", sg_model_spec_to_json(spec));
         json_object_set_new(config, "schema_sha256", json_string(digest));
-        status = write_json(folder, "config.json", config);
+        status = sg_folder_write_json(folder, "config.json", config);
         json_decref(config);
     }
     /* Last, so that a folder with weights is a whole one. */
@@ -121,15 +104,6 @@ enum sg_status sg_model_folder_check(const char *folder)
     if (access(place, W_OK | X_OK) != 0)
         status = sg_fail(SG_FAILED, "%s: the model cannot be written there: %s: %s", folder, place, strerror(errno));
     free(path);
-    return status;
-}
-
-static enum sg_status read_json(const char *path, json_t **out)
-{
-    struct sg_buffer bytes = {0};
-    SG_TRY(sg_file_read(path, "model folder's file", 1 << 20, &bytes));
-    enum sg_status status = sg_json_parse(bytes.data, bytes.len, path, SG_USAGE, out);
-    sg_buffer_free(&bytes);
     return status;
 }
 
@@ -161,7 +135,7 @@ static enum sg_status read_model(const char *folder, const struct sg_ops *ops, u
     const char *schema_digest = NULL;
     int64_t version = 0;
     struct sg_model_spec spec;
-    enum sg_status status = read_json(path, &config);
+    enum sg_status status = sg_folder_read_json(path, WHAT, &config);
     if (status == SG_OK)
         status = sg_json_int(config, "sealgrad_model", path, SG_USAGE, &version);
     if (status == SG_OK && version != 1)
@@ -198,8 +172,7 @@ static enum sg_status check_tensors(const char *path, const struct sg_safetensor
         char name[128];
         sg_tensor_name(model, p, name);
         const struct sg_tensor *t = sg_safetensors_find(file, name);
-        if (!t || t->n_dimensions != p->n_dimensions || t->shape[0] != p->n_out ||
-            (p->n_dimensions > 1 && t->shape[1] != p->n_in))
+        if (!t || !sg_tensor_fits(t, p))
             return sg_fail(SG_USAGE, "%s: tensor %s is missing or not (%lld, %lld), as config.json describes it", path,
                            p->name, (long long)p->n_out, (long long)p->n_in);
     }
@@ -216,11 +189,7 @@ static enum sg_status copy_tensors(const char *path, const struct sg_safetensors
         const struct sg_parameter *p = &parameters[i];
         char name[128];
         sg_tensor_name(out->model, p, name);
-        const struct sg_tensor *t = sg_safetensors_find(file, name);
-        for (int64_t k = 0; k < t->n; k++)
-            if (!isfinite(t->data[k]))
-                return sg_fail(SG_USAGE, "%s: tensor %s holds a value that is not finite", path, p->name);
-        memcpy(out->weights + p->first, t->data, (size_t)t->n * sizeof(float));
+        SG_TRY(sg_tensor_take(path, sg_safetensors_find(file, name), p, out->weights));
     }
     return SG_OK;
 }
@@ -248,7 +217,7 @@ enum sg_status sg_model_folder_read(const char *folder, const struct sg_ops *ops
     char *schema = sg_path_join(folder, "schema.yaml"), *statement = sg_path_join(folder, "statement.json");
     enum sg_status status = sg_schema_read(schema, &out->schema);
     if (status == SG_OK)
-        status = read_json(statement, &out->statement);
+        status = sg_folder_read_json(statement, WHAT, &out->statement);
     if (status == SG_OK)
         status = read_model(folder, ops, seed, out);
     if (status == SG_OK && sg_model_spec_of(out->model)->kind == SG_MODEL_ENCODER)
