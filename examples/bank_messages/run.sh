@@ -21,16 +21,10 @@ done
 [ -n "$data" ] || [ ! -f "$root/../shared/data/banking77/train.csv" ] || data=$(realpath "$root/../shared/data/banking77")
 [ -z "$data" ] || [ -f "$data/train.csv" ] || { echo "run.sh: $data: no train.csv in it" >&2; exit 2; }
 
-say() { printf '\n== %s\n' "$*"; }
+. "$here/../steps.sh"
 
 mkdir -p "$out"
-"$root/tools/install.sh" build
-build=${SEALGRAD_EXAMPLE_BUILD:-$root/build-release}
-say "building in release mode"
-[ -f "$build/build.ninja" ] || meson setup "$build" "$root" -Dbuildtype=release -Dtests=disabled >"$out/build.log" 2>&1 ||
-    { tail -n 20 "$out/build.log" >&2; exit 1; }
-ninja -C "$build" >>"$out/build.log" 2>&1 || { tail -n 20 "$out/build.log" >&2; exit 1; }
-PATH=$build/src/cli:$PATH
+build_release
 
 cd "$out"
 say "the public encoder"
@@ -51,12 +45,7 @@ if [ ! -e messages.csv ]; then
     mv messages.csv.new messages.csv
 fi
 
-key=keys/signing.key
-if [ ! -f "$key" ]; then
-    say "keys and ledger"
-    sealgrad keygen --out keys --no-passphrase
-    sealgrad ledger init ledger.db --origin bank.example/messages --key "$key"
-fi
+keys_and_ledger bank.example/messages
 if [ ! -f registered ]; then
     say "registering the messages: the most that may ever be spent on them is epsilon 10, delta 1e-5"
     sealgrad dataset register messages.csv --schema schema.yaml --ledger ledger.db --key "$key" --name messages \
@@ -82,11 +71,7 @@ sealgrad evaluate model.3 --data messages.csv --split test --by-class
 printf 'I cannot find my card anywhere\nwhat is the rate for dollars\n' >new.txt
 sealgrad score model.3 --data new.txt --out scores.csv
 
-say "a witness (for real: another account, another machine) signs that the ledger only grew"
-[ -f witness/witness.key ] || sealgrad keygen --out witness --name witness --no-passphrase >/dev/null
-sealgrad ledger witness ledger.db --witness-key witness/witness.key --state witness/state --trust keys/signing.pub \
-    --write-policy policy.new
-mv policy.new policy
+witness_ledger
 say "verifying the ledger, as an auditor would"
 sealgrad ledger verify ledger.db --trust policy
 sealgrad budget messages --ledger ledger.db

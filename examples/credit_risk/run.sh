@@ -25,7 +25,7 @@ done
 [ -n "$book" ] || [ ! -f "$root/../shared/data/taiwan-default/UCI_Credit_Card.csv" ] ||
     book=$root/../shared/data/taiwan-default/UCI_Credit_Card.csv
 
-say() { printf '\n== %s\n' "$*"; }
+. "$here/../steps.sh"
 
 mkdir -p "$out"
 synthetic=no
@@ -34,13 +34,7 @@ if [ -f "$out/synthetic" ] || { [ ! -e "$out/book.csv" ] && [ -z "$book" ] && [ 
     echo "No credit book was given: the book is SYNTHETIC, made by make_book."
 fi
 
-"$root/tools/install.sh" build
-build=${SEALGRAD_EXAMPLE_BUILD:-$root/build-release}
-say "building in release mode"
-[ -f "$build/build.ninja" ] || meson setup "$build" "$root" -Dbuildtype=release -Dtests=disabled >"$out/build.log" 2>&1 ||
-    { tail -n 20 "$out/build.log" >&2; exit 1; }
-ninja -C "$build" >>"$out/build.log" 2>&1 || { tail -n 20 "$out/build.log" >&2; exit 1; }
-PATH=$build/src/cli:$PATH
+build_release
 
 cd "$out"
 if [ ! -e book.csv ]; then
@@ -67,12 +61,7 @@ if [ ! -e book.csv ]; then
 fi
 cp "$here/credit.yaml" credit.yaml
 
-key=keys/signing.key
-if [ ! -f "$key" ]; then
-    say "keys and ledger"
-    sealgrad keygen --out keys --no-passphrase
-    sealgrad ledger init ledger.db --origin bank.example/credit --key "$key"
-fi
+keys_and_ledger bank.example/credit
 if [ ! -f registered ]; then
     say "registering the dataset: the most that may ever be spent on these people is epsilon 6, delta 1e-5"
     population_size=24000
@@ -96,11 +85,7 @@ rm -rf model && mv model.new model && mv train.json.new train.json
 say "scoring the test customers"
 sealgrad score model --data book.csv --split test --out scores.csv
 
-say "a witness (for real: another account, another machine) signs that the ledger only grew"
-[ -f witness/witness.key ] || sealgrad keygen --out witness --name witness --no-passphrase >/dev/null
-sealgrad ledger witness ledger.db --witness-key witness/witness.key --state witness/state --trust keys/signing.pub \
-    --write-policy policy.new
-mv policy.new policy
+witness_ledger
 
 say "verifying the ledger, as an auditor would"
 sealgrad ledger verify ledger.db --trust policy --allow-unwitnessed
