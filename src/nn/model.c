@@ -106,6 +106,11 @@ const struct sg_parameter *sg_model_parameters(const struct sg_model *model, siz
     return model->parameters;
 }
 
+int64_t sg_model_unit_rows(const struct sg_model_spec *spec, int64_t rows)
+{
+    return rows + (spec->kind == SG_MODEL_TABULAR);
+}
+
 const struct sg_parameter *sg_model_find_parameter(const struct sg_model *model, const char *name)
 {
     for (int i = 0; i < model->n_parameters; i++)

@@ -12,7 +12,7 @@ static int64_t prefix_rows(const struct sg_model *model, int64_t rows)
     const struct sg_model_spec *spec = sg_model_spec_of(model);
     if (sg_model_frozen_layers(model) > spec->encoder.layers)
         return 1;
-    return rows + (spec->kind == SG_MODEL_TABULAR);
+    return sg_model_unit_rows(spec, rows);
 }
 
 static void find_chunk(const struct sg_sweep *sweep, int64_t first, const struct sg_gathered *gathered,

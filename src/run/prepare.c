@@ -62,7 +62,7 @@ static enum sg_status complete_spec(const struct sg_config *config, const struct
     spec->objective = objectives[kind];
     spec->n_outputs = kind == SG_LABEL_CLASSES ? sg_schema_n_classes(schema) : 1;
     if (spec->kind == SG_MODEL_TABULAR)
-        spec->encoder.positions = sg_schema_steps_max(schema) + 1;
+        spec->encoder.positions = sg_model_unit_rows(spec, sg_schema_steps_max(schema));
     return SG_OK;
 }
 
@@ -129,7 +129,7 @@ static enum sg_status make_plan(const struct sg_train_options *options, int64_t 
         request.population_size = registered_population;
     }
     request.n_weights = sg_model_n_trainable(out->model);
-    request.rows_per_unit_max = sg_schema_steps_max(out->schema) + (sg_model_spec_of(out->model)->kind == SG_MODEL_TABULAR);
+    request.rows_per_unit_max = sg_model_unit_rows(sg_model_spec_of(out->model), sg_schema_steps_max(out->schema));
     request.noise_source = options->config->noise_source ? options->config->noise_source : "chacha20";
     if (request.is_private)
         SG_TRY(check_noise_source(request.noise_source));

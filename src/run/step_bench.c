@@ -70,7 +70,7 @@ static enum sg_status make_plan(const struct bench *b, bool is_private, struct s
         .noise_multiplier = 300, /* enough for so many steps; its size changes no time */
         .target_delta = 1e-5,
         .max_grad_norm = b->setup->clip_norm,
-        .rows_per_unit_max = b->setup->n_steps + (b->setup->model.kind == SG_MODEL_TABULAR),
+        .rows_per_unit_max = sg_model_unit_rows(&b->setup->model, b->setup->n_steps),
         .n_weights = sg_model_n_trainable(b->model),
         .noise_source = b->setup->noise_source,
         .noise_tau_log2 = -300, /* no claim is made of generated rows, whatever epsilon is */

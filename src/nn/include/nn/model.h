@@ -114,6 +114,8 @@ SG_MUST_USE enum sg_status sg_model_create(const struct sg_model_spec *spec, con
 void sg_model_close(struct sg_model **model);
 const struct sg_model_spec *sg_model_spec_of(const struct sg_model *model);
 const struct sg_parameter *sg_model_parameters(const struct sg_model *model, size_t *n);
+/* Rows that a model holds for a unit with so many of its own: a tabular one has another in front. */
+int64_t sg_model_unit_rows(const struct sg_model_spec *spec, int64_t rows);
 /* NULL when no parameter has that name. */
 const struct sg_parameter *sg_model_find_parameter(const struct sg_model *model, const char *name);
 int64_t sg_model_n_weights(const struct sg_model *model);   /* all */
