@@ -10,16 +10,6 @@
 #include "base/bytes.h"
 #include "run/evaluate.h"
 
-/* The vocabulary and how words are made of text: with the base model they decide what the numbers mean. */
-static json_t *tokenizer_facts(const struct sg_tokenizer *tokenizer)
-{
-    char digest[2 * SG_DIGEST_BYTES + 1];
-    struct sg_tokenizer_settings t = sg_tokenizer_settings_of(tokenizer);
-    sg_hex_encode(sg_tokenizer_digest(tokenizer), SG_DIGEST_BYTES, digest);
-    return json_pack("{s:s, s:b, s:b, s:b}", "vocabulary_sha256", digest, "lower_case", t.lower_case, "strip_accents",
-                     t.strip_accents, "spaced_cjk", t.spaced_cjk);
-}
-
 json_t *sg_record_parameters(const struct sg_train_options *options, const struct sg_prepared *prepared)
 {
     const struct sg_training *t = &options->config->training;
@@ -32,8 +22,17 @@ json_t *sg_record_parameters(const struct sg_train_options *options, const struc
     json_t *parameters = json_pack("{s:o, s:o, s:s, s:i, s:i}", "model", sg_model_spec_to_json(sg_model_spec_of(prepared->model)), "training",
                      training, "backend", options->ops->name, "workers", options->n_workers, "ranks", options->comm->size);
     if (prepared->tokenizer)
-        json_object_set_new(parameters, "tokenizer", tokenizer_facts(prepared->tokenizer));
+        json_object_set_new(parameters, "tokenizer", sg_record_tokenizer(prepared->tokenizer));
     return parameters;
+}
+
+json_t *sg_record_tokenizer(const struct sg_tokenizer *tokenizer)
+{
+    char digest[2 * SG_DIGEST_BYTES + 1];
+    struct sg_tokenizer_settings t = sg_tokenizer_settings_of(tokenizer);
+    sg_hex_encode(sg_tokenizer_digest(tokenizer), SG_DIGEST_BYTES, digest);
+    return json_pack("{s:s, s:b, s:b, s:b}", "vocabulary_sha256", digest, "lower_case", t.lower_case, "strip_accents",
+                     t.strip_accents, "spaced_cjk", t.spaced_cjk);
 }
 
 json_t *sg_record_libraries(void)

@@ -7,6 +7,8 @@
 
 /* Resolved hyperparameters: model, optimizer, workers. The caller json_decrefs. */
 json_t *sg_record_parameters(const struct sg_train_options *options, const struct sg_prepared *prepared);
+/* The vocabulary's digest and how words are made of text: with the base model they decide what the numbers mean. */
+json_t *sg_record_tokenizer(const struct sg_tokenizer *tokenizer);
 /* {name: version} of the libraries whose code can change a result or the evidence. */
 json_t *sg_record_libraries(void);
 /* Metrics by split as the flat list that events hold: [{name, value, split, released}]. */

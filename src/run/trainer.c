@@ -168,15 +168,17 @@ static enum sg_status read_data(struct session *s)
 /* Everything that must not change while the same noise is used. */
 static void mechanism_context(const struct session *s, struct sg_buffer *out)
 {
-    struct sg_buffer text = {0};
-    json_t *plan = sg_plan_to_json(&s->prepared.plan);
-    sg_json_dump(plan, &text);
-    sg_buffer_field(out, text.data, text.len);
-    sg_buffer_free(&text);
-    sg_json_dump(s->options->config->record, &text);
-    sg_buffer_field(out, text.data, text.len);
-    sg_buffer_free(&text);
-    json_decref(plan);
+    const struct sg_prepared *p = &s->prepared;
+    json_t *parts[] = {sg_plan_to_json(&p->plan), json_incref(s->options->config->record),
+                       sg_model_spec_to_json(sg_model_spec_of(p->model)),
+                       p->tokenizer ? sg_record_tokenizer(p->tokenizer) : json_null()};
+    for (size_t i = 0; i < sizeof parts / sizeof *parts; i++) {
+        struct sg_buffer text = {0};
+        sg_json_dump(parts[i], &text);
+        sg_buffer_field(out, text.data, text.len);
+        sg_buffer_free(&text);
+        json_decref(parts[i]);
+    }
     sg_buffer_field(out, s->shared.commitment, SG_DIGEST_BYTES);
     sg_buffer_field(out, s->prepared.base_digest, strlen(s->prepared.base_digest));
     sg_buffer_field(out, s->options->code_digest, strlen(s->options->code_digest));

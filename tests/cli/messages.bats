@@ -4,6 +4,7 @@
 #
 # The encoder is a small one with random weights, the messages are synthetic. Every test runs in its own copy of a folder with
 # base/ messages.csv schema.yaml train.yaml keys/ ledger.db (limit 12, no run).
+bats_require_minimum_version 1.5.0 # `run !`: a bare ! never fails a test
 load book
 
 setup_file() {
@@ -68,6 +69,22 @@ other_base() {
     cp -r base other
     config 's/base: base/base: other/'
 }
+# Would the noise be the same, the models would be: what is changed here makes no other token and no other row of these messages.
+@test "the same secret under another schema or tokenizer draws other noise" {
+    plain train.yaml m
+    echo '# the same in other words' >>schema.yaml
+    plain train.yaml m.schema
+    run ! cmp -s m/model.safetensors m.schema/model.safetensors
+    sed -i '$d' schema.yaml
+    other_base
+    echo '{"do_lower_case": true, "tokenize_chinese_chars": false}' >other/tokenizer_config.json
+    config 's/base: base/base: other/'
+    plain c.yaml m.tokenizer
+    run ! cmp -s m/model.safetensors m.tokenizer/model.safetensors
+    plain train.yaml m.again
+    cmp m/model.safetensors m.again/model.safetensors
+}
+
 # The tensors of two model files that differ, by name without prefix; tensors that only one has are left out.
 changed() { # file, file
     python3 - "$1" "$2" <<'PY'
@@ -92,7 +109,7 @@ accuracy() { sealgrad evaluate "$1" --data messages.csv --split test --quiet --j
     sealgrad ledger verify ledger.db --trust keys/signing.pub --allow-unwitnessed >/dev/null
     sealgrad budget messages --ledger ledger.db --json | grep -q '"epsilon_spent":2\.[89]\|"epsilon_spent":3[,.]'
     # No word of a message, no path.
-    ! grep -a -q -i 'identity check\|petrol station' ledger.db
+    run ! grep -a -q -i 'identity check\|petrol station' ledger.db
 
     sealgrad score m --data messages.csv --out scores.csv --quiet >/dev/null
     [ "$(wc -l <scores.csv) $(head -n 1 scores.csv)" = "401 id,class,score" ]
