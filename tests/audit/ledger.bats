@@ -1,5 +1,6 @@
 # Would catch: a command of the ledger whose words, output or exit status change, bad input that is accepted, answered with
 # another status than 2 (or 3 for broken evidence), explained in more than one line, or leaves something behind.
+bats_require_minimum_version 1.5.0 # `run !`: a bare ! never fails a test
 
 setup() {
     T=$(mktemp -d -p "$([ -w /dev/shm ] && echo /dev/shm || echo /tmp)")
@@ -100,7 +101,7 @@ bad() {
     : >empty
     sg keygen --out keys --name sealed --unlock-file pass >/dev/null
     [ "$(stat -c %a keys/sealed.key)" = 600 ]
-    ! grep -q horse keys/*
+    run ! grep -q horse keys/*
     bad 2 "sealed by a passphrase" ledger init m.db --origin x --key keys/sealed.key
     bad 2 "wrong passphrase" ledger init m.db --origin x --key keys/sealed.key --unlock-file wrong
     bad 2 "first line must hold" ledger init m.db --origin x --key keys/sealed.key --unlock-file empty
@@ -138,7 +139,7 @@ bad() {
 import base64, json, sys
 for line in sys.stdin: print(base64.b64decode(json.loads(line)["payload"]).decode())' >statements
     [ "$(grep -c origin statements)" = 2 ]
-    ! grep -a -i -q canary statements CANARYFILE.db CANARYFILE.db.side.db
+    run ! grep -a -i -q canary statements CANARYFILE.db CANARYFILE.db.side.db
 }
 
 @test "bad input: keys" {

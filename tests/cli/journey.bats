@@ -1,6 +1,7 @@
 # Would catch: a journey that does not hold together (keys, ledger, data, training, verification, scoring), spends twice, reads
 # data before the spend is written, spends on a dry run, prints more than its JSON object, writes a secret, a path or a value of
 # a record where the auditor will read it, or answers with another exit status than the contract says.
+bats_require_minimum_version 1.5.0 # `run !`: a bare ! never fails a test
 load book
 
 setup_file() {
@@ -90,7 +91,7 @@ verify() { sealgrad ledger verify ledger.db --trust keys/signing.pub --allow-unw
     train c.yaml --out m2 --json >/dev/null
     one_object sealgrad budget customers --ledger ledger.db --json
     [ "$(value "o['runs'] == 2 and $first < o['epsilon_spent'] <= 4")" = True ]
-    ! cmp -s m1/model.safetensors m2/model.safetensors
+    run ! cmp -s m1/model.safetensors m2/model.safetensors
     verify
 }
 
@@ -171,14 +172,14 @@ verify() { sealgrad ledger verify ledger.db --trust keys/signing.pub --allow-unw
         train.yaml >canary.yaml
     CANARY_VARIABLE=canary-environment train canary.yaml --out canary-folder/canary-model --secret canary-folder/canary-secret --json >o
     [ -s canary-folder/canary-model/model.safetensors ]
-    ! grep -qai canary ledger.db
-    ! grep -qai canary -r canary-folder/canary-model
-    ! grep -qa 'u00017' ledger.db   # an id
+    run ! grep -qai canary ledger.db
+    run ! grep -qai canary -r canary-folder/canary-model
+    run ! grep -qa 'u00017' ledger.db   # an id
     key=$(grep ^secret keys/signing.key | cut -d' ' -f2)
     [ ${#key} -gt 40 ]
-    ! grep -qa -- "$key" ledger.db ledger.db.side.db
+    run ! grep -qa -- "$key" ledger.db ledger.db.side.db
     secret=$(printf '%064d' 42)
-    ! grep -qa "$secret" ledger.db ledger.db.side.db o
+    run ! grep -qa "$secret" ledger.db ledger.db.side.db o
     # Neither as raw bytes, nor what anybody could recompute from guessed data: the plain digest of the file.
     python3 - "$key" "$secret" "$(sha256sum <book.csv | cut -d' ' -f1)" <<'PY'
 import base64, sqlite3, sys
