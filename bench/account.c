@@ -5,9 +5,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "account/account.h"
+#include "timing.h"
 
 static double uniform(uint64_t *state)
 {
@@ -24,15 +24,7 @@ static double log_uniform(uint64_t *state, double low, double high)
 
 static double now_ms(void)
 {
-    struct timespec t;
-    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t);
-    return (double)t.tv_sec * 1e3 + (double)t.tv_nsec * 1e-6;
-}
-
-static int compare(const void *a, const void *b)
-{
-    double x = *(const double *)a, y = *(const double *)b;
-    return (x > y) - (x < y);
+    return 1e3 * clock_seconds(CLOCK_PROCESS_CPUTIME_ID);
 }
 
 struct totals {
@@ -70,7 +62,7 @@ int main(int argc, char **argv)
     struct totals totals = {0};
     for (long i = 0; i < n; i++)
         ms[i] = one(&seed, &totals);
-    qsort(ms, (size_t)n, sizeof *ms, compare);
+    sort_doubles(ms, (size_t)n);
     printf("{\"settings\":%ld,\"failed\":%ld,\"contour\":%ld,\"pld\":%ld,\"closed_form\":%ld,\"rdp\":%ld,\"gap_below_"
            "1e-6\":%ld,"
            "\"ms_median\":%.3f,\"ms_p90\":%.3f,\"ms_p99\":%.3f,\"ms_max\":%.3f}\n",

@@ -6,41 +6,14 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "ops_cpu.h"
+#include "timing.h"
 
 #define ROUNDS 40
 #define ROWS 512
 #define WIDTH 384
 #define WIDE 1536
-
-static double now_seconds(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
-
-static void *memory(size_t bytes)
-{
-    void *p = aligned_alloc(64, (bytes + 4096) / 64 * 64);
-    if (!p)
-        abort();
-    memset(p, 0, (bytes + 4096) / 64 * 64);
-    return p;
-}
-
-static float *random_floats(int64_t n)
-{
-    float *p = memory((size_t)n * sizeof *p);
-    uint32_t state = 12345;
-    for (int64_t i = 0; i < n; i++) {
-        state = state * 1664525u + 1013904223u;
-        p[i] = (float)(int32_t)state * 0x1p-31f;
-    }
-    return p;
-}
 
 /* Everything a kernel below may read or write. */
 struct world {
@@ -63,9 +36,9 @@ static double least_seconds(struct world *w, kernel *run)
 {
     double least = 1;
     for (int round = 0; round < ROUNDS; round++) {
-        double t0 = now_seconds();
+        double t0 = thread_seconds();
         run(w);
-        double t = now_seconds() - t0;
+        double t = thread_seconds() - t0;
         least = t < least ? t : least;
     }
     return least;
@@ -175,9 +148,9 @@ static void gemm_rate(struct world *w)
     double least = 1;
     w->ops->pack_forward(WIDTH, WIDTH, w->x, WIDTH, packed);
     for (int round = 0; round < ROUNDS; round++) {
-        double t0 = now_seconds();
+        double t0 = thread_seconds();
         w->ops->gemm(ROWS, WIDTH, WIDTH, w->x, WIDTH, NULL, packed, w->y, WIDTH, NULL, false, w->scratch);
-        double t = now_seconds() - t0;
+        double t = thread_seconds() - t0;
         least = t < least ? t : least;
     }
     w->gemm_rate = (double)ROWS * WIDTH * WIDTH / least;

@@ -9,9 +9,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "ops_cpu.h"
+#include "timing.h"
 
 #define ROUNDS 31
 #define SAMPLE_SECONDS 2e-3
@@ -24,33 +24,6 @@ struct problem {
     double *w;
     int64_t *sum;
 };
-
-static double now_seconds(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
-
-static void *memory(size_t bytes)
-{
-    void *p = aligned_alloc(64, (bytes + 4096) / 64 * 64);
-    if (!p)
-        abort();
-    memset(p, 0, (bytes + 4096) / 64 * 64);
-    return p;
-}
-
-static float *random_floats(int64_t n)
-{
-    float *p = memory((size_t)n * sizeof *p);
-    uint32_t state = 12345;
-    for (int64_t i = 0; i < n; i++) {
-        state = state * 1664525u + 1013904223u;
-        p[i] = (float)(int32_t)state * 0x1p-31f;
-    }
-    return p;
-}
 
 typedef void (*work)(struct problem *);
 
@@ -86,22 +59,10 @@ static void peer_weight_gradient(struct problem *p)
 
 static double time_calls(work f, struct problem *p, int64_t calls)
 {
-    double start = now_seconds();
+    double start = thread_seconds();
     for (int64_t i = 0; i < calls; i++)
         f(p);
-    return (now_seconds() - start) / (double)calls;
-}
-
-static int by_value(const void *x, const void *y)
-{
-    double a = *(const double *)x, b = *(const double *)y;
-    return a < b ? -1 : a > b;
-}
-
-static double median(double *x, size_t n)
-{
-    qsort(x, n, sizeof *x, by_value);
-    return x[n / 2];
+    return (thread_seconds() - start) / (double)calls;
 }
 
 struct result {

@@ -8,7 +8,6 @@
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "account/plan.h"
@@ -18,6 +17,7 @@
 #include "base/file.h"
 #include "schema.h"
 #include "store.h"
+#include "timing.h"
 
 enum { APPENDS = 200, SYNC_BYTES = 4096 };
 
@@ -31,16 +31,12 @@ static void must(enum sg_status status)
 
 static double wall_seconds(void)
 {
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
+    return clock_seconds(CLOCK_MONOTONIC);
 }
 
 static double cpu_seconds(void)
 {
-    struct timespec t;
-    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t);
-    return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
+    return clock_seconds(CLOCK_PROCESS_CPUTIME_ID);
 }
 
 struct clock {
@@ -59,18 +55,6 @@ static void say(const char *what, struct clock since, const char *more)
     printf("{\"what\":\"%s\",\"wall_s\":%.4f,\"cpu_s\":%.4f,\"peak_mib\":%ld,\"more\":\"%s\"}\n", what,
            wall_seconds() - since.wall, cpu_seconds() - since.cpu, usage.ru_maxrss >> 10, more);
     fflush(stdout);
-}
-
-static int compare_doubles(const void *a, const void *b)
-{
-    double x = *(const double *)a, y = *(const double *)b;
-    return (x > y) - (x < y);
-}
-
-static double median(double *values, size_t n)
-{
-    qsort(values, n, sizeof *values, compare_doubles);
-    return values[n / 2];
 }
 
 /* ---- Making. */

@@ -9,22 +9,15 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "base/bytes.h"
 #include "mechanism/noise.h"
 #include "noise_core.h"
+#include "timing.h"
 
 enum { ROUNDS = 7, BLOCK = 1024 };
 
 static const uint8_t key[SG_KEY_BYTES] = {42};
-
-static double cpu_seconds(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
-    return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
-}
 
 struct job {
     int64_t n;
@@ -117,9 +110,9 @@ static void report(const char *name, void (*run)(struct job *), struct job *job)
     double best = INFINITY;
     run(job);
     for (int i = 0; i < ROUNDS; i++) {
-        double start = cpu_seconds();
+        double start = thread_seconds();
         run(job);
-        best = fmin(best, cpu_seconds() - start);
+        best = fmin(best, thread_seconds() - start);
     }
     printf("{\"bench\": \"noise\", \"case\": \"%s\", \"values\": %lld, \"ns_per_value\": %.2f}\n", name,
            (long long)job->n, best * 1e9 / (double)job->n);
@@ -166,9 +159,9 @@ int main(int argc, char **argv)
     job.cipher = EVP_CIPHER_CTX_new();
     uint8_t iv[16] = {0};
     EVP_EncryptInit_ex(job.cipher, EVP_chacha20(), NULL, key, iv);
-    double start = cpu_seconds();
+    double start = thread_seconds();
     sg_noise_table_build(&sg_noise_shape, job.table);
-    printf("{\"bench\": \"noise\", \"case\": \"table\", \"ms\": %.2f}\n", (cpu_seconds() - start) * 1e3);
+    printf("{\"bench\": \"noise\", \"case\": \"table\", \"ms\": %.2f}\n", (thread_seconds() - start) * 1e3);
 
     bench_source(SG_NOISE_CHACHA20, &job);
     bench_source(SG_NOISE_CURAND, &job);

@@ -7,39 +7,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "ops_cpu.h"
+#include "timing.h"
 
 #define ROUNDS 60
 #define HIDDEN_ROWS 1024
-
-static double now_seconds(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
-
-static void *memory(size_t bytes)
-{
-    void *p = aligned_alloc(64, (bytes + 4096) / 64 * 64);
-    if (!p)
-        abort();
-    memset(p, 0, (bytes + 4096) / 64 * 64);
-    return p;
-}
-
-static float *random_floats(int64_t n)
-{
-    float *p = memory((size_t)n * sizeof *p);
-    uint32_t state = 12345;
-    for (int64_t i = 0; i < n; i++) {
-        state = state * 1664525u + 1013904223u;
-        p[i] = (float)(int32_t)state * 0x1p-31f;
-    }
-    return p;
-}
 
 static double least(double x, double y)
 {
@@ -61,13 +34,13 @@ static void gates(const struct sg_ops *ops, const char *width, int64_t hidden, b
     }
     for (int round = 0; round < ROUNDS; round++) {
         memcpy(g, start, (size_t)(r * 4 * hidden) * sizeof *g);
-        double t0 = now_seconds();
+        double t0 = thread_seconds();
         ops->lstm_forward(r, hidden, rows, prev, next, g, 4 * hidden, c, hidden, y, hidden, h, hidden);
-        double t1 = now_seconds();
+        double t1 = thread_seconds();
         ops->lstm_backward(r, hidden, rows, prev, next, g, 4 * hidden, c, hidden, dy, hidden, dc, hidden);
-        double t2 = now_seconds();
+        double t2 = thread_seconds();
         ops->activate(SG_TANH, r, hidden, y, hidden);
-        double t3 = now_seconds();
+        double t3 = thread_seconds();
         forward = least(forward, t1 - t0), backward = least(backward, t2 - t1), tanh_time = least(tanh_time, t3 - t2);
     }
     printf(json ? "{\"kernel\":\"lstm\",\"lanes\":\"%s\",\"hidden\":%ld,\"forward_ns\":%.2f,\"backward_ns\":%.2f,"
@@ -103,18 +76,18 @@ static void layer_times(const struct sg_ops *ops, const struct layer *l, double 
     for (int i = 0; i < 5; i++)
         t[i] = 1;
     for (int round = 0; round < ROUNDS; round++) {
-        double at[6] = {now_seconds()};
+        double at[6] = {thread_seconds()};
         ops->gemm(r, n_in, n_out, a, n_in, NULL, forward, out, n_out, NULL, false, scratch);
-        at[1] = now_seconds();
+        at[1] = thread_seconds();
         ops->gemm(r, n_out, n_in, g, n_out, NULL, backward, out, n_in, NULL, false, scratch);
-        at[2] = now_seconds();
+        at[2] = thread_seconds();
         ops->gemm(n_out, r, n_in, gt, r, NULL, columns, out, n_in, NULL, false, scratch);
-        at[3] = now_seconds();
+        at[3] = thread_seconds();
         ops->absorb(r, n_in, n_out, a, n_in, g, n_out, weight, 0x1p-40, 0x1p20, sum, &overflow, scratch);
-        at[4] = now_seconds();
+        at[4] = thread_seconds();
         memset(norm, 0, (size_t)l->units * sizeof *norm);
         ops->group_norm(SG_ROUTE_GRAM, l->units, first, n_in, n_out, a, n_in, g, n_out, norm, scratch);
-        at[5] = now_seconds();
+        at[5] = thread_seconds();
         for (int i = 0; i < 5; i++)
             t[i] = least(t[i], at[i + 1] - at[i]);
     }

@@ -30,10 +30,10 @@ struct parted {
     struct cells cells[EVENTS_MAX];
 };
 
-/* On one real c: of the core alone, and of all steps less the core's power. */
+/* On one real c: of all steps less the core's power. */
 struct moment {
-    double core, rest, slope; /* ln of either, and the slope of the second */
-    double error;             /* of the first, absolute */
+    double rest, slope; /* ln, and its slope */
+    double error;       /* of ln of the core's power, absolute */
     bool ok;
 };
 
@@ -131,8 +131,8 @@ static bool part_at(struct parted *p, double share, double blur, double epsilon,
 
 static struct moment moment_at(struct parted *p, double c)
 {
-    struct moment m = {0, 0, 0, 0, false};
-    double slope_core = 0, sum = 0, slope_sum = 0, error = 0;
+    struct moment m = {0, 0, 0, false};
+    double core = 0, slope_core = 0, sum = 0, slope_sum = 0, error = 0;
     for (size_t i = 0; i < p->n; i++) {
         if (!sg_nodes_tilt(&p->core[i], c, 0, p->digits, &p->nodes))
             return m;
@@ -141,12 +141,12 @@ static struct moment moment_at(struct parted *p, double c)
         if (!sg_nodes_tilt(&p->tail[i], c, 0, p->digits, &p->nodes))
             return m;
         double ratio = exp(p->nodes.log_mgf - log_core);
-        m.core += p->count[i] * log_core, slope_core += p->count[i] * mean;
+        core += p->count[i] * log_core, slope_core += p->count[i] * mean;
         sum += p->count[i] * log1p(ratio);
         slope_sum += p->count[i] * ratio / (1 + ratio) * (p->nodes.mean - mean);
     }
-    m.error = error + 4 * SG_UNIT * fabs(m.core) * (double)p->n;
-    m.rest = m.core + (sum < 30 ? log(expm1(sum)) : sum);
+    m.error = error + 4 * SG_UNIT * fabs(core) * (double)p->n;
+    m.rest = core + (sum < 30 ? log(expm1(sum)) : sum);
     m.slope = slope_core + slope_sum / -expm1(-sum);
     m.ok = isfinite(m.rest) && isfinite(m.slope) && isfinite(m.error);
     return m;

@@ -329,7 +329,6 @@ enum sg_status sg_dataset_read(const char *path, const struct sg_schema *schema,
     *out = d;
     d->n_features = schema->n_row_floats;
     d->n_static = schema->n_static_floats;
-    d->n_classes = sg_schema_n_classes(schema);
     l.encoder = encoder_open(schema, path);
     l.statics = sg_alloc((size_t)d->n_static + 1, sizeof *l.statics);
     l.sha = sg_sha256_begin();

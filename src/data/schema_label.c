@@ -99,12 +99,6 @@ const char *sg_schema_class_name(const struct sg_schema *schema, int64_t i)
     return NULL;
 }
 
-void sg_schema_label_bounds(const struct sg_schema *schema, double out[2])
-{
-    out[0] = schema->label_bounds[0];
-    out[1] = schema->label_bounds[1];
-}
-
 int64_t sg_schema_max_tokens(const struct sg_schema *schema)
 {
     return schema->max_tokens;

@@ -45,11 +45,9 @@ static void attention_forward(const struct pass *pass, const struct block_tables
 static void add_and_norm(const struct pass *pass, const struct norm *norm, float *sum, const float *residual,
                          float *rstd, float *y)
 {
-    const struct sg_encoder_spec *e = &pass->model->spec.encoder;
-    int64_t n_rows = pass->w->encoder.n_rows, d = e->width;
+    int64_t n_rows = pass->w->encoder.n_rows, d = pass->model->spec.encoder.width;
     pass->model->ops->add_rows(n_rows, d, sum, d, residual, d);
-    pass->model->ops->layer_norm(n_rows, d, (float)e->layer_norm_epsilon, sum, d, sg_nn_weights(pass, norm->gain),
-                                 sg_nn_weights(pass, norm->bias), sum, d, rstd, y, d);
+    sg_nn_norm_forward(pass, norm, n_rows, sum, rstd, y);
 }
 
 void sg_nn_block_forward(const struct pass *pass, int64_t block)
@@ -71,13 +69,6 @@ void sg_nn_block_forward(const struct pass *pass, int64_t block)
     add_and_norm(pass, &t->output_norm, b->xhat2, b->y1, b->rstd2, y);
 }
 
-static void norm_backward(const struct pass *pass, const struct norm *norm, const float *xhat, const float *rstd,
-                          const float *dy, float *dx)
-{
-    int64_t n_rows = pass->w->encoder.n_rows, d = pass->model->spec.encoder.width;
-    pass->model->ops->layer_norm_backward(n_rows, d, xhat, d, rstd, sg_nn_weights(pass, norm->gain), dy, d, dx, d);
-}
-
 /* From b->dy to b->dy1, as far down as something learns. */
 static void feed_forward_backward(const struct pass *pass, int64_t block, const struct block_memory *b)
 {
@@ -85,7 +76,7 @@ static void feed_forward_backward(const struct pass *pass, int64_t block, const 
     const struct block_tables *t = &pass->model->encoder->blocks[block];
     int64_t n_rows = pass->w->encoder.n_rows, d = e->width, n_hidden = e->intermediate;
     int lowest = pass->model->lowest - stage_of_block(block);
-    norm_backward(pass, &t->output_norm, b->xhat2, b->rstd2, b->dy, b->doutput);
+    sg_nn_norm_backward(pass, &t->output_norm, n_rows, b->xhat2, b->rstd2, b->dy, b->doutput);
     if (lowest < STAGE_INTERMEDIATE) /* the sum's gradient also goes past the feed-forward */
         pass->model->ops->copy_rows(n_rows, d, b->doutput, d, NULL, b->dy1, d, NULL);
     drop_sublayer(pass, block, 1, b->doutput);
@@ -105,7 +96,7 @@ static void attention_backward(const struct pass *pass, int64_t block, const str
     const struct block_tables *t = &pass->model->encoder->blocks[block];
     int64_t d = e->width;
     int lowest = pass->model->lowest - stage_of_block(block);
-    norm_backward(pass, &t->attention_norm, b->xhat1, b->rstd1, b->dy1, b->dattention);
+    sg_nn_norm_backward(pass, &t->attention_norm, m->n_rows, b->xhat1, b->rstd1, b->dy1, b->dattention);
     if (lowest < STAGE_QKV)
         pass->model->ops->copy_rows(m->n_rows, d, b->dattention, d, NULL, dx, d, NULL);
     drop_sublayer(pass, block, 0, b->dattention);

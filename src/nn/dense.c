@@ -1,4 +1,5 @@
-/* Linear layers with a bias of their own and, where the specification says so, LoRA factors (Hu et al. 2022). */
+/* Layer norms, and linear layers with a bias of their own and, where the specification says so, LoRA factors (Hu et al.
+ * 2022). */
 #include "internal.h"
 
 /* u = (alpha / rank) A x: the scale is taken here, so that B's tap is (u, g). */
@@ -55,6 +56,22 @@ void sg_nn_dense_taps(const struct pass *pass, const struct dense *dense, const 
                   (struct sg_tap){.a = x, .lda = ldx, .g = lora->du, .ldg = rank, .offset = offset});
     sg_nn_add_tap(pass, dense->lora_b,
                   (struct sg_tap){.a = lora->u, .lda = rank, .g = g, .ldg = ldg, .offset = offset});
+}
+
+void sg_nn_norm_forward(const struct pass *pass, const struct norm *norm, int64_t n_rows, float *xhat, float *rstd,
+                        float *y)
+{
+    const struct sg_encoder_spec *e = &pass->model->spec.encoder;
+    pass->model->ops->layer_norm(n_rows, e->width, (float)e->layer_norm_epsilon, xhat, e->width,
+                                 sg_nn_weights(pass, norm->gain), sg_nn_weights(pass, norm->bias), xhat, e->width, rstd,
+                                 y, e->width);
+}
+
+void sg_nn_norm_backward(const struct pass *pass, const struct norm *norm, int64_t n_rows, const float *xhat,
+                         const float *rstd, const float *dy, float *dx)
+{
+    int64_t d = pass->model->spec.encoder.width;
+    pass->model->ops->layer_norm_backward(n_rows, d, xhat, d, rstd, sg_nn_weights(pass, norm->gain), dy, d, dx, d);
 }
 
 void sg_nn_norm_taps(const struct pass *pass, const struct norm *norm, const int32_t *offset, int64_t width,

@@ -82,17 +82,15 @@ void sg_nn_embeddings_forward(const struct pass *pass)
 {
     const struct sg_ops *ops = pass->model->ops;
     const struct encoder_tables *t = pass->model->encoder;
-    const struct sg_encoder_spec *e = &pass->model->spec.encoder;
     struct encoder_memory *m = &pass->w->encoder;
-    int64_t d = e->width;
+    int64_t d = pass->model->spec.encoder.width;
     if (pass->model->spec.kind == SG_MODEL_TABULAR)
         tabular_sum(pass);
     else
         token_sum(pass);
     ops->copy_rows(m->n_rows, d, sg_nn_weights(pass, t->position), d, m->place, m->summand, d, NULL);
     ops->add_rows(m->n_rows, d, m->xhat, d, m->summand, d);
-    ops->layer_norm(m->n_rows, d, (float)e->layer_norm_epsilon, m->xhat, d, sg_nn_weights(pass, t->norm.gain),
-                    sg_nn_weights(pass, t->norm.bias), m->xhat, d, m->rstd, m->blocks[0].x, d);
+    sg_nn_norm_forward(pass, &t->norm, m->n_rows, m->xhat, m->rstd, m->blocks[0].x);
     sg_nn_drop_rows(pass, STAGE_EMBEDDINGS_NORM, DROPOUT_LAYER_EMBEDDINGS, m->blocks[0].x);
 }
 
@@ -107,8 +105,7 @@ void sg_nn_embeddings_backward(const struct pass *pass)
     sg_nn_drop_rows(pass, STAGE_EMBEDDINGS_NORM, DROPOUT_LAYER_EMBEDDINGS, m->dx);
     if (pass->model->lowest > STAGE_EMBEDDINGS)
         return;
-    ops->layer_norm_backward(m->n_rows, d, m->xhat, d, m->rstd, sg_nn_weights(pass, t->norm.gain), m->dx, d,
-                             m->dembeddings, d);
+    sg_nn_norm_backward(pass, &t->norm, m->n_rows, m->xhat, m->rstd, m->dx, m->dembeddings);
     if (pass->model->spec.kind != SG_MODEL_TABULAR)
         return;
     ops->copy_rows(pass->batch->n_rows, d, m->dembeddings, d, m->step_row, m->dfeatures, d, NULL);

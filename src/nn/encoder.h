@@ -126,6 +126,11 @@ void sg_nn_dense_backward(const struct pass *pass, const struct dense *dense, in
 /* Taps of weight, bias and factors. */
 void sg_nn_dense_taps(const struct pass *pass, const struct dense *dense, const int32_t *offset, float *x, int64_t ldx,
                       float *g, int64_t ldg, const struct lora_memory *lora);
+/* Of n_rows rows of the encoder's width, which are normalised in place; y: with gain and bias. */
+void sg_nn_norm_forward(const struct pass *pass, const struct norm *norm, int64_t n_rows, float *xhat, float *rstd,
+                        float *y);
+void sg_nn_norm_backward(const struct pass *pass, const struct norm *norm, int64_t n_rows, const float *xhat,
+                         const float *rstd, const float *dy, float *dx);
 void sg_nn_norm_taps(const struct pass *pass, const struct norm *norm, const int32_t *offset, int64_t width,
                      float *xhat, float *g);
 
@@ -155,5 +160,7 @@ void sg_nn_encoder_backward(const struct pass *pass, const float *dlogit, sg_tap
 void sg_nn_encoder_taps(const struct pass *pass);
 /* The gradient of the last block's output, or NULL where nothing below it learns. */
 float *sg_nn_top_gradient(const struct pass *pass);
+/* Fills it where only n of its rows have one: g (n, d). */
+void sg_nn_top_rows_backward(const struct pass *pass, int64_t n, const float *g, const int32_t *rows, float *dtop);
 
 #endif

@@ -63,13 +63,11 @@ float *sg_nn_top_gradient(const struct pass *pass)
     return model->lowest < stage_of_block(layers) ? pass->w->encoder.blocks[layers - 1].dy : NULL;
 }
 
-/* `d_first` (B, d) is the gradient of each unit's first row; the other rows have none. */
-static void first_row_backward(const struct pass *pass, const float *d_first, float *dtop)
+void sg_nn_top_rows_backward(const struct pass *pass, int64_t n, const float *g, const int32_t *rows, float *dtop)
 {
-    const struct encoder_memory *m = &pass->w->encoder;
     int64_t d = pass->model->spec.encoder.width;
-    pass->model->ops->copy_rows(m->n_rows, d, pass->w->zeros, 0, NULL, dtop, d, NULL);
-    pass->model->ops->copy_rows(pass->batch->n_units, d, d_first, d, NULL, dtop, d, first_rows(pass));
+    pass->model->ops->copy_rows(pass->w->encoder.n_rows, d, pass->w->zeros, 0, NULL, dtop, d, NULL);
+    pass->model->ops->copy_rows(n, d, g, d, NULL, dtop, d, rows);
 }
 
 void sg_nn_classifier_backward(const struct pass *pass, const float *dlogit)
@@ -93,7 +91,7 @@ void sg_nn_classifier_backward(const struct pass *pass, const float *dlogit)
     if (!dtop)
         return;
     if (takes_first_row(pass))
-        first_row_backward(pass, has_pooler(pass) ? m->dcls : m->dhead, dtop);
+        sg_nn_top_rows_backward(pass, n_units, has_pooler(pass) ? m->dcls : m->dhead, first_rows(pass), dtop);
     else
         ops->mean_backward(n_units, m->offset, d, m->dhead, d, dtop, d);
 }

@@ -63,8 +63,7 @@ struct sg_model {
     bool needs_hidden, needs_pooled, needs_attention;
     int lowest;                     /* the lowest stage where something learns; INT_MAX for none */
     struct encoder_tables *encoder; /* NULL of the other families */
-    struct sg_tap *shapes;
-    size_t n_taps;
+    size_t n_taps;                  /* that backward returns */
 };
 
 /* One direction of one layer. */

@@ -13,8 +13,7 @@ void sg_nn_masked_forward(const struct pass *pass, float *logit)
     ops->copy_rows(n, d, m->top, d, pass->batch->masked, m->masked, d, NULL);
     sg_nn_dense_forward(pass, &t->transform, n, m->masked, d, m->masked_z, d, NULL, NULL);
     ops->gelu((enum sg_gelu)e->gelu, n, d, m->masked_z, d, m->masked_xhat, d);
-    ops->layer_norm(n, d, (float)e->layer_norm_epsilon, m->masked_xhat, d, sg_nn_weights(pass, t->transform_norm.gain),
-                    sg_nn_weights(pass, t->transform_norm.bias), m->masked_xhat, d, m->masked_rstd, m->masked_y, d);
+    sg_nn_norm_forward(pass, &t->transform_norm, n, m->masked_xhat, m->masked_rstd, m->masked_y);
     sg_nn_dense_forward(pass, &t->decoder, n, m->masked_y, d, logit, e->vocabulary, NULL, NULL);
 }
 
@@ -29,15 +28,12 @@ void sg_nn_masked_backward(const struct pass *pass, const float *dlogit)
     sg_nn_dense_backward(pass, &t->decoder, n, dlogit, e->vocabulary, m->dmasked_y, d, false, NULL);
     if (pass->model->lowest > t->transform.stage)
         return;
-    ops->layer_norm_backward(n, d, m->masked_xhat, d, m->masked_rstd, sg_nn_weights(pass, t->transform_norm.gain),
-                             m->dmasked_y, d, m->dmasked_z, d);
+    sg_nn_norm_backward(pass, &t->transform_norm, n, m->masked_xhat, m->masked_rstd, m->dmasked_y, m->dmasked_z);
     ops->gelu_backward((enum sg_gelu)e->gelu, n, d, m->masked_z, d, m->dmasked_z, d);
     sg_nn_dense_backward(pass, &t->transform, n, m->dmasked_z, d, m->dmasked, d, false, NULL);
     float *dtop = sg_nn_top_gradient(pass);
-    if (!dtop)
-        return;
-    ops->copy_rows(m->n_rows, d, pass->w->zeros, 0, NULL, dtop, d, NULL);
-    ops->copy_rows(n, d, m->dmasked, d, NULL, dtop, d, pass->batch->masked);
+    if (dtop)
+        sg_nn_top_rows_backward(pass, n, m->dmasked, pass->batch->masked, dtop);
 }
 
 void sg_nn_masked_taps(const struct pass *pass)

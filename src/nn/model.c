@@ -90,7 +90,6 @@ void sg_model_close(struct sg_model **model)
     free((*model)->parameters);
     free((*model)->places);
     free((*model)->strips);
-    free((*model)->shapes);
     free(*model);
     *model = NULL;
 }
@@ -260,7 +259,6 @@ void sg_nn_add_tap(const struct pass *pass, int parameter, struct sg_tap tap)
     tap.n_in = p->n_in;
     tap.n_out = p->n_out;
     tap.weight = p->trainable_first;
-    tap.per_step = tap.offset != pass->w->unit_offset;
     pass->w->taps[pass->w->n_taps++] = tap;
 }
 
@@ -342,10 +340,4 @@ void sg_model_backward_in_parts(const struct sg_model *model, const void *packed
         sg_nn_add_taps(&pass);
     if (workspace->n_taps)
         sink(context, workspace->taps, workspace->n_taps);
-}
-
-const struct sg_tap *sg_model_tap_shapes(const struct sg_model *model, size_t *n_taps)
-{
-    *n_taps = model->n_taps;
-    return model->shapes;
 }

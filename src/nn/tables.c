@@ -122,22 +122,15 @@ static void place_strips(struct sg_model *model)
     }
 }
 
-/* The taps that backward would return, without their rows. */
-static void make_shapes(struct sg_model *model)
+/* By making them without their rows. */
+static size_t count_taps(const struct sg_model *model)
 {
-    static const int32_t no_rows[1], no_units[1]; /* told apart by their places */
-    struct sg_workspace nowhere = {.unit_offset = (int32_t *)no_units};
-    free(model->shapes);
-    model->shapes = nowhere.taps = sg_alloc((size_t)model->n_parameters + 1, sizeof *model->shapes);
-    const struct sg_batch batch = {.offset = no_rows};
+    const struct sg_batch batch = {0};
+    struct sg_workspace nowhere = {0};
+    nowhere.taps = sg_alloc((size_t)model->n_parameters + 1, sizeof *nowhere.taps);
     sg_nn_add_taps(&(struct pass){model, NULL, &batch, &nowhere});
-    model->n_taps = nowhere.n_taps;
-    for (size_t i = 0; i < model->n_taps; i++) {
-        struct sg_tap *tap = &model->shapes[i];
-        tap->a = tap->g = NULL;
-        tap->id = NULL;
-        tap->offset = NULL;
-    }
+    free(nowhere.taps);
+    return nowhere.n_taps;
 }
 
 void sg_nn_refresh_trainable(struct sg_model *model)
@@ -153,7 +146,7 @@ void sg_nn_refresh_trainable(struct sg_model *model)
         first += p->n_out * p->n_in;
     }
     place_strips(model);
-    make_shapes(model);
+    model->n_taps = count_taps(model);
     int64_t layers = model->spec.kind == SG_MODEL_BILSTM_ATTENTION ? model->spec.layers : 0;
     model->lstm_below[0] = false;
     for (int64_t l = 0; l < layers; l++)

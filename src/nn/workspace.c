@@ -101,13 +101,18 @@ static size_t carve_all(const struct sg_model *model, char *memory, struct sg_wo
     return carver.used;
 }
 
-size_t sg_workspace_bytes(const struct sg_model *model, int64_t units_max, int64_t rows_max, enum sg_workspace_use use)
+static struct sg_workspace sized(int64_t units_max, int64_t rows_max, enum sg_workspace_use use)
 {
     assert(units_max > 0 && rows_max >= units_max && rows_max <= INT32_MAX);
-    struct sg_workspace sizes = {.units_max = units_max,
+    return (struct sg_workspace){.units_max = units_max,
                                  .rows_max = rows_max,
                                  .with_backward = use != SG_WORKSPACE_SCORING,
                                  .recompute = use == SG_WORKSPACE_RECOMPUTED};
+}
+
+size_t sg_workspace_bytes(const struct sg_model *model, int64_t units_max, int64_t rows_max, enum sg_workspace_use use)
+{
+    struct sg_workspace sizes = sized(units_max, rows_max, use);
     return carve_all(model, NULL, &sizes);
 }
 
@@ -119,12 +124,8 @@ int64_t sg_model_tap_rows_max(const struct sg_model *model, int64_t units_max, i
 struct sg_workspace *sg_workspace_place(const struct sg_model *model, int64_t units_max, int64_t rows_max,
                                         enum sg_workspace_use use, void *memory)
 {
-    assert(units_max > 0 && rows_max >= units_max && rows_max <= INT32_MAX);
     struct sg_workspace *w = memory;
-    *w = (struct sg_workspace){.units_max = units_max,
-                               .rows_max = rows_max,
-                               .with_backward = use != SG_WORKSPACE_SCORING,
-                               .recompute = use == SG_WORKSPACE_RECOMPUTED};
+    *w = sized(units_max, rows_max, use);
     carve_all(model, memory, w);
     for (int64_t b = 0; b <= units_max; b++)
         w->unit_offset[b] = (int32_t)b;

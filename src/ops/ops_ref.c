@@ -176,14 +176,6 @@ static void pool_forward(int64_t n_units, const int32_t *offset, int64_t width, 
     }
 }
 
-static double dot(int64_t n, const float *x, const float *y)
-{
-    double sum = 0;
-    for (int64_t i = 0; i < n; i++)
-        sum += (double)x[i] * y[i];
-    return sum;
-}
-
 static void pool_backward(int64_t n_units, const int32_t *offset, int64_t width, const float *alpha, const float *h,
                           int64_t ldh, const float *dpooled, int64_t lddp, float *dscore, float *dh, int64_t lddh)
 {

@@ -4,6 +4,15 @@
 
 #include "ops/ops.h"
 
+/* In double, where a product of two floats is exact; the sum over ascending i. */
+static inline double dot(int64_t n, const float *x, const float *y)
+{
+    double sum = 0;
+    for (int64_t i = 0; i < n; i++)
+        sum += (double)x[i] * y[i];
+    return sum;
+}
+
 /* ops_ref_blocks.c */
 void sg_ref_gelu(enum sg_gelu f, int64_t n_rows, int64_t width, const float *x, int64_t ldx, float *y, int64_t ldy);
 void sg_ref_gelu_backward(enum sg_gelu f, int64_t n_rows, int64_t width, const float *x, int64_t ldx, float *g,

@@ -6,14 +6,6 @@
 
 #include "ops_ref.h"
 
-static double dot(int64_t n, const float *x, const float *y)
-{
-    double sum = 0;
-    for (int64_t i = 0; i < n; i++)
-        sum += (double)x[i] * y[i];
-    return sum;
-}
-
 size_t sg_ref_attention_scratch_bytes(int64_t rows_per_unit_max, int64_t width)
 {
     assert(rows_per_unit_max > 0 && width > 0);

@@ -10,14 +10,6 @@
 #define GELU_CUBE 0.044715
 #define LENGTH_MIN 1e-12f
 
-static double dot(int64_t n, const float *x, const float *y)
-{
-    double sum = 0;
-    for (int64_t i = 0; i < n; i++)
-        sum += (double)x[i] * y[i];
-    return sum;
-}
-
 /* ---- GELU ---- */
 
 static double sigmoid(double x)

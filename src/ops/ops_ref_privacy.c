@@ -10,14 +10,6 @@
 #define GRAM_ROWS_MAX (1 << 16)   /* so that the sum of all pairs in double stays inside the slack */
 #define SUMMED_ROWS_MAX (1 << 22) /* the same for a gradient that is summed in double */
 
-static double dot(int64_t n, const float *x, const float *y)
-{
-    double sum = 0;
-    for (int64_t i = 0; i < n; i++)
-        sum += (double)x[i] * y[i];
-    return sum;
-}
-
 /* The bounds of group_norm need gamma <= 1/3; a group of millions of rows is a defect of the caller. */
 static double gamma_of(double k)
 {

@@ -78,7 +78,7 @@ static void record_part(void *context, const struct sg_tap *taps, size_t n_taps)
     to->n_parts++;
     for (size_t k = 0; k < n_taps; k++) {
         const struct sg_tap *t = &taps[k];
-        const int64_t shape[] = {t->kind, t->n_in, t->n_out, t->weight, t->offset[n_units], t->per_step};
+        const int64_t shape[] = {t->kind, t->n_in, t->n_out, t->weight, t->offset[n_units]};
         sg_buffer_append(&to->bytes, shape, sizeof shape);
         for (int32_t r = 0; r < t->offset[n_units]; r++) {
             size_t n_a = (size_t)(t->kind == SG_TAP_SCALE ? t->n_out : t->n_in);

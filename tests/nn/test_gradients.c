@@ -89,10 +89,8 @@ static void check_tap(const struct sg_tap *tap, int64_t unit, const double *expe
 static void check_taps(const struct test_model *m, const struct sg_tap *taps, size_t n_taps, int64_t unit,
                        const double *gradient)
 {
-    size_t n_parameters, n_shapes, at = 0;
+    size_t n_parameters, at = 0;
     const struct sg_parameter *p = sg_model_parameters(m->model, &n_parameters);
-    const struct sg_tap *shapes = sg_model_tap_shapes(m->model, &n_shapes);
-    assert_int_equal(n_shapes, n_taps);
     int64_t first = 0;
     for (size_t i = 0; i < n_parameters; i++) {
         assert_int_equal(p[i].trainable_first, p[i].trainable ? first : -1);
@@ -102,9 +100,6 @@ static void check_taps(const struct test_model *m, const struct sg_tap *taps, si
         assert_int_equal(taps[at].weight, first);
         assert_int_equal(taps[at].n_in, p[i].n_in);
         assert_int_equal(taps[at].n_out, p[i].n_out);
-        assert_int_equal(shapes[at].n_in, p[i].n_in);
-        assert_int_equal(shapes[at].n_out, p[i].n_out);
-        assert_int_equal(shapes[at].weight, first);
         check_tap(&taps[at++], unit, gradient + p[i].first, p[i].name);
         first += p[i].n_in * p[i].n_out;
     }

@@ -80,7 +80,6 @@ SG_INLINE vd column_sum_step(enum column_factor factor, vd g, vd x, vd sum)
 SG_INLINE double columns_norm2_of(enum column_factor factor, const struct columns *c)
 {
     vd acc[SUM_DOUBLES];
-    double b[4];
 #pragma GCC unroll 4
     for (int v = 0; v < SUM_DOUBLES; v++)
         acc[v] = vd_zero();
@@ -105,8 +104,7 @@ SG_INLINE double columns_norm2_of(enum column_factor factor, const struct column
         for (int v = 0; v < SUM_DOUBLES; v++)
             acc[v] = vd_fma(sum[v], sum[v], acc[v]);
     }
-    _mm256_storeu_pd(b, lanes_four_double(acc));
-    return (b[0] + b[2]) + (b[1] + b[3]);
+    return vd_lanes_sum(acc);
 }
 
 static double columns_norm2(enum column_factor factor, const struct columns *c)
@@ -172,11 +170,8 @@ static void scale_row(int64_t n, const float *x, const float *g, double norm2[2]
             acc[1][2 * v] = vd_fma(p, p, acc[1][2 * v]);
             acc[1][2 * v + 1] = vd_fma(q, q, acc[1][2 * v + 1]);
         }
-    for (int i = 0; i < 2; i++) {
-        double b[4];
-        _mm256_storeu_pd(b, lanes_four_double(acc[i]));
-        norm2[i] = (b[0] + b[2]) + (b[1] + b[3]);
-    }
+    norm2[0] = vd_lanes_sum(acc[0]);
+    norm2[1] = vd_lanes_sum(acc[1]);
 }
 
 static void scale_norm(int64_t n_groups, const int32_t *first, int64_t width, const float *xhat, int64_t ldx,

@@ -10,13 +10,6 @@
 
 #define LENGTH_MIN 1e-12f
 
-SG_INLINE double row_lanes_sum(const vd acc[SUM_DOUBLES])
-{
-    double b[4];
-    _mm256_storeu_pd(b, lanes_four_double(acc));
-    return (b[0] + b[2]) + (b[1] + b[3]);
-}
-
 static double row_sum(int64_t n, const float *x)
 {
     vd acc[SUM_DOUBLES];
@@ -29,7 +22,7 @@ static double row_sum(int64_t n, const float *x)
             acc[2 * v] = vd_add(acc[2 * v], vd_low(y));
             acc[2 * v + 1] = vd_add(acc[2 * v + 1], vd_high(y));
         }
-    return row_lanes_sum(acc);
+    return vd_lanes_sum(acc);
 }
 
 SG_INLINE void spread_step(const float *x, double centre, vd acc[SUM_DOUBLES])
@@ -56,7 +49,7 @@ static double row_spread(int64_t n, const float *x, float centre)
             left[l] = j + l < n ? x[j + l] : centre;
         spread_step(left, centre, acc);
     }
-    return row_lanes_sum(acc);
+    return vd_lanes_sum(acc);
 }
 
 /* The mean in two floats, so that x - mean is rounded as if it were known exactly; the spread is taken about the first.
@@ -96,8 +89,8 @@ static void layer_norm_sums(int64_t n, const float *xhat, const float *gain, con
             acc[1][2 * v] = vd_fma(low, vd_low(normal), acc[1][2 * v]);
             acc[1][2 * v + 1] = vd_fma(high, vd_high(normal), acc[1][2 * v + 1]);
         }
-    sum[0] = row_lanes_sum(acc[0]);
-    sum[1] = row_lanes_sum(acc[1]);
+    sum[0] = vd_lanes_sum(acc[0]);
+    sum[1] = vd_lanes_sum(acc[1]);
 }
 
 static void layer_norm_backward(int64_t n_rows, int64_t width, const float *xhat, int64_t ldxhat, const float *rstd,

@@ -26,7 +26,6 @@ static float row_top(int64_t n, const float *x)
 static double row_exponentials(int64_t n, const float *x, float top, float *e)
 {
     vd acc[SUM_DOUBLES];
-    double b[4];
     for (int v = 0; v < SUM_DOUBLES; v++)
         acc[v] = vd_zero();
     for (int64_t j = 0; j < n; j += SG_SUM_LANES)
@@ -39,8 +38,7 @@ static double row_exponentials(int64_t n, const float *x, float top, float *e)
             acc[2 * v] = vd_add(acc[2 * v], vd_low(y));
             acc[2 * v + 1] = vd_add(acc[2 * v + 1], vd_high(y));
         }
-    _mm256_storeu_pd(b, lanes_four_double(acc));
-    return (b[0] + b[2]) + (b[1] + b[3]);
+    return vd_lanes_sum(acc);
 }
 
 static void cross_entropy(int64_t n_rows, int64_t n_classes, const float *logit, int64_t ld, const int32_t *target,

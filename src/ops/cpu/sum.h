@@ -60,6 +60,14 @@ SG_INLINE __m256d lanes_four_double(const vd acc[SUM_DOUBLES])
 #endif
 }
 
+/* All of them: the order of lanes_sum_double. */
+SG_INLINE double vd_lanes_sum(const vd acc[SUM_DOUBLES])
+{
+    double b[4];
+    _mm256_storeu_pd(b, lanes_four_double(acc));
+    return (b[0] + b[2]) + (b[1] + b[3]);
+}
+
 /* One set of lanes of a dot product in double, where products of floats are exact. */
 SG_INLINE void dot_step(const float *x, const float *y, vd acc[SUM_DOUBLES])
 {
@@ -77,8 +85,7 @@ SG_INLINE void square_step(const float *x, vd acc[SUM_DOUBLES])
     }
 }
 
-/* The lanes of x . y, up to four. */
-SG_INLINE __m256d dot_four(int64_t n, const float *x, const float *y)
+static double dot_double(int64_t n, const float *x, const float *y)
 {
     vd acc[SUM_DOUBLES];
     int64_t j = 0;
@@ -95,14 +102,7 @@ SG_INLINE __m256d dot_four(int64_t n, const float *x, const float *y)
         }
         dot_step(left[0], left[1], acc);
     }
-    return lanes_four_double(acc);
-}
-
-static double dot_double(int64_t n, const float *x, const float *y)
-{
-    double b[4];
-    _mm256_storeu_pd(b, dot_four(n, x, y));
-    return (b[0] + b[2]) + (b[1] + b[3]);
+    return vd_lanes_sum(acc);
 }
 
 /* Squared norms of four rows at once; the same bits as dot_double(n, x, x) of each. */

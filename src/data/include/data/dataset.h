@@ -18,13 +18,12 @@ enum sg_split { SG_SPLIT_TRAIN, SG_SPLIT_VALIDATION, SG_SPLIT_TEST, SG_N_SPLITS 
 struct sg_dataset {
     int64_t n_units, n_rows;
     int64_t n_features, n_static; /* F floats per time step, S floats per unit; from the schema; 0 for text */
-    int64_t n_classes;            /* of the label: 2 when it is binary, 0 for a number */
     /* (n_units + 1): unit b owns rows offset[b] .. offset[b+1]: time steps, oldest first, or tokens, [CLS] to [SEP] */
     int64_t *offset;
     float *x;       /* (n_rows, F); NULL for text */
     float *statics; /* (n_units, S) or NULL */
     int32_t *token; /* (n_rows) of a text schema: ids with [CLS] and [SEP]; else NULL */
-    float *label;   /* (n_units), 0 or 1, a class's number, or a number; NULL when scoring data without a label column */
+    float *label; /* (n_units), 0 or 1, a class's number, or a number; NULL when scoring data without a label column */
     uint8_t (*digest)[SG_UNIT_DIGEST_BYTES]; /* first 16 bytes of SHA-256(id) */
     uint8_t *split;                          /* enum sg_split */
     char **id;                               /* id text by unit, only when asked for (scoring) */
@@ -40,7 +39,8 @@ struct sg_dataset_options {
     const uint8_t *dataset_key; /* 32 bytes; NULL leaves the commitment zero */
     /* Text needs one, unless check_only, which without one counts neither tokens nor what is cut off. */
     const struct sg_tokenizer *tokenizer;
-    bool is_text_lines; /* a plain text file, a message a line, an empty one too: no label, no split; ids are lines' numbers */
+    bool is_text_lines; /* a plain text file, a message a line, an empty one too: no label, no split; ids are lines'
+                           numbers */
     bool keep_ids;      /* for scoring */
     bool need_label, need_split;
     bool check_only;      /* registration: checks every row, keeps nothing but counts, digests and the commitment */

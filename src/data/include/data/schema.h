@@ -37,8 +37,6 @@ enum sg_label_kind sg_schema_label_kind(const struct sg_schema *schema);
 int64_t sg_schema_n_classes(const struct sg_schema *schema); /* 2 for a binary label, 0 for a number */
 /* Name of a class, by its number; NULL for other kinds of label. */
 const char *sg_schema_class_name(const struct sg_schema *schema, int64_t i);
-/* The public bounds of a numeric label; {0, 0} for other kinds. */
-void sg_schema_label_bounds(const struct sg_schema *schema, double out[2]);
 /* Of a schema with a text column: the tokens that a message may have, [CLS] and [SEP] among them. 0 without one. */
 int64_t sg_schema_max_tokens(const struct sg_schema *schema);
 

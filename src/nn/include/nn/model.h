@@ -174,9 +174,6 @@ const struct sg_tap *sg_model_backward(const struct sg_model *model, const void 
 typedef void sg_tap_sink(void *context, const struct sg_tap *taps, size_t n_taps);
 void sg_model_backward_in_parts(const struct sg_model *model, const void *packed, const struct sg_batch *batch,
                                 const float *dlogit, struct sg_workspace *workspace, sg_tap_sink *sink, void *context);
-/* Number of taps that backward returns, and their shapes (a, g and offset are NULL), for the plan's operation counts.
- */
-const struct sg_tap *sg_model_tap_shapes(const struct sg_model *model, size_t *n_taps);
 /* The most rows that a tap has for a batch of so many units and rows. */
 int64_t sg_model_tap_rows_max(const struct sg_model *model, int64_t units_max, int64_t rows_max);
 /* The workspace's scratch for ops, for whoever works on the taps. */

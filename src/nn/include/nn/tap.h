@@ -5,7 +5,6 @@
 #ifndef SG_NN_TAP_H
 #define SG_NN_TAP_H
 
-#include <stdbool.h>
 #include <stdint.h>
 
 /* LINEAR: weight (n_out, n_in). A bias is the last column of W and a ends in 1, or a tap of its own with n_in = 1 whose
@@ -21,8 +20,7 @@ struct sg_tap {
     const int32_t *id; /* (R) of an EMBED tap */
     int64_t lda, ldg, n_in, n_out;
     const int32_t *offset; /* (B+1): unit b of the batch owns rows offset[b] .. offset[b+1] of this tap */
-    bool per_step;  /* a row for each time step of a unit; false: one row a unit. For the plan's operation counts */
-    int64_t weight; /* where W (n_out, n_in) begins in the vector of trainable parameters */
+    int64_t weight;        /* where W (n_out, n_in) begins in the vector of trainable parameters */
 };
 
 #endif
