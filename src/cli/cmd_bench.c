@@ -45,7 +45,7 @@ static enum sg_status from_config(const char *path, struct sg_step_bench *bench)
     struct sg_schema *schema = NULL;
     SG_TRY(sg_config_read(path, &config));
     enum sg_status status = SG_OK;
-    if (config->model.kind == SG_MODEL_ENCODER || config->model.kind == SG_MODEL_TABULAR)
+    if (sg_model_has_blocks(config->model.kind))
         status =
             sg_fail(SG_USAGE,
                     "bench: %s: configurations of recurrent and logistic models are timed; for transformers W2, W3 or "

@@ -30,7 +30,7 @@ enum sg_status sg_nn_check_dropout(double dropout)
 
 static enum sg_status check_spec(const struct sg_model_spec *spec)
 {
-    if (spec->kind == SG_MODEL_ENCODER || spec->kind == SG_MODEL_TABULAR)
+    if (sg_model_has_blocks(spec->kind))
         return sg_nn_check_encoder(spec);
     if (spec->kind != SG_MODEL_LOGISTIC && spec->kind != SG_MODEL_BILSTM_ATTENTION)
         return sg_fail(SG_USAGE, "model: unknown kind %d", (int)spec->kind);

@@ -77,7 +77,7 @@ json_t *sg_model_spec_to_json(const struct sg_model_spec *spec)
 {
     json_t *object = json_object();
     json_object_set_new(object, "kind", json_string(KINDS[spec->kind]));
-    if (spec->kind == SG_MODEL_ENCODER || spec->kind == SG_MODEL_TABULAR)
+    if (sg_model_has_blocks(spec->kind))
         blocks_to_json(spec, object);
     else if (spec->objective != SG_BINARY)
         json_object_set_new(object, "objective", json_string(OBJECTIVES[spec->objective]));
@@ -185,7 +185,7 @@ enum sg_status sg_model_spec_from_json(const json_t *object, struct sg_model_spe
     out->kind = (enum sg_model_kind)kind;
     SG_TRY(check_keys(object, KEYS[kind]));
     out->n_outputs = 1;
-    if (kind == SG_MODEL_ENCODER || kind == SG_MODEL_TABULAR)
+    if (sg_model_has_blocks((enum sg_model_kind)kind))
         SG_TRY(read_blocks(object, out));
     else if (json_object_get(object, "objective"))
         SG_TRY(read_choice(object, "objective", OBJECTIVES, N_OBJECTIVES, &out->objective));

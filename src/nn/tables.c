@@ -95,7 +95,7 @@ void sg_nn_build_tables(struct sg_model *model)
         model->output = spec->mlp ? add_linear(model, "output.weight", 1, spec->mlp + 1, true, spec->mlp)
                                   : add_linear(model, "output.weight", 1, joined, true, pooled);
     }
-    if (spec->kind == SG_MODEL_ENCODER || spec->kind == SG_MODEL_TABULAR)
+    if (sg_model_has_blocks(spec->kind))
         sg_nn_build_encoder(model);
     if (spec->linear_steps) {
         int64_t n_in = spec->linear_steps * spec->n_features + spec->n_static + 1;

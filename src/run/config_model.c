@@ -90,15 +90,10 @@ static const struct word {
     {"lora", true, {"*.lora_?.weight", "classifier.*"}},
 };
 
-static bool has_blocks(const struct sg_config *config)
-{
-    return config->model.kind == SG_MODEL_ENCODER || config->model.kind == SG_MODEL_TABULAR;
-}
-
 static enum sg_status read_trainable_word(const struct sg_yaml_node *node, struct sg_config *config)
 {
     const char *text;
-    bool is_encoder = has_blocks(config);
+    bool is_encoder = sg_model_has_blocks(config->model.kind);
     SG_TRY(sg_yaml_text(node, "trainable", &text));
     if (strcmp(text, "all") == 0)
         return SG_OK;
@@ -121,7 +116,7 @@ static enum sg_status read_trainable(const struct sg_yaml_node *node, struct sg_
         return read_trainable_word(node, config);
     if (sg_yaml_kind_of(node) != SG_YAML_LIST || sg_yaml_count(node) == 0 || sg_yaml_count(node) > SG_PATTERNS_MAX)
         return sg_yaml_fail(node, "trainable is \"all\", \"head\"%s or a list of 1 to %d name patterns",
-                            has_blocks(config) ? ", \"bias\", \"lora\"" : "", SG_PATTERNS_MAX);
+                            sg_model_has_blocks(config->model.kind) ? ", \"bias\", \"lora\"" : "", SG_PATTERNS_MAX);
     for (size_t i = 0; i < sg_yaml_count(node); i++) {
         SG_TRY(sg_yaml_text(sg_yaml_item(node, i, NULL), "trainable", &text));
         config->trainable[config->n_trainable++] = sg_strdup(text);

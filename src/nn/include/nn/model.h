@@ -114,6 +114,11 @@ SG_MUST_USE enum sg_status sg_model_create(const struct sg_model_spec *spec, con
 void sg_model_close(struct sg_model **model);
 const struct sg_model_spec *sg_model_spec_of(const struct sg_model *model);
 const struct sg_parameter *sg_model_parameters(const struct sg_model *model, size_t *n);
+/* Whether a kind is built of blocks of self-attention: encoder and tabular. */
+static inline bool sg_model_has_blocks(enum sg_model_kind kind)
+{
+    return kind == SG_MODEL_ENCODER || kind == SG_MODEL_TABULAR;
+}
 /* Rows that a model holds for a unit with so many of its own: a tabular one has another in front. */
 int64_t sg_model_unit_rows(const struct sg_model_spec *spec, int64_t rows);
 /* NULL when no parameter has that name. */
