@@ -120,27 +120,19 @@ static enum sg_status signed_facts(const struct sg_ledger *ledger, const struct 
 }
 
 /* ---- Rules: the verifier's own, asked before anything is written. */
+static enum sg_status remember(void *past, const struct sg_event *event)
+{
+    return sg_past_event(past, event);
+}
+
 static enum sg_status load_past(struct sg_ledger *ledger, struct sg_past *past)
 {
     sqlite3_stmt *rows = NULL;
-    struct sg_buffer payload = {0};
-    enum sg_status status = SG_OK;
     SG_TRY(sg_db_prepare(ledger->db,
                          "SELECT body FROM leaf WHERE type IN ('model.approve', 'model.deploy', "
                          "'model.retire') ORDER BY seq",
                          &rows));
-    while (status == SG_OK && sqlite3_step(rows) == SQLITE_ROW) {
-        struct sg_event event = {0};
-        status = sg_leaf_payload(sqlite3_column_blob(rows, 0), (size_t)sqlite3_column_bytes(rows, 0), &payload);
-        if (status == SG_OK)
-            status = sg_event_parse(payload.data ? payload.data : "", payload.len, &event);
-        if (status == SG_OK)
-            status = sg_past_event(past, &event);
-        json_decref(event.statement);
-    }
-    sqlite3_finalize(rows);
-    sg_buffer_free(&payload);
-    return status;
+    return sg_store_events(rows, remember, past);
 }
 
 static enum sg_status check_rules(struct sg_ledger *ledger, const struct sg_decision *decision, json_t *facts)

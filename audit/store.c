@@ -44,6 +44,24 @@ enum sg_status sg_store_note_keys(sqlite3 *db, struct sg_vkey keys[64], size_t *
     return status;
 }
 
+enum sg_status sg_store_events(sqlite3_stmt *rows, sg_store_visit *visit, void *context)
+{
+    struct sg_buffer payload = {0};
+    enum sg_status status = SG_OK;
+    while (status == SG_OK && sqlite3_step(rows) == SQLITE_ROW) {
+        struct sg_event event = {0};
+        status = sg_leaf_payload(sqlite3_column_blob(rows, 0), (size_t)sqlite3_column_bytes(rows, 0), &payload);
+        if (status == SG_OK)
+            status = sg_event_parse(payload.data ? payload.data : "", payload.len, &event);
+        if (status == SG_OK)
+            status = visit(context, &event);
+        json_decref(event.statement);
+    }
+    sqlite3_finalize(rows);
+    sg_buffer_free(&payload);
+    return status;
+}
+
 /* ---- Transactions. */
 enum sg_status sg_store_begin(struct sg_ledger *ledger)
 {
