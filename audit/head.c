@@ -20,15 +20,6 @@ static enum sg_status load_last_leaf(struct sg_ledger *ledger)
     return found ? SG_OK : sg_fail(SG_BROKEN, "ledger: it has no genesis event");
 }
 
-static enum sg_status load_edge(struct sg_ledger *ledger)
-{
-    for (int bit = 0; bit < 63; bit++)
-        if (ledger->tree.size >> bit & 1)
-            SG_TRY(sg_store_node(ledger->db, bit, (ledger->tree.size >> bit) - 1, ledger->tree.subtree[bit]));
-    sg_merkle_root(&ledger->tree, ledger->root);
-    return SG_OK;
-}
-
 static enum sg_status check_note(struct sg_ledger *ledger, const char *note, size_t len)
 {
     struct sg_vkey keys[64];
@@ -94,7 +85,8 @@ enum sg_status sg_store_load_head(struct sg_ledger *ledger)
     memset(&ledger->tree, 0, sizeof ledger->tree);
     ledger->is_current = false;
     SG_TRY(load_last_leaf(ledger));
-    SG_TRY(load_edge(ledger));
+    SG_TRY(sg_store_edge(ledger->db, &ledger->tree));
+    sg_merkle_root(&ledger->tree, ledger->root);
     sqlite3_stmt *row = NULL;
     SG_TRY(sg_db_prepare(ledger->db, "SELECT note FROM checkpoint WHERE size = ?", &row));
     sg_db_bind(row, "i", (int64_t)ledger->tree.size);

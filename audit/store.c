@@ -29,6 +29,14 @@ enum sg_status sg_store_node(void *context, int level, uint64_t index, uint8_t o
                            (unsigned long long)index);
 }
 
+enum sg_status sg_store_edge(sqlite3 *db, struct sg_merkle *tree)
+{
+    for (int bit = 0; bit < 63; bit++)
+        if (tree->size >> bit & 1)
+            SG_TRY(sg_store_node(db, bit, (tree->size >> bit) - 1, tree->subtree[bit]));
+    return SG_OK;
+}
+
 enum sg_status sg_store_note_keys(sqlite3 *db, struct sg_vkey keys[64], size_t *n)
 {
     sqlite3_stmt *rows = NULL;
