@@ -157,18 +157,10 @@ static enum sg_status check_rules(struct sg_ledger *ledger, const struct sg_deci
 /* Who decides did not begin the run: by account, and by the name that the list of signers gives. */
 static enum sg_status check_four_eyes(struct sg_ledger *ledger, const char *model, const json_t *facts)
 {
-    char user[128], host[128], developer[128] = "";
+    char user[128], host[128], developer[128];
     const char *name = json_string_value(json_object_get(json_object_get(facts, "human"), "name"));
-    sqlite3_stmt *row = NULL;
     sg_store_who(user, host);
-    SG_TRY(sg_db_prepare(ledger->db,
-                         "SELECT r.actor FROM artifact a JOIN run r ON r.run_no = a.run_no WHERE a.sha256 = ? ORDER BY "
-                         "a.run_no LIMIT 1",
-                         &row));
-    sg_db_bind(row, "t", model);
-    if (sqlite3_step(row) == SQLITE_ROW)
-        snprintf(developer, sizeof developer, "%s", (const char *)sqlite3_column_text(row, 0));
-    sqlite3_finalize(row);
+    SG_TRY(sg_store_developer(ledger->db, model, developer));
     bool is_own = name ? sg_human_is_account(name, developer) : strcmp(user, developer) == 0;
     return is_own
                ? sg_fail(SG_USAGE, "four eyes: %.80s began the run that made this model: another person has to decide",

@@ -70,6 +70,21 @@ enum sg_status sg_store_events(sqlite3_stmt *rows, sg_store_visit *visit, void *
     return status;
 }
 
+enum sg_status sg_store_developer(sqlite3 *db, const char *model, char out[128])
+{
+    sqlite3_stmt *row = NULL;
+    out[0] = 0;
+    SG_TRY(sg_db_prepare(db,
+                         "SELECT r.actor FROM artifact a JOIN run r ON r.run_no = a.run_no WHERE a.sha256 = ? ORDER BY "
+                         "a.run_no LIMIT 1",
+                         &row));
+    sg_db_bind(row, "t", model);
+    if (sqlite3_step(row) == SQLITE_ROW)
+        snprintf(out, 128, "%s", (const char *)sqlite3_column_text(row, 0));
+    sqlite3_finalize(row);
+    return SG_OK;
+}
+
 /* ---- Transactions. */
 enum sg_status sg_store_begin(struct sg_ledger *ledger)
 {

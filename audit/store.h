@@ -45,6 +45,8 @@ json_t *sg_store_subject(const char *name, const char *kind, const uint8_t diges
 void sg_store_who(char user[128], char host[128]);
 /* Reads a node of the tree from the tables; `context` is the sqlite3 connection. */
 enum sg_status sg_store_node(void *context, int level, uint64_t index, uint8_t out[SG_DIGEST_BYTES]);
+/* The account that began the run which made that model first; "" when no run of the tables did. */
+SG_MUST_USE enum sg_status sg_store_developer(sqlite3 *db, const char *model, char out[128]);
 /* The right edge of a tree of tree->size events. */
 SG_MUST_USE enum sg_status sg_store_edge(sqlite3 *db, struct sg_merkle *tree);
 /* Called with one event after another; what is not SG_OK ends the walk. */
