@@ -49,11 +49,8 @@ static void count(struct sg_check *check, const struct sg_event *event, json_t *
     json_t *expires;
     int64_t n = 0;
     char text[64];
-    json_object_foreach(names, name, expires)
-    {
-        bool in_force = !json_is_integer(expires) || json_integer_value(expires) > event->time_ms;
-        n += in_force && !(check->options->four_eyes && sg_human_is_account(name, developer));
-    }
+    json_object_foreach(names, name, expires) n += sg_past_in_force(expires, event->time_ms) &&
+                                                   !(check->options->four_eyes && sg_human_is_account(name, developer));
     int64_t needs = check->options->needs > 0 ? check->options->needs : check->options->four_eyes;
     snprintf(text, sizeof text, "%lld of %lld", (long long)n, (long long)needs);
     if (n < needs)

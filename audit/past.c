@@ -161,16 +161,19 @@ static enum sg_status remember_nonce(struct sg_past *past, const struct sg_human
     return SG_OK;
 }
 
-int64_t sg_past_approvers(const struct sg_past *past, const char *model, int64_t time_ms)
+bool sg_past_in_force(const json_t *expires_ms, int64_t time_ms)
+{
+    return !json_is_integer(expires_ms) || json_integer_value(expires_ms) > time_ms;
+}
+
+/* How many different keys of people approve the model at that time. */
+static int64_t approvers(const struct sg_past *past, const char *model, int64_t time_ms)
 {
     const json_t *list = json_object_get(past->models, model), *one;
     int64_t n = 0;
     size_t i;
-    json_array_foreach(list, i, one)
-    {
-        const json_t *expires = json_object_get(one, "expires_ms");
-        n += !json_is_integer(expires) || json_integer_value(expires) > time_ms; /* keys differ: see approve */
-    }
+    json_array_foreach(list, i, one) n +=
+        sg_past_in_force(json_object_get(one, "expires_ms"), time_ms); /* keys differ: see approve */
     return n;
 }
 
@@ -178,7 +181,7 @@ int64_t sg_past_approvers(const struct sg_past *past, const char *model, int64_t
 static enum sg_status approve(struct sg_past *past, const struct sg_event *event, const char *model,
                               const struct sg_human *human)
 {
-    json_t *list = json_object_get(past->models, model), *one, *expires;
+    json_t *list = json_object_get(past->models, model), *one;
     size_t i;
     if (!list) {
         list = json_array();
@@ -188,8 +191,7 @@ static enum sg_status approve(struct sg_past *past, const struct sg_event *event
     {
         if (strcmp(text(one, "key"), human->signature.fingerprint) != 0)
             continue;
-        expires = json_object_get(one, "expires_ms");
-        if (!json_is_integer(expires) || json_integer_value(expires) > event->time_ms)
+        if (sg_past_in_force(json_object_get(one, "expires_ms"), event->time_ms))
             return sg_fail(SG_BROKEN, "model.approve: the key %s approves this model already: another person has to",
                            human->signature.fingerprint);
         json_array_remove(list, i);
@@ -217,10 +219,10 @@ static enum sg_status decision(struct sg_past *past, const struct sg_event *even
         status = approve(past, event, model, &human);
     if (status == SG_OK && needs && (!json_is_integer(needs) || json_integer_value(needs) < 1))
         status = sg_fail(SG_BROKEN, "%s: needs must be a whole number above 0", event->type);
-    if (status == SG_OK && needs && sg_past_approvers(past, model, event->time_ms) < json_integer_value(needs))
+    if (status == SG_OK && needs && approvers(past, model, event->time_ms) < json_integer_value(needs))
         status = sg_fail(SG_BROKEN, "%s: it needs the signatures of %lld people under approvals in force, and has %lld",
                          event->type, (long long)json_integer_value(needs),
-                         (long long)sg_past_approvers(past, model, event->time_ms));
+                         (long long)approvers(past, model, event->time_ms));
     if (strcmp(event->type, "model.retire") == 0)
         json_object_del(past->models, model);
     if (is_signed)

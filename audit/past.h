@@ -20,7 +20,7 @@ struct sg_last_beat {
 };
 bool sg_past_last_beat(const struct sg_past *past, const char *run_id, struct sg_last_beat *out);
 
-/* How many different keys of people approve the model at that time. */
-int64_t sg_past_approvers(const struct sg_past *past, const char *model, int64_t time_ms);
+/* Whether an approval with that expiry (whole number, or null: never) holds at that time. */
+bool sg_past_in_force(const json_t *expires_ms, int64_t time_ms);
 
 #endif
