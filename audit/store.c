@@ -213,13 +213,8 @@ static int64_t now_ms(void)
 static enum sg_status insert_leaf(struct sg_ledger *ledger, const struct sg_event *event, const struct sg_buffer *leaf,
                                   const uint8_t hash[SG_DIGEST_BYTES])
 {
-    sqlite3_stmt *insert = NULL;
-    SG_TRY(sg_db_prepare(ledger->db, "INSERT INTO leaf VALUES(?,?,?,?,?,?,?)", &insert));
-    sg_db_bind(insert, "ititmbb", event->seq, event->event_id, event->time_ms, event->type, leaf->data, leaf->len, hash,
-               event->prev);
-    enum sg_status status = sg_db_done(ledger->db, insert, "appending");
-    sqlite3_finalize(insert);
-    return status;
+    return sg_db_write(ledger->db, "appending", "INSERT INTO leaf VALUES(?,?,?,?,?,?,?)", "ititmbb", event->seq,
+                       event->event_id, event->time_ms, event->type, leaf->data, leaf->len, hash, event->prev);
 }
 
 /* Appends to the tree and stores the subtrees that this leaf completes. */
@@ -253,14 +248,9 @@ static enum sg_status insert_checkpoint(struct sg_ledger *ledger)
     char *text = sg_strdup(note.data); /* signing appends to the same buffer */
     enum sg_status status = sg_note_sign(ledger->signer, &ledger->note_key, text, text_len, 0, &note);
     free(text);
-    sqlite3_stmt *insert = NULL;
     if (status == SG_OK)
-        status = sg_db_prepare(ledger->db, "INSERT INTO checkpoint VALUES(?,?,?)", &insert);
-    if (status == SG_OK) {
-        sg_db_bind(insert, "ibt", checkpoint.size, ledger->root, note.data);
-        status = sg_db_done(ledger->db, insert, "appending");
-    }
-    sqlite3_finalize(insert);
+        status = sg_db_write(ledger->db, "appending", "INSERT INTO checkpoint VALUES(?,?,?)", "ibt", checkpoint.size,
+                             ledger->root, note.data);
     sg_buffer_free(&note);
     return status;
 }

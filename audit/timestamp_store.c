@@ -45,16 +45,6 @@ static enum sg_status find_size(struct sg_ledger *ledger, const uint8_t digest[S
     return *size ? SG_OK : sg_fail(SG_BROKEN, "time stamp: it stamps no checkpoint of this ledger");
 }
 
-static enum sg_status store(struct sg_ledger *ledger, int64_t size, const struct sg_buffer *token)
-{
-    sqlite3_stmt *insert = NULL;
-    SG_TRY(sg_db_prepare(ledger->db, "INSERT INTO tsa VALUES(?,?) ON CONFLICT DO NOTHING", &insert));
-    sg_db_bind(insert, "im", size, token->data, token->len);
-    enum sg_status status = sg_db_done(ledger->db, insert, "storing a time stamp");
-    sqlite3_finalize(insert);
-    return status;
-}
-
 enum sg_status sg_evidence_add_timestamp(struct sg_ledger *ledger, const struct sg_tsa *tsa, const char *response,
                                          size_t n, int64_t *size, int64_t *time_s)
 {
@@ -69,7 +59,8 @@ enum sg_status sg_evidence_add_timestamp(struct sg_ledger *ledger, const struct 
     if (status == SG_OK)
         status = sg_timestamp_check(tsa, bytes, token.len, digest, time_s);
     if (status == SG_OK)
-        status = store(ledger, *size, &token);
+        status = sg_db_write(ledger->db, "storing a time stamp", "INSERT INTO tsa VALUES(?,?) ON CONFLICT DO NOTHING",
+                             "im", *size, token.data, token.len);
     sg_buffer_free(&token);
     return status;
 }
