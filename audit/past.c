@@ -6,7 +6,7 @@
 #include "human.h"
 
 struct sg_past {
-    json_t *runs;   /* run_id: {beat, step, interval_s, interval_steps, time_ms, leaf, lost}, while the run is open */
+    json_t *runs;   /* run_id: {beat, step, interval_s, interval_steps, time_ms, lost}, while the run is open */
     json_t *models; /* model: [{key, expires_ms}], the approvals by people since it was last retired */
     json_t *nonces; /* of documents that people signed */
     json_t *erased; /* runs whose files were destroyed */
@@ -78,7 +78,6 @@ static enum sg_status heartbeat(struct sg_past *past, const struct sg_event *eve
     for (size_t i = 0; i < sizeof kept / sizeof *kept; i++)
         json_object_set(run, kept[i], json_object_get(facts, kept[i]));
     json_object_set_new(run, "time_ms", json_integer(event->time_ms));
-    json_object_set_new(run, "leaf", json_integer(event->seq));
     if (!counts)
         return sg_fail(SG_BROKEN, "run.heartbeat: its number or its step does not follow the one before it");
     return same ? SG_OK : sg_fail(SG_BROKEN, "run.heartbeat: its interval is not one, or not the run's");
@@ -110,8 +109,8 @@ bool sg_past_last_beat(const struct sg_past *past, const char *run_id, struct sg
     *out = (struct sg_last_beat){0};
     if (!run)
         return false;
-    *out = (struct sg_last_beat){whole(run, "step"), whole(run, "time_ms"), whole(run, "leaf"),
-                                 json_object_get(run, "lost") != NULL, whole(run, "lost")};
+    *out = (struct sg_last_beat){whole(run, "step"), whole(run, "time_ms"), json_object_get(run, "lost") != NULL,
+                                 whole(run, "lost")};
     return json_object_get(run, "beat") != NULL;
 }
 

@@ -14,7 +14,7 @@ SG_MUST_USE enum sg_status sg_past_event(struct sg_past *past, const struct sg_e
 
 /* The last sign of life of an open run; false when there was none. */
 struct sg_last_beat {
-    int64_t step, time_ms, leaf;
+    int64_t step, time_ms;
     bool is_lost; /* a later writer recorded that its process is gone */
     int64_t lost_leaf;
 };
