@@ -9,15 +9,12 @@
 enum sg_status sg_evidence_timestamp_request(struct sg_ledger *ledger, int64_t size, struct sg_buffer *out)
 {
     struct sg_buffer note = {0};
-    struct sg_note_check check;
     uint8_t digest[SG_DIGEST_BYTES];
     enum sg_status status = sg_evidence_checkpoint(ledger, size, &note);
     if (status == SG_OK)
-        status = sg_note_verify(note.data, note.len, NULL, 0, &check);
-    if (status == SG_OK) {
-        sg_sha256(note.data, check.text_len, digest);
+        status = sg_note_digest(note.data, note.len, digest);
+    if (status == SG_OK)
         status = sg_timestamp_request(digest, out);
-    }
     sg_buffer_free(&note);
     return status;
 }
@@ -26,16 +23,14 @@ enum sg_status sg_evidence_timestamp_request(struct sg_ledger *ledger, int64_t s
 static enum sg_status find_size(struct sg_ledger *ledger, const uint8_t digest[SG_DIGEST_BYTES], int64_t *size)
 {
     sqlite3_stmt *rows = NULL;
-    struct sg_note_check check;
     uint8_t have[SG_DIGEST_BYTES];
     *size = 0;
     SG_TRY(sg_db_prepare(ledger->db, "SELECT size, note FROM checkpoint ORDER BY size DESC", &rows));
     int code = SQLITE_DONE;
     while (*size == 0 && (code = sqlite3_step(rows)) == SQLITE_ROW) {
         const char *note = (const char *)sqlite3_column_text(rows, 1);
-        if (!note || sg_note_verify(note, (size_t)sqlite3_column_bytes(rows, 1), NULL, 0, &check) != SG_OK)
+        if (!note || sg_note_digest(note, (size_t)sqlite3_column_bytes(rows, 1), have) != SG_OK)
             continue; /* verify says so */
-        sg_sha256(note, check.text_len, have);
         if (memcmp(have, digest, sizeof have) == 0)
             *size = sqlite3_column_int64(rows, 0);
     }
