@@ -1,6 +1,7 @@
 /* Who owns which SSH key: "principals [options] type base64 [comment]" a line, # comments. */
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "audit/sshsig.h"
 #include "base/file.h"
@@ -37,10 +38,13 @@ static bool read_time(const char *text, size_t n, int64_t *out)
             return false;
         part[which] = part[which] * 10 + text[i] - '0';
     }
-    int64_t y = part[0] - (part[1] <= 2), era = y / 400, in_era = y - era * 400; /* days from civil date, Hinnant */
-    int64_t day_of_year = (153 * (part[1] + (part[1] > 2 ? -3 : 9)) + 2) / 5 + part[2] - 1;
-    int64_t days = era * 146097 + in_era * 365 + in_era / 4 - in_era / 100 + day_of_year - 719468;
-    *out = (days * 86400 + part[3] * 3600 + part[4] * 60 + part[5]) * 1000;
+    struct tm utc = {.tm_year = part[0] - 1900,
+                     .tm_mon = part[1] - 1,
+                     .tm_mday = part[2],
+                     .tm_hour = part[3],
+                     .tm_min = part[4],
+                     .tm_sec = part[5]};
+    *out = (int64_t)timegm(&utc) * 1000;
     return part[1] >= 1 && part[1] <= 12 && part[2] >= 1 && part[2] <= 31;
 }
 

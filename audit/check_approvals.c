@@ -5,27 +5,12 @@
 
 #include "check.h"
 #include "human.h"
-#include "schema.h"
+#include "store.h"
 
 static void unapproved(struct sg_check *check, const char *place, const char *what, const char *who)
 {
     check->verdict->n_unapproved++;
     sg_check_problem(check, SG_INCOMPLETE, place, "%s%s%.80s", what, who ? ": " : "", who ? who : "");
-}
-
-static void developer_of(struct sg_check *check, const char *model, char out[128])
-{
-    sqlite3_stmt *row = NULL;
-    out[0] = 0;
-    if (sg_db_prepare(check->expected,
-                      "SELECT r.actor FROM artifact a JOIN run r ON r.run_no = a.run_no WHERE a.sha256 = ? ORDER BY "
-                      "a.run_no LIMIT 1",
-                      &row) != SG_OK)
-        return sg_error_clear();
-    sg_db_bind(row, "t", model);
-    if (sqlite3_step(row) == SQLITE_ROW)
-        snprintf(out, 128, "%s", (const char *)sqlite3_column_text(row, 0));
-    sqlite3_finalize(row);
 }
 
 /* The person's name: by the policy where there is one, else the key. NULL: the policy does not know the key. */
@@ -64,11 +49,8 @@ static void count(struct sg_check *check, const struct sg_event *event, json_t *
     json_t *expires;
     int64_t n = 0;
     char text[64];
-    json_object_foreach(names, name, expires)
-    {
-        bool in_force = !json_is_integer(expires) || json_integer_value(expires) > event->time_ms;
-        n += in_force && !(check->options->four_eyes && sg_human_is_account(name, developer));
-    }
+    json_object_foreach(names, name, expires) n += sg_past_in_force(expires, event->time_ms) &&
+                                                   !(check->options->four_eyes && sg_human_is_account(name, developer));
     int64_t needs = check->options->needs > 0 ? check->options->needs : check->options->four_eyes;
     snprintf(text, sizeof text, "%lld of %lld", (long long)n, (long long)needs);
     if (n < needs)
@@ -90,7 +72,8 @@ void sg_check_approval(struct sg_check *check, const struct sg_event *event, con
         person = person_of(check, event, &human, place);
     else if (!options->signers)
         person = event->user; /* the account that ran the command: all that is known */
-    developer_of(check, model, developer);
+    if (sg_store_developer(check->expected, model, developer) != SG_OK)
+        sg_error_clear();
     json_t *names = approvers_of(check, model);
     if (strcmp(event->type, "model.approve") == 0) {
         if (person && options->four_eyes && sg_human_is_account(person, developer))

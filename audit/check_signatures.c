@@ -14,17 +14,10 @@
 enum { NEWEST_DEFAULT = 10000 };
 
 /* ---- Which. */
-static enum sg_status open_evidence(struct sg_check *check)
-{
-    return sg_db_prepare(check->db, "SELECT size FROM cosignature UNION SELECT size FROM tsa ORDER BY 1",
-                         &check->signatures.evidence);
-}
-
-static bool next_evidence(struct sg_check_signatures *s)
+static void next_evidence(struct sg_check_signatures *s)
 {
     s->has_evidence = sqlite3_step(s->evidence) == SQLITE_ROW;
     s->evidence_size = s->has_evidence ? sqlite3_column_int64(s->evidence, 0) : 0;
-    return s->has_evidence;
 }
 
 enum sg_status sg_check_signatures_begin(struct sg_check *check)
@@ -34,8 +27,9 @@ enum sg_status sg_check_signatures_begin(struct sg_check *check)
     int64_t newest = options->newest_signatures ? options->newest_signatures : NEWEST_DEFAULT;
     SG_TRY(sg_db_number(check->db, "SELECT max(seq) + 1 FROM leaf", &s->last));
     s->all_from = options->quick ? INT64_MAX : options->all_signatures || newest >= s->last ? 0 : s->last - newest;
-    SG_TRY(open_evidence(check));
-    (void)next_evidence(s);
+    SG_TRY(
+        sg_db_prepare(check->db, "SELECT size FROM cosignature UNION SELECT size FROM tsa ORDER BY 1", &s->evidence));
+    next_evidence(s);
     return SG_OK;
 }
 
@@ -51,7 +45,7 @@ void sg_check_signatures_end(struct sg_check *check)
 static bool is_checkpoint_wanted(struct sg_check_signatures *s, int64_t size)
 {
     while (s->has_evidence && s->evidence_size < size)
-        (void)next_evidence(s);
+        next_evidence(s);
     return size > s->all_from || size == s->last || (s->has_evidence && s->evidence_size == size);
 }
 

@@ -12,12 +12,8 @@ enum { CLOCK_TOLERANCE_MS = 600000 };
 /* Digest of the signed text of the checkpoint in column 2. */
 static bool digest_of(sqlite3_stmt *row, uint8_t out[SG_DIGEST_BYTES])
 {
-    struct sg_note_check note;
     const char *text = (const char *)sqlite3_column_text(row, 2);
-    if (!text || sg_note_verify(text, (size_t)sqlite3_column_bytes(row, 2), NULL, 0, &note) != SG_OK)
-        return false;
-    sg_sha256(text, note.text_len, out);
-    return true;
+    return text && sg_note_digest(text, (size_t)sqlite3_column_bytes(row, 2), out) == SG_OK;
 }
 
 static void check_clock(struct sg_check *check, sqlite3_stmt *row, int64_t size, int64_t time_s)

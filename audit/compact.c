@@ -98,12 +98,7 @@ static enum sg_status make_beside(sqlite3 *db, const char *beside)
     if (file < 0)
         return sg_fail(SG_FAILED, "%s: cannot make the compacted copy: %s", beside, strerror(errno));
     close(file); /* VACUUM INTO takes an empty file */
-    sqlite3_stmt *statement = NULL;
-    SG_TRY(sg_db_prepare(db, "VACUUM INTO ?", &statement));
-    sg_db_bind(statement, "t", beside);
-    enum sg_status status = sg_db_done(db, statement, "compacting");
-    sqlite3_finalize(statement);
-    return status;
+    return sg_db_write(db, "compacting", "VACUUM INTO ?", "t", beside);
 }
 
 static enum sg_status check_beside(const char *beside, const struct sg_trust *trust,

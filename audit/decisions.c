@@ -120,27 +120,19 @@ static enum sg_status signed_facts(const struct sg_ledger *ledger, const struct 
 }
 
 /* ---- Rules: the verifier's own, asked before anything is written. */
+static enum sg_status remember(void *past, const struct sg_event *event)
+{
+    return sg_past_event(past, event);
+}
+
 static enum sg_status load_past(struct sg_ledger *ledger, struct sg_past *past)
 {
     sqlite3_stmt *rows = NULL;
-    struct sg_buffer payload = {0};
-    enum sg_status status = SG_OK;
     SG_TRY(sg_db_prepare(ledger->db,
                          "SELECT body FROM leaf WHERE type IN ('model.approve', 'model.deploy', "
                          "'model.retire') ORDER BY seq",
                          &rows));
-    while (status == SG_OK && sqlite3_step(rows) == SQLITE_ROW) {
-        struct sg_event event = {0};
-        status = sg_leaf_payload(sqlite3_column_blob(rows, 0), (size_t)sqlite3_column_bytes(rows, 0), &payload);
-        if (status == SG_OK)
-            status = sg_event_parse(payload.data ? payload.data : "", payload.len, &event);
-        if (status == SG_OK)
-            status = sg_past_event(past, &event);
-        json_decref(event.statement);
-    }
-    sqlite3_finalize(rows);
-    sg_buffer_free(&payload);
-    return status;
+    return sg_store_events(rows, remember, past);
 }
 
 static enum sg_status check_rules(struct sg_ledger *ledger, const struct sg_decision *decision, json_t *facts)
@@ -165,18 +157,10 @@ static enum sg_status check_rules(struct sg_ledger *ledger, const struct sg_deci
 /* Who decides did not begin the run: by account, and by the name that the list of signers gives. */
 static enum sg_status check_four_eyes(struct sg_ledger *ledger, const char *model, const json_t *facts)
 {
-    char user[128], host[128], developer[128] = "";
+    char user[128], host[128], developer[128];
     const char *name = json_string_value(json_object_get(json_object_get(facts, "human"), "name"));
-    sqlite3_stmt *row = NULL;
     sg_store_who(user, host);
-    SG_TRY(sg_db_prepare(ledger->db,
-                         "SELECT r.actor FROM artifact a JOIN run r ON r.run_no = a.run_no WHERE a.sha256 = ? ORDER BY "
-                         "a.run_no LIMIT 1",
-                         &row));
-    sg_db_bind(row, "t", model);
-    if (sqlite3_step(row) == SQLITE_ROW)
-        snprintf(developer, sizeof developer, "%s", (const char *)sqlite3_column_text(row, 0));
-    sqlite3_finalize(row);
+    SG_TRY(sg_store_developer(ledger->db, model, developer));
     bool is_own = name ? sg_human_is_account(name, developer) : strcmp(user, developer) == 0;
     return is_own
                ? sg_fail(SG_USAGE, "four eyes: %.80s began the run that made this model: another person has to decide",

@@ -73,23 +73,25 @@ static enum sg_status find_file(struct sg_ledger *ledger, const char *run, const
                  : sg_fail(SG_USAGE, "erase: that file is not one that run %.60s made: nothing was touched", run);
 }
 
+struct erased {
+    int64_t run_no;
+    bool found;
+};
+
+static enum sg_status look_for_run(void *context, const struct sg_event *event)
+{
+    struct erased *erased = context;
+    erased->found |= json_integer_value(json_object_get(event->facts, "run_no")) == erased->run_no;
+    return SG_OK;
+}
+
 static enum sg_status is_erased(struct sg_ledger *ledger, int64_t run_no, bool *out)
 {
     sqlite3_stmt *rows = NULL;
-    struct sg_buffer payload = {0};
-    enum sg_status status = SG_OK;
-    *out = false;
+    struct erased erased = {.run_no = run_no};
     SG_TRY(sg_db_prepare(ledger->db, "SELECT body FROM leaf WHERE type = 'run.erase'", &rows));
-    while (status == SG_OK && sqlite3_step(rows) == SQLITE_ROW) {
-        struct sg_event event = {0};
-        status = sg_leaf_payload(sqlite3_column_blob(rows, 0), (size_t)sqlite3_column_bytes(rows, 0), &payload);
-        if (status == SG_OK)
-            status = sg_event_parse(payload.data ? payload.data : "", payload.len, &event);
-        *out = *out || json_integer_value(json_object_get(event.facts, "run_no")) == run_no;
-        json_decref(event.statement);
-    }
-    sqlite3_finalize(rows);
-    sg_buffer_free(&payload);
+    enum sg_status status = sg_store_events(rows, look_for_run, &erased);
+    *out = erased.found;
     return status;
 }
 

@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/file.h"
 #include "base/number.h"
 #include "export.h"
 #include "schema.h"
@@ -42,11 +43,7 @@ static enum sg_status write_value(struct sg_export *into, const struct sg_export
             *p = ' ';
     char *full = sg_format("%s/%s", into->temporary, path);
     enum sg_status status = SG_OK;
-    FILE *there =
-        fopen(full, "re"); /* two names that differ only in characters MLflow does not take: the first stays */
-    if (there)
-        fclose(there);
-    else
+    if (!sg_file_exists(full)) /* two names that differ only in characters MLflow does not take: the first stays */
         status = sg_export_file(into, path, text, strlen(text));
     free(full);
     free(text);
@@ -274,10 +271,7 @@ static enum sg_status write_dataset(struct sg_export *into, const struct sg_expo
     sg_buffer_text(&text, "profile: null\nschema: null\n");
     yaml_text(&text, "source", "{\"keyed_commitment\": \"see the tag sealgrad.data_commitment\"}");
     yaml_text(&text, "source_type", "sealgrad");
-    FILE *there = fopen(full, "re");
-    enum sg_status status = there ? SG_OK : sg_export_text(into, path, &text);
-    if (there)
-        fclose(there);
+    enum sg_status status = sg_file_exists(full) ? SG_OK : sg_export_text(into, path, &text);
     sg_buffer_free(&text);
     free(full);
     free(path);

@@ -20,23 +20,14 @@ static enum sg_status load_last_leaf(struct sg_ledger *ledger)
     return found ? SG_OK : sg_fail(SG_BROKEN, "ledger: it has no genesis event");
 }
 
-static enum sg_status load_edge(struct sg_ledger *ledger)
+/* Leaves the ledger's keys in `keys`. */
+static enum sg_status check_note(struct sg_ledger *ledger, const char *note, size_t len, struct sg_vkey keys[64],
+                                 size_t *n_keys)
 {
-    for (int bit = 0; bit < 63; bit++)
-        if (ledger->tree.size >> bit & 1)
-            SG_TRY(sg_store_node(ledger->db, bit, (ledger->tree.size >> bit) - 1, ledger->tree.subtree[bit]));
-    sg_merkle_root(&ledger->tree, ledger->root);
-    return SG_OK;
-}
-
-static enum sg_status check_note(struct sg_ledger *ledger, const char *note, size_t len)
-{
-    struct sg_vkey keys[64];
-    size_t n_keys;
     struct sg_note_check check;
     struct sg_checkpoint checkpoint;
-    SG_TRY(sg_store_note_keys(ledger->db, keys, &n_keys));
-    SG_TRY(sg_note_verify(note, len, keys, n_keys, &check));
+    SG_TRY(sg_store_note_keys(ledger->db, keys, n_keys));
+    SG_TRY(sg_note_verify(note, len, keys, *n_keys, &check));
     SG_TRY(sg_checkpoint_parse(note, check.text_len, &checkpoint));
     if (!check.verified || checkpoint.size != (int64_t)ledger->tree.size ||
         memcmp(checkpoint.root, ledger->root, SG_DIGEST_BYTES) != 0)
@@ -48,15 +39,12 @@ static enum sg_status check_note(struct sg_ledger *ledger, const char *note, siz
 
 /* A writer vouches for what it continues: without this, whoever holds one of several keys could leave an event in
  * another one's name for its owner to build upon. verify relies on it where it checks one signature a stretch. */
-static enum sg_status check_last_signature(struct sg_ledger *ledger)
+static enum sg_status check_last_signature(struct sg_ledger *ledger, const struct sg_vkey *keys, size_t n_keys)
 {
-    struct sg_vkey keys[64];
     struct sg_envelope envelope = {0};
     sqlite3_stmt *row = NULL;
     char label[33];
-    size_t n_keys;
     bool good = false;
-    SG_TRY(sg_store_note_keys(ledger->db, keys, &n_keys));
     SG_TRY(sg_db_prepare(ledger->db, "SELECT body FROM leaf WHERE seq = ?", &row));
     sg_db_bind(row, "i", (int64_t)ledger->tree.size - 1);
     if (sqlite3_step(row) == SQLITE_ROW && sqlite3_column_type(row, 0) == SQLITE_BLOB &&
@@ -94,19 +82,23 @@ enum sg_status sg_store_load_head(struct sg_ledger *ledger)
     memset(&ledger->tree, 0, sizeof ledger->tree);
     ledger->is_current = false;
     SG_TRY(load_last_leaf(ledger));
-    SG_TRY(load_edge(ledger));
+    SG_TRY(sg_store_edge(ledger->db, &ledger->tree));
+    sg_merkle_root(&ledger->tree, ledger->root);
     sqlite3_stmt *row = NULL;
     SG_TRY(sg_db_prepare(ledger->db, "SELECT note FROM checkpoint WHERE size = ?", &row));
     sg_db_bind(row, "i", (int64_t)ledger->tree.size);
+    struct sg_vkey keys[64];
+    size_t n_keys;
     enum sg_status status;
     if (sqlite3_step(row) == SQLITE_ROW)
-        status = check_note(ledger, (const char *)sqlite3_column_text(row, 0), (size_t)sqlite3_column_bytes(row, 0));
+        status = check_note(ledger, (const char *)sqlite3_column_text(row, 0), (size_t)sqlite3_column_bytes(row, 0),
+                            keys, &n_keys);
     else
         status = sg_fail(SG_BROKEN, "ledger: its last event has no checkpoint: run sealgrad ledger verify");
     sqlite3_finalize(row);
     SG_TRY(status);
     if (ledger->signer)
-        SG_TRY(check_last_signature(ledger));
+        SG_TRY(check_last_signature(ledger, keys, n_keys));
     SG_TRY(check_anchor(ledger));
     ledger->is_current = true;
     return SG_OK;

@@ -36,6 +36,16 @@ static enum sg_status append_beat(struct sg_ledger *ledger, const struct sg_run 
                : status;
 }
 
+static enum sg_status take_beat(void *watch, const struct sg_event *event)
+{
+    struct sg_watch *w = watch;
+    if (json_integer_value(json_object_get(event->facts, "run_no")) == w->beat_run_no) {
+        w->beat = json_integer_value(json_object_get(event->facts, "beat"));
+        w->step = json_integer_value(json_object_get(event->facts, "step"));
+    }
+    return SG_OK;
+}
+
 /* A run that is taken up again counts on from what the ledger says. */
 static enum sg_status load_last(struct sg_ledger *ledger, const struct sg_run *run)
 {
@@ -43,27 +53,12 @@ static enum sg_status load_last(struct sg_ledger *ledger, const struct sg_run *r
     if (w->beat_run_no == run->run_no)
         return SG_OK;
     sqlite3_stmt *rows = NULL;
-    struct sg_buffer payload = {0};
-    enum sg_status status = SG_OK;
     w->beat_run_no = run->run_no;
     w->beat = w->step = 0;
     SG_TRY(sg_db_prepare(ledger->db, "SELECT body FROM leaf WHERE type = 'run.heartbeat' AND seq > ? ORDER BY seq",
                          &rows));
     sg_db_bind(rows, "i", run->leaf);
-    while (status == SG_OK && sqlite3_step(rows) == SQLITE_ROW) {
-        struct sg_event event = {0};
-        status = sg_leaf_payload(sqlite3_column_blob(rows, 0), (size_t)sqlite3_column_bytes(rows, 0), &payload);
-        if (status == SG_OK)
-            status = sg_event_parse(payload.data ? payload.data : "", payload.len, &event);
-        if (status == SG_OK && json_integer_value(json_object_get(event.facts, "run_no")) == run->run_no) {
-            w->beat = json_integer_value(json_object_get(event.facts, "beat"));
-            w->step = json_integer_value(json_object_get(event.facts, "step"));
-        }
-        json_decref(event.statement);
-    }
-    sqlite3_finalize(rows);
-    sg_buffer_free(&payload);
-    return status;
+    return sg_store_events(rows, take_beat, w);
 }
 
 /* Whether nobody else reads or writes: asked first, since a commit that meets a reader would wait for him. */

@@ -134,6 +134,14 @@ static bool take_root(const char *line, size_t len, uint8_t out[SG_DIGEST_BYTES]
     return root_len == SG_DIGEST_BYTES;
 }
 
+enum sg_status sg_note_digest(const char *note, size_t n, uint8_t out[SG_DIGEST_BYTES])
+{
+    struct sg_note_check check;
+    SG_TRY(sg_note_verify(note, n, NULL, 0, &check));
+    sg_sha256(note, check.text_len, out);
+    return SG_OK;
+}
+
 enum sg_status sg_checkpoint_parse(const char *text, size_t n, struct sg_checkpoint *out)
 {
     *out = (struct sg_checkpoint){0};

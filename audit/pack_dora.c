@@ -48,10 +48,6 @@ static const struct sg_pack_provision provisions[] = {
        NULL, NULL},
       {"independent witness of the record", SG_PACK_WITNESS, NULL,
        "no witness: that the end of the record was cut off cannot be ruled out"},
-      {"a writer or a run that died",
-       "SELECT type || ' at ' || strftime('%Y-%m-%dT%H:%M:%SZ', ts_ms / 1000, 'unixepoch'), seq FROM leaf WHERE type = "
-       "'ledger.gap' ORDER BY seq",
-       NULL, NULL},
       {NULL, NULL, NULL, "alerting on these, and who receives it"}}},
     {"2022/2554 Article 12",
      "Backup and restoration",

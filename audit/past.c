@@ -6,7 +6,7 @@
 #include "human.h"
 
 struct sg_past {
-    json_t *runs;   /* run_id: {beat, step, interval_s, interval_steps, time_ms, leaf, lost}, while the run is open */
+    json_t *runs;   /* run_id: {beat, step, interval_s, interval_steps, time_ms, lost}, while the run is open */
     json_t *models; /* model: [{key, expires_ms}], the approvals by people since it was last retired */
     json_t *nonces; /* of documents that people signed */
     json_t *erased; /* runs whose files were destroyed */
@@ -78,7 +78,6 @@ static enum sg_status heartbeat(struct sg_past *past, const struct sg_event *eve
     for (size_t i = 0; i < sizeof kept / sizeof *kept; i++)
         json_object_set(run, kept[i], json_object_get(facts, kept[i]));
     json_object_set_new(run, "time_ms", json_integer(event->time_ms));
-    json_object_set_new(run, "leaf", json_integer(event->seq));
     if (!counts)
         return sg_fail(SG_BROKEN, "run.heartbeat: its number or its step does not follow the one before it");
     return same ? SG_OK : sg_fail(SG_BROKEN, "run.heartbeat: its interval is not one, or not the run's");
@@ -110,8 +109,8 @@ bool sg_past_last_beat(const struct sg_past *past, const char *run_id, struct sg
     *out = (struct sg_last_beat){0};
     if (!run)
         return false;
-    *out = (struct sg_last_beat){whole(run, "step"), whole(run, "time_ms"), whole(run, "leaf"),
-                                 json_object_get(run, "lost") != NULL, whole(run, "lost")};
+    *out = (struct sg_last_beat){whole(run, "step"), whole(run, "time_ms"), json_object_get(run, "lost") != NULL,
+                                 whole(run, "lost")};
     return json_object_get(run, "beat") != NULL;
 }
 
@@ -161,16 +160,19 @@ static enum sg_status remember_nonce(struct sg_past *past, const struct sg_human
     return SG_OK;
 }
 
-int64_t sg_past_approvers(const struct sg_past *past, const char *model, int64_t time_ms)
+bool sg_past_in_force(const json_t *expires_ms, int64_t time_ms)
+{
+    return !json_is_integer(expires_ms) || json_integer_value(expires_ms) > time_ms;
+}
+
+/* How many different keys of people approve the model at that time. */
+static int64_t approvers(const struct sg_past *past, const char *model, int64_t time_ms)
 {
     const json_t *list = json_object_get(past->models, model), *one;
     int64_t n = 0;
     size_t i;
-    json_array_foreach(list, i, one)
-    {
-        const json_t *expires = json_object_get(one, "expires_ms");
-        n += !json_is_integer(expires) || json_integer_value(expires) > time_ms; /* keys differ: see approve */
-    }
+    json_array_foreach(list, i, one) n +=
+        sg_past_in_force(json_object_get(one, "expires_ms"), time_ms); /* keys differ: see approve */
     return n;
 }
 
@@ -178,7 +180,7 @@ int64_t sg_past_approvers(const struct sg_past *past, const char *model, int64_t
 static enum sg_status approve(struct sg_past *past, const struct sg_event *event, const char *model,
                               const struct sg_human *human)
 {
-    json_t *list = json_object_get(past->models, model), *one, *expires;
+    json_t *list = json_object_get(past->models, model), *one;
     size_t i;
     if (!list) {
         list = json_array();
@@ -188,8 +190,7 @@ static enum sg_status approve(struct sg_past *past, const struct sg_event *event
     {
         if (strcmp(text(one, "key"), human->signature.fingerprint) != 0)
             continue;
-        expires = json_object_get(one, "expires_ms");
-        if (!json_is_integer(expires) || json_integer_value(expires) > event->time_ms)
+        if (sg_past_in_force(json_object_get(one, "expires_ms"), event->time_ms))
             return sg_fail(SG_BROKEN, "model.approve: the key %s approves this model already: another person has to",
                            human->signature.fingerprint);
         json_array_remove(list, i);
@@ -217,10 +218,10 @@ static enum sg_status decision(struct sg_past *past, const struct sg_event *even
         status = approve(past, event, model, &human);
     if (status == SG_OK && needs && (!json_is_integer(needs) || json_integer_value(needs) < 1))
         status = sg_fail(SG_BROKEN, "%s: needs must be a whole number above 0", event->type);
-    if (status == SG_OK && needs && sg_past_approvers(past, model, event->time_ms) < json_integer_value(needs))
+    if (status == SG_OK && needs && approvers(past, model, event->time_ms) < json_integer_value(needs))
         status = sg_fail(SG_BROKEN, "%s: it needs the signatures of %lld people under approvals in force, and has %lld",
                          event->type, (long long)json_integer_value(needs),
-                         (long long)sg_past_approvers(past, model, event->time_ms));
+                         (long long)approvers(past, model, event->time_ms));
     if (strcmp(event->type, "model.retire") == 0)
         json_object_del(past->models, model);
     if (is_signed)

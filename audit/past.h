@@ -14,13 +14,13 @@ SG_MUST_USE enum sg_status sg_past_event(struct sg_past *past, const struct sg_e
 
 /* The last sign of life of an open run; false when there was none. */
 struct sg_last_beat {
-    int64_t step, time_ms, leaf;
+    int64_t step, time_ms;
     bool is_lost; /* a later writer recorded that its process is gone */
     int64_t lost_leaf;
 };
 bool sg_past_last_beat(const struct sg_past *past, const char *run_id, struct sg_last_beat *out);
 
-/* How many different keys of people approve the model at that time. */
-int64_t sg_past_approvers(const struct sg_past *past, const char *model, int64_t time_ms);
+/* Whether an approval with that expiry (whole number, or null: never) holds at that time. */
+bool sg_past_in_force(const json_t *expires_ms, int64_t time_ms);
 
 #endif

@@ -86,7 +86,7 @@ static enum sg_status insert_run_erasure(sqlite3 *db, const struct sg_event *eve
     return insert_facts(db, "INSERT INTO temp.run_erasure VALUES(?,?,?,?,?,?)", event, keys, true);
 }
 
-static enum sg_status insert_event(sqlite3 *db, const struct sg_event *event)
+static enum sg_status insert_event(void *db, const struct sg_event *event)
 {
     static const char *const beat[] = {"run_no", "beat", "step", "interval_s", "interval_steps", NULL};
     static const char *const gap[] = {"kind", "run_no", "from_ms", "to_ms", NULL};
@@ -107,7 +107,6 @@ static enum sg_status insert_event(sqlite3 *db, const struct sg_event *event)
 enum sg_status sg_query_load_events(struct sg_ledger *ledger)
 {
     sqlite3_stmt *rows = NULL;
-    struct sg_buffer payload = {0};
     int64_t exists;
     SG_TRY(sg_db_number(ledger->db, "SELECT count(*) FROM sqlite_temp_schema WHERE name = 'heartbeat'", &exists));
     if (exists)
@@ -118,17 +117,5 @@ enum sg_status sg_query_load_events(struct sg_ledger *ledger)
                       "SELECT body FROM leaf WHERE type IN ('run.heartbeat', 'ledger.gap', 'clock.anomaly', "
                       "'run.erase', 'dataset.register', 'model.approve', 'model.deploy', 'model.retire') ORDER BY seq",
                       &rows));
-    enum sg_status status = SG_OK;
-    while (status == SG_OK && sqlite3_step(rows) == SQLITE_ROW) {
-        struct sg_event event = {0};
-        status = sg_leaf_payload(sqlite3_column_blob(rows, 0), (size_t)sqlite3_column_bytes(rows, 0), &payload);
-        if (status == SG_OK)
-            status = sg_event_parse(payload.data ? payload.data : "", payload.len, &event);
-        if (status == SG_OK)
-            status = insert_event(ledger->db, &event);
-        json_decref(event.statement);
-    }
-    sqlite3_finalize(rows);
-    sg_buffer_free(&payload);
-    return status;
+    return sg_store_events(rows, insert_event, ledger->db);
 }

@@ -135,10 +135,8 @@ enum sg_status sg_db_number(sqlite3 *db, const char *sql, int64_t *out)
     return status;
 }
 
-void sg_db_bind(sqlite3_stmt *statement, const char *format, ...)
+static void bind_all(sqlite3_stmt *statement, const char *format, va_list arguments)
 {
-    va_list arguments;
-    va_start(arguments, format);
     for (int i = 1; format[i - 1]; i++) {
         const void *bytes;
         double real;
@@ -166,6 +164,13 @@ void sg_db_bind(sqlite3_stmt *statement, const char *format, ...)
             break;
         }
     }
+}
+
+void sg_db_bind(sqlite3_stmt *statement, const char *format, ...)
+{
+    va_list arguments;
+    va_start(arguments, format);
+    bind_all(statement, format, arguments);
     va_end(arguments);
 }
 
@@ -175,6 +180,19 @@ enum sg_status sg_db_done(sqlite3 *db, sqlite3_stmt *statement, const char *doin
     enum sg_status status = code == SQLITE_DONE || code == SQLITE_ROW ? SG_OK : sg_db_fail(db, doing);
     sqlite3_reset(statement);
     sqlite3_clear_bindings(statement);
+    return status;
+}
+
+enum sg_status sg_db_write(sqlite3 *db, const char *doing, const char *sql, const char *format, ...)
+{
+    sqlite3_stmt *statement = NULL;
+    va_list arguments;
+    SG_TRY(sg_db_prepare(db, sql, &statement));
+    va_start(arguments, format);
+    bind_all(statement, format, arguments);
+    va_end(arguments);
+    enum sg_status status = sg_db_done(db, statement, doing);
+    sqlite3_finalize(statement);
     return status;
 }
 

@@ -39,6 +39,8 @@ SG_MUST_USE enum sg_status sg_db_number(sqlite3 *db, const char *sql, int64_t *o
 /* Binds by a format of one letter a parameter: i int64_t, t const char * (NULL: null), r double (not finite: null),
  * b 32 bytes (NULL: null), m bytes and size_t length. */
 void sg_db_bind(sqlite3_stmt *statement, const char *format, ...);
+/* One statement that returns nothing, with its parameters by such a format. */
+SG_MUST_USE enum sg_status sg_db_write(sqlite3 *db, const char *doing, const char *sql, const char *format, ...);
 /* Steps a statement that returns nothing, and resets it. */
 SG_MUST_USE enum sg_status sg_db_done(sqlite3 *db, sqlite3_stmt *statement, const char *doing);
 

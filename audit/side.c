@@ -10,18 +10,21 @@
 #include "base/bytes.h"
 #include "schema.h"
 
+static const char writing[] = "writing the side storage";
+
 static enum sg_status setup(sqlite3 *db)
 {
     sqlite3_busy_timeout(db, 120000);
     return sg_db_run(
-        db, "PRAGMA journal_mode=DELETE; PRAGMA synchronous=EXTRA; PRAGMA secure_delete=ON; PRAGMA trusted_schema=OFF;"
-            "CREATE TABLE IF NOT EXISTS dataset_key(dataset TEXT PRIMARY KEY, key BLOB NOT NULL) STRICT;"
-            "CREATE TABLE IF NOT EXISTS anchor(one INTEGER PRIMARY KEY CHECK(one = 1), size INTEGER NOT NULL, "
-            "root BLOB NOT NULL) STRICT;"
-            "CREATE TABLE IF NOT EXISTS spend(key_id TEXT PRIMARY KEY, record BLOB NOT NULL, signature BLOB NOT NULL) "
-            "STRICT;"
-            "CREATE TABLE IF NOT EXISTS process(run_no INTEGER PRIMARY KEY, pid INTEGER NOT NULL, start_ticks INTEGER NOT "
-            "NULL, space INTEGER NOT NULL, boot_id TEXT NOT NULL) STRICT;");
+        db,
+        "PRAGMA journal_mode=DELETE; PRAGMA synchronous=EXTRA; PRAGMA secure_delete=ON; PRAGMA trusted_schema=OFF;"
+        "CREATE TABLE IF NOT EXISTS dataset_key(dataset TEXT PRIMARY KEY, key BLOB NOT NULL) STRICT;"
+        "CREATE TABLE IF NOT EXISTS anchor(one INTEGER PRIMARY KEY CHECK(one = 1), size INTEGER NOT NULL, "
+        "root BLOB NOT NULL) STRICT;"
+        "CREATE TABLE IF NOT EXISTS spend(key_id TEXT PRIMARY KEY, record BLOB NOT NULL, signature BLOB NOT NULL) "
+        "STRICT;"
+        "CREATE TABLE IF NOT EXISTS process(run_no INTEGER PRIMARY KEY, pid INTEGER NOT NULL, start_ticks INTEGER NOT "
+        "NULL, space INTEGER NOT NULL, boot_id TEXT NOT NULL) STRICT;");
 }
 
 enum sg_status sg_side_open(const char *ledger_path, sqlite3 **out)
@@ -48,12 +51,7 @@ enum sg_status sg_side_open(const char *ledger_path, sqlite3 **out)
 
 enum sg_status sg_side_put_key(sqlite3 *side, const char *dataset, const uint8_t key[SG_KEY_BYTES])
 {
-    sqlite3_stmt *statement = NULL;
-    SG_TRY(sg_db_prepare(side, "INSERT OR REPLACE INTO dataset_key VALUES(?,?)", &statement));
-    sg_db_bind(statement, "tb", dataset, key);
-    enum sg_status status = sg_db_done(side, statement, "writing the side storage");
-    sqlite3_finalize(statement);
-    return status;
+    return sg_db_write(side, writing, "INSERT OR REPLACE INTO dataset_key VALUES(?,?)", "tb", dataset, key);
 }
 
 enum sg_status sg_side_get_key(sqlite3 *side, const char *dataset, uint8_t key[SG_KEY_BYTES])
@@ -74,26 +72,16 @@ enum sg_status sg_side_get_key(sqlite3 *side, const char *dataset, uint8_t key[S
 
 enum sg_status sg_side_destroy_key(sqlite3 *side, const char *dataset)
 {
-    sqlite3_stmt *statement = NULL;
-    SG_TRY(sg_db_prepare(side, "DELETE FROM dataset_key WHERE dataset = ?", &statement));
-    sg_db_bind(statement, "t", dataset);
-    enum sg_status status = sg_db_done(side, statement, "writing the side storage");
-    sqlite3_finalize(statement);
-    return status;
+    return sg_db_write(side, writing, "DELETE FROM dataset_key WHERE dataset = ?", "t", dataset);
 }
 
 enum sg_status sg_side_put_anchor(sqlite3 *side, int64_t size, const uint8_t root[SG_DIGEST_BYTES])
 {
-    sqlite3_stmt *statement = NULL;
-    SG_TRY(sg_db_prepare(
-        side,
+    return sg_db_write(
+        side, writing,
         "INSERT INTO anchor VALUES(1, ?, ?) ON CONFLICT(one) DO UPDATE SET size = excluded.size, root = excluded.root "
         "WHERE excluded.size > size",
-        &statement));
-    sg_db_bind(statement, "ib", size, root);
-    enum sg_status status = sg_db_done(side, statement, "writing the side storage");
-    sqlite3_finalize(statement);
-    return status;
+        "ib", size, root);
 }
 
 enum sg_status sg_side_get_anchor(sqlite3 *side, int64_t *size, uint8_t root[SG_DIGEST_BYTES])
@@ -112,23 +100,14 @@ enum sg_status sg_side_get_anchor(sqlite3 *side, int64_t *size, uint8_t root[SG_
 enum sg_status sg_side_put_spend(sqlite3 *side, const char *label, const struct sg_buffer *text,
                                  const struct sg_buffer *signature)
 {
-    sqlite3_stmt *statement = NULL;
-    SG_TRY(sg_db_prepare(side, "INSERT OR REPLACE INTO spend VALUES(?,?,?)", &statement));
-    sg_db_bind(statement, "tmm", label, text->data, text->len, signature->data, signature->len);
-    enum sg_status status = sg_db_done(side, statement, "writing the side storage");
-    sqlite3_finalize(statement);
-    return status;
+    return sg_db_write(side, writing, "INSERT OR REPLACE INTO spend VALUES(?,?,?)", "tmm", label, text->data, text->len,
+                       signature->data, signature->len);
 }
 
 enum sg_status sg_side_put_process(sqlite3 *side, const struct sg_side_process *process)
 {
-    sqlite3_stmt *statement = NULL;
-    SG_TRY(sg_db_prepare(side, "INSERT OR REPLACE INTO process VALUES(?,?,?,?,?)", &statement));
-    sg_db_bind(statement, "iiiit", process->run_no, process->pid, process->start_ticks, process->space,
-               process->boot_id);
-    enum sg_status status = sg_db_done(side, statement, "writing the side storage");
-    sqlite3_finalize(statement);
-    return status;
+    return sg_db_write(side, writing, "INSERT OR REPLACE INTO process VALUES(?,?,?,?,?)", "iiiit", process->run_no,
+                       process->pid, process->start_ticks, process->space, process->boot_id);
 }
 
 bool sg_side_get_spend(sqlite3 *side, const char *label, struct sg_buffer *text, struct sg_buffer *signature)
@@ -149,12 +128,7 @@ bool sg_side_get_spend(sqlite3 *side, const char *label, struct sg_buffer *text,
 
 enum sg_status sg_side_remove_process(sqlite3 *side, int64_t run_no)
 {
-    sqlite3_stmt *statement = NULL;
-    SG_TRY(sg_db_prepare(side, "DELETE FROM process WHERE run_no = ?", &statement));
-    sg_db_bind(statement, "i", run_no);
-    enum sg_status status = sg_db_done(side, statement, "writing the side storage");
-    sqlite3_finalize(statement);
-    return status;
+    return sg_db_write(side, writing, "DELETE FROM process WHERE run_no = ?", "i", run_no);
 }
 
 enum sg_status sg_side_processes(sqlite3 *side, struct sg_side_process **out, size_t *n)

@@ -125,9 +125,7 @@ static enum sg_status load_edge(struct sg_ledger *ledger, const uint8_t expected
                                 struct sg_merkle *tree)
 {
     uint8_t root[SG_DIGEST_BYTES];
-    for (int bit = 0; bit < 63; bit++)
-        if (tree->size >> bit & 1)
-            SG_TRY(sg_store_node(ledger->db, bit, (tree->size >> bit) - 1, tree->subtree[bit]));
+    SG_TRY(sg_store_edge(ledger->db, tree));
     sg_merkle_root(tree, root);
     if (memcmp(root, expected, sizeof root) != 0)
         return sg_fail(SG_BROKEN,

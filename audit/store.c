@@ -29,6 +29,14 @@ enum sg_status sg_store_node(void *context, int level, uint64_t index, uint8_t o
                            (unsigned long long)index);
 }
 
+enum sg_status sg_store_edge(sqlite3 *db, struct sg_merkle *tree)
+{
+    for (int bit = 0; bit < 63; bit++)
+        if (tree->size >> bit & 1)
+            SG_TRY(sg_store_node(db, bit, (tree->size >> bit) - 1, tree->subtree[bit]));
+    return SG_OK;
+}
+
 enum sg_status sg_store_note_keys(sqlite3 *db, struct sg_vkey keys[64], size_t *n)
 {
     sqlite3_stmt *rows = NULL;
@@ -42,6 +50,39 @@ enum sg_status sg_store_note_keys(sqlite3 *db, struct sg_vkey keys[64], size_t *
     }
     sqlite3_finalize(rows);
     return status;
+}
+
+enum sg_status sg_store_events(sqlite3_stmt *rows, sg_store_visit *visit, void *context)
+{
+    struct sg_buffer payload = {0};
+    enum sg_status status = SG_OK;
+    while (status == SG_OK && sqlite3_step(rows) == SQLITE_ROW) {
+        struct sg_event event = {0};
+        status = sg_leaf_payload(sqlite3_column_blob(rows, 0), (size_t)sqlite3_column_bytes(rows, 0), &payload);
+        if (status == SG_OK)
+            status = sg_event_parse(payload.data ? payload.data : "", payload.len, &event);
+        if (status == SG_OK)
+            status = visit(context, &event);
+        json_decref(event.statement);
+    }
+    sqlite3_finalize(rows);
+    sg_buffer_free(&payload);
+    return status;
+}
+
+enum sg_status sg_store_developer(sqlite3 *db, const char *model, char out[128])
+{
+    sqlite3_stmt *row = NULL;
+    out[0] = 0;
+    SG_TRY(sg_db_prepare(db,
+                         "SELECT r.actor FROM artifact a JOIN run r ON r.run_no = a.run_no WHERE a.sha256 = ? ORDER BY "
+                         "a.run_no LIMIT 1",
+                         &row));
+    sg_db_bind(row, "t", model);
+    if (sqlite3_step(row) == SQLITE_ROW)
+        snprintf(out, 128, "%s", (const char *)sqlite3_column_text(row, 0));
+    sqlite3_finalize(row);
+    return SG_OK;
 }
 
 /* ---- Transactions. */
@@ -172,13 +213,8 @@ static int64_t now_ms(void)
 static enum sg_status insert_leaf(struct sg_ledger *ledger, const struct sg_event *event, const struct sg_buffer *leaf,
                                   const uint8_t hash[SG_DIGEST_BYTES])
 {
-    sqlite3_stmt *insert = NULL;
-    SG_TRY(sg_db_prepare(ledger->db, "INSERT INTO leaf VALUES(?,?,?,?,?,?,?)", &insert));
-    sg_db_bind(insert, "ititmbb", event->seq, event->event_id, event->time_ms, event->type, leaf->data, leaf->len, hash,
-               event->prev);
-    enum sg_status status = sg_db_done(ledger->db, insert, "appending");
-    sqlite3_finalize(insert);
-    return status;
+    return sg_db_write(ledger->db, "appending", "INSERT INTO leaf VALUES(?,?,?,?,?,?,?)", "ititmbb", event->seq,
+                       event->event_id, event->time_ms, event->type, leaf->data, leaf->len, hash, event->prev);
 }
 
 /* Appends to the tree and stores the subtrees that this leaf completes. */
@@ -212,14 +248,9 @@ static enum sg_status insert_checkpoint(struct sg_ledger *ledger)
     char *text = sg_strdup(note.data); /* signing appends to the same buffer */
     enum sg_status status = sg_note_sign(ledger->signer, &ledger->note_key, text, text_len, 0, &note);
     free(text);
-    sqlite3_stmt *insert = NULL;
     if (status == SG_OK)
-        status = sg_db_prepare(ledger->db, "INSERT INTO checkpoint VALUES(?,?,?)", &insert);
-    if (status == SG_OK) {
-        sg_db_bind(insert, "ibt", checkpoint.size, ledger->root, note.data);
-        status = sg_db_done(ledger->db, insert, "appending");
-    }
-    sqlite3_finalize(insert);
+        status = sg_db_write(ledger->db, "appending", "INSERT INTO checkpoint VALUES(?,?,?)", "ibt", checkpoint.size,
+                             ledger->root, note.data);
     sg_buffer_free(&note);
     return status;
 }

@@ -22,7 +22,7 @@ struct sg_ledger {
     bool is_current; /* tree and last_* belong to the file's state inside the transaction */
     struct sg_derive *derive;
     struct sg_buffer spend_text, spend_signature; /* a record for side storage, written after the next commit */
-    struct sg_watch watch; /* what the writer notices, for events of its own */
+    struct sg_watch watch;                        /* what the writer notices, for events of its own */
 };
 
 /* Reads origin, right edge and last event, and checks them against the stored checkpoint and its signature. */
@@ -45,6 +45,14 @@ json_t *sg_store_subject(const char *name, const char *kind, const uint8_t diges
 void sg_store_who(char user[128], char host[128]);
 /* Reads a node of the tree from the tables; `context` is the sqlite3 connection. */
 enum sg_status sg_store_node(void *context, int level, uint64_t index, uint8_t out[SG_DIGEST_BYTES]);
+/* The account that began the run which made that model first; "" when no run of the tables did. */
+SG_MUST_USE enum sg_status sg_store_developer(sqlite3 *db, const char *model, char out[128]);
+/* The right edge of a tree of tree->size events. */
+SG_MUST_USE enum sg_status sg_store_edge(sqlite3 *db, struct sg_merkle *tree);
+/* Called with one event after another; what is not SG_OK ends the walk. */
+typedef enum sg_status sg_store_visit(void *context, const struct sg_event *event);
+/* The events whose leaves' bodies `rows` selects. Finalizes it. */
+SG_MUST_USE enum sg_status sg_store_events(sqlite3_stmt *rows, sg_store_visit *visit, void *context);
 /* The keys that the ledger names, under its origin, for checking checkpoints: at most 64, the newest. */
 SG_MUST_USE enum sg_status sg_store_note_keys(sqlite3 *db, struct sg_vkey keys[64], size_t *n);
 

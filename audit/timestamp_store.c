@@ -9,15 +9,12 @@
 enum sg_status sg_evidence_timestamp_request(struct sg_ledger *ledger, int64_t size, struct sg_buffer *out)
 {
     struct sg_buffer note = {0};
-    struct sg_note_check check;
     uint8_t digest[SG_DIGEST_BYTES];
     enum sg_status status = sg_evidence_checkpoint(ledger, size, &note);
     if (status == SG_OK)
-        status = sg_note_verify(note.data, note.len, NULL, 0, &check);
-    if (status == SG_OK) {
-        sg_sha256(note.data, check.text_len, digest);
+        status = sg_note_digest(note.data, note.len, digest);
+    if (status == SG_OK)
         status = sg_timestamp_request(digest, out);
-    }
     sg_buffer_free(&note);
     return status;
 }
@@ -26,16 +23,14 @@ enum sg_status sg_evidence_timestamp_request(struct sg_ledger *ledger, int64_t s
 static enum sg_status find_size(struct sg_ledger *ledger, const uint8_t digest[SG_DIGEST_BYTES], int64_t *size)
 {
     sqlite3_stmt *rows = NULL;
-    struct sg_note_check check;
     uint8_t have[SG_DIGEST_BYTES];
     *size = 0;
     SG_TRY(sg_db_prepare(ledger->db, "SELECT size, note FROM checkpoint ORDER BY size DESC", &rows));
     int code = SQLITE_DONE;
     while (*size == 0 && (code = sqlite3_step(rows)) == SQLITE_ROW) {
         const char *note = (const char *)sqlite3_column_text(rows, 1);
-        if (!note || sg_note_verify(note, (size_t)sqlite3_column_bytes(rows, 1), NULL, 0, &check) != SG_OK)
+        if (!note || sg_note_digest(note, (size_t)sqlite3_column_bytes(rows, 1), have) != SG_OK)
             continue; /* verify says so */
-        sg_sha256(note, check.text_len, have);
         if (memcmp(have, digest, sizeof have) == 0)
             *size = sqlite3_column_int64(rows, 0);
     }
@@ -43,16 +38,6 @@ static enum sg_status find_size(struct sg_ledger *ledger, const uint8_t digest[S
     if (*size == 0 && code != SQLITE_DONE)
         return sg_db_fail(ledger->db, "reading");
     return *size ? SG_OK : sg_fail(SG_BROKEN, "time stamp: it stamps no checkpoint of this ledger");
-}
-
-static enum sg_status store(struct sg_ledger *ledger, int64_t size, const struct sg_buffer *token)
-{
-    sqlite3_stmt *insert = NULL;
-    SG_TRY(sg_db_prepare(ledger->db, "INSERT INTO tsa VALUES(?,?) ON CONFLICT DO NOTHING", &insert));
-    sg_db_bind(insert, "im", size, token->data, token->len);
-    enum sg_status status = sg_db_done(ledger->db, insert, "storing a time stamp");
-    sqlite3_finalize(insert);
-    return status;
 }
 
 enum sg_status sg_evidence_add_timestamp(struct sg_ledger *ledger, const struct sg_tsa *tsa, const char *response,
@@ -69,7 +54,8 @@ enum sg_status sg_evidence_add_timestamp(struct sg_ledger *ledger, const struct 
     if (status == SG_OK)
         status = sg_timestamp_check(tsa, bytes, token.len, digest, time_s);
     if (status == SG_OK)
-        status = store(ledger, *size, &token);
+        status = sg_db_write(ledger->db, "storing a time stamp", "INSERT INTO tsa VALUES(?,?) ON CONFLICT DO NOTHING",
+                             "im", *size, token.data, token.len);
     sg_buffer_free(&token);
     return status;
 }

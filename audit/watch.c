@@ -1,6 +1,5 @@
 #include "watch.h"
 
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -19,7 +18,7 @@ static int64_t milliseconds(clockid_t clock)
     return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
 }
 
-void sg_watch_read_clock(struct sg_watch_clock *out)
+static void read_clock(struct sg_watch_clock *out)
 {
     *out =
         (struct sg_watch_clock){.boottime_ms = milliseconds(CLOCK_BOOTTIME), .wall_ms = milliseconds(CLOCK_REALTIME)};
@@ -58,7 +57,7 @@ static bool journal_is_dead(struct sg_ledger *ledger)
 void sg_watch_open(struct sg_ledger *ledger)
 {
     ledger->watch = (struct sg_watch){.has_dead_journal = journal_is_dead(ledger)};
-    sg_watch_read_clock(&ledger->watch.seen);
+    read_clock(&ledger->watch.seen);
 }
 
 enum { DEAD_JOURNAL = 0 }; /* no run has this number */
@@ -203,7 +202,7 @@ static enum sg_status look_at_runs(struct sg_ledger *ledger)
 enum sg_status sg_watch_begin(struct sg_ledger *ledger)
 {
     struct sg_watch *w = &ledger->watch;
-    sg_watch_read_clock(&w->now);
+    read_clock(&w->now);
     SG_TRY(look_at_clock(ledger));
     if (w->has_dead_journal)
         SG_TRY(append_gap(ledger, "journal", NULL, 0, ledger->last_ms));

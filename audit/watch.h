@@ -29,7 +29,6 @@ struct sg_watch {
     int64_t beat_run_no, beat, step; /* the last heartbeat written through this connection */
 };
 
-void sg_watch_read_clock(struct sg_watch_clock *out);
 /* {boot_id, boottime_ms} as events carry it. */
 json_t *sg_watch_clock_facts(const struct sg_watch_clock *clock);
 

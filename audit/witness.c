@@ -75,14 +75,9 @@ enum sg_status sg_evidence_add_cosignature(struct sg_ledger *ledger, int64_t siz
         blank == line + skip || len > 1024)
         return sg_fail(SG_USAGE, "not a cosignature: expected one signature line of a signed note");
     char *witness = sg_format("%.*s", (int)(blank - line - (ptrdiff_t)skip), line + skip);
-    sqlite3_stmt *insert = NULL;
     enum sg_status status =
-        sg_db_prepare(ledger->db, "INSERT INTO cosignature VALUES(?,?,?) ON CONFLICT DO NOTHING", &insert);
-    if (status == SG_OK) {
-        sg_db_bind(insert, "itt", size, witness, line);
-        status = sg_db_done(ledger->db, insert, "storing a cosignature");
-    }
-    sqlite3_finalize(insert);
+        sg_db_write(ledger->db, "storing a cosignature", "INSERT INTO cosignature VALUES(?,?,?) ON CONFLICT DO NOTHING",
+                    "itt", size, witness, line);
     free(witness);
     return status;
 }

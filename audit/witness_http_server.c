@@ -46,7 +46,6 @@ static enum sg_status load(void)
 }
 
 struct sg_witness_server {
-    const struct sg_witness_service *service;
     struct MHD_Daemon *daemon;
 };
 
@@ -185,7 +184,6 @@ enum sg_status sg_witness_server_start(const struct sg_witness_service *service,
     SG_TRY(sg_vkey_cosigner(sg_signer_vkey(service->witness), &key));
     SG_TRY(load());
     struct sg_witness_server *server = sg_alloc(1, sizeof *server);
-    server->service = service;
     unsigned flags = MHD_USE_INTERNAL_POLLING_THREAD | (address.any.sa_family == AF_INET6 ? MHD_USE_IPv6 : 0);
     server->daemon =
         lib.start(flags, 0, NULL, NULL, handle, (void *)(uintptr_t)service, MHD_OPTION_SOCK_ADDR, &address.any,

@@ -9,6 +9,7 @@
 #include "base/bytes.h"
 #include "commands.h"
 #include "data/schema.h"
+#include "ledger_writer.h"
 #include "options.h"
 #include "print_rows.h"
 #include "report.h"
@@ -96,8 +97,7 @@ static enum sg_status with_config(const struct sg_train_options *options, const 
     const struct sg_config *config = options->config;
     const char *ledger_file = flags->ledger ? flags->ledger : config->ledger_file,
                *key_file = flags->key ? flags->key : config->key_file;
-    struct sg_signer *signer = NULL;
-    struct sg_ledger *ledger = NULL;
+    struct sg_ledger_writer w = {0};
     if (!ledger_file || !key_file)
         return sg_fail(SG_USAGE, "programme register: give --ledger FILE and --key KEY (or the ledger section)");
     if (!config->dataset)
@@ -105,12 +105,11 @@ static enum sg_status with_config(const struct sg_train_options *options, const 
                        "%s: data: dataset is required: the name that \"sealgrad dataset register\" gave, whose people "
                        "pay for the programme",
                        config->path);
-    SG_TRY(sg_signer_open(key_file, flags->unlock_file ? flags->unlock_file : config->unlock_file, &signer));
-    enum sg_status status = sg_ledger_open(ledger_file, signer, &ledger);
+    enum sg_status status =
+        sg_ledger_writer_open(&w, ledger_file, key_file, flags->unlock_file ? flags->unlock_file : config->unlock_file);
     if (status == SG_OK)
-        status = register_plan(options, ledger, flags);
-    sg_ledger_close(&ledger);
-    sg_signer_close(&signer);
+        status = register_plan(options, w.ledger, flags);
+    sg_ledger_writer_close(&w);
     return status;
 }
 

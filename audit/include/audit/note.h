@@ -26,6 +26,9 @@ struct sg_note_check {
 SG_MUST_USE enum sg_status sg_note_verify(const char *note, size_t n, const struct sg_vkey *keys, size_t n_keys,
                                           struct sg_note_check *out);
 
+/* Digest of the signed text: what a time stamp stamps. SG_BROKEN when the note is malformed. */
+SG_MUST_USE enum sg_status sg_note_digest(const char *note, size_t n, uint8_t out[SG_DIGEST_BYTES]);
+
 struct sg_checkpoint {
     char origin[SG_NAME_MAX];
     int64_t size;
