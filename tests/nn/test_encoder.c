@@ -91,7 +91,7 @@ static void add_tap(const struct sg_tap *tap, int64_t unit, double *gradient)
 /* Every trainable weight has one tap (a tied one two), the taps say the shapes that were promised. */
 static void check_shapes(const struct test_model *m, const struct sg_tap *taps, size_t n_taps)
 {
-    size_t n, n_shapes, n_trainable = 0;
+    size_t n, n_shapes;
     const struct sg_parameter *p = sg_model_parameters(m->model, &n);
     const struct sg_tap *shapes = sg_model_tap_shapes(m->model, &n_shapes);
     assert_int_equal(n_shapes, n_taps);
@@ -108,9 +108,7 @@ static void check_shapes(const struct test_model *m, const struct sg_tap *taps, 
             found += taps[k].weight == p[i].trainable_first && taps[k].n_in == p[i].n_in;
         bool tied = sg_model_spec_of(m->model)->objective == SG_MASKED_TOKENS && i == 0;
         assert_int_equal(found, p[i].trainable ? 1 + tied : 0);
-        n_trainable += p[i].trainable;
     }
-    (void)n_trainable;
 }
 
 static void check_gradient(const struct test_model *m, const struct sg_tap *taps, size_t n_taps, int64_t unit,
