@@ -226,23 +226,34 @@ char *fixture_programme(const char *folder, const struct sg_signer *signer)
     return path;
 }
 
-void fixture_witness(const char *folder, const char *path, const struct sg_signer *signer, struct sg_trust *policy)
+struct sg_signer *fixture_witness_signer(void)
 {
     uint8_t seed[SG_KEY_BYTES];
     struct sg_signer *witness = NULL;
+    memset(seed, 77, sizeof seed);
+    must(sg_signer_from_seed("compliance", seed, &witness));
+    return witness;
+}
+
+void fixture_policy(const struct sg_vkey *log, const struct sg_vkey *witness, struct sg_buffer *out)
+{
+    sg_buffer_text(out, "log ");
+    sg_vkey_print(log, out);
+    sg_buffer_text(out, "\nwitness officer ");
+    sg_vkey_print(witness, out);
+    sg_buffer_text(out, "\ngroup all-of-them all officer\nquorum all-of-them\n");
+}
+
+void fixture_witness(const char *folder, const char *path, const struct sg_signer *signer, struct sg_trust *policy)
+{
+    struct sg_signer *witness = fixture_witness_signer();
     struct sg_buffer text = {0};
     struct sg_vkey log, key;
     struct sg_ledger *ledger = NULL;
     int64_t size;
-    memset(seed, 77, sizeof seed);
-    must(sg_signer_from_seed("compliance", seed, &witness));
     must(sg_vkey_rename(sg_signer_vkey(signer), "bank.example/credit", &log));
     must(sg_vkey_cosigner(sg_signer_vkey(witness), &key));
-    sg_buffer_text(&text, "log ");
-    sg_vkey_print(&log, &text);
-    sg_buffer_text(&text, "\nwitness officer ");
-    sg_vkey_print(&key, &text);
-    sg_buffer_text(&text, "\ngroup all-of-them all officer\nquorum all-of-them\n");
+    fixture_policy(&log, &key, &text);
     must(sg_trust_parse("policy", text.data, text.len, policy));
     must(sg_ledger_open(path, NULL, &ledger));
     must(sg_witness_ledger(ledger, folder, witness, policy, &size));

@@ -32,7 +32,11 @@ enum sg_status fixture_end(struct sg_ledger *ledger, const struct sg_run *run, e
 char *fixture_twenty(const char *folder, const struct sg_signer *signer);
 /* The same, and then a programme of three runs of which one was drawn and completed: 23 events. */
 char *fixture_programme(const char *folder, const struct sg_signer *signer);
-/* Has it witnessed by a fixed witness whose memory is FOLDER, and fills a policy that asks for that witness. */
+/* The fixed witness. */
+struct sg_signer *fixture_witness_signer(void);
+/* The text of a policy that asks for that witness. */
+void fixture_policy(const struct sg_vkey *log, const struct sg_vkey *witness, struct sg_buffer *out);
+/* Has it witnessed by that witness, whose memory is FOLDER, and fills that policy. */
 void fixture_witness(const char *folder, const char *path, const struct sg_signer *signer, struct sg_trust *policy);
 
 /* ---- What most programs begin with: a new ledger, open to the key that made it. cmocka's set-up and tear-down. */

@@ -81,12 +81,9 @@ static void test_witnessed(void **state)
 
 static enum sg_status witness_again(struct stage *stage)
 {
-    uint8_t seed[SG_KEY_BYTES];
-    struct sg_signer *witness = NULL;
+    struct sg_signer *witness = fixture_witness_signer();
     struct sg_ledger *ledger = NULL;
     int64_t size;
-    memset(seed, 77, sizeof seed);
-    assert_ok(sg_signer_from_seed("compliance", seed, &witness));
     assert_ok(sg_ledger_open(stage->path, NULL, &ledger));
     enum sg_status status = sg_witness_ledger(ledger, stage->folder, witness, &stage->policy, &size);
     sg_ledger_close(&ledger);
