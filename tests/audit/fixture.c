@@ -5,10 +5,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "audit/evidence.h"
+#include "base/file.h"
 #include "signer.h"
+#include "store.h"
 
 static void must(enum sg_status status)
 {
@@ -61,9 +64,17 @@ struct sg_signer *fixture_signer_p256(uint8_t scalar_byte)
     return signer;
 }
 
-struct sg_plan fixture_plan(double epsilon, double delta)
+void fixture_trust(const struct sg_signer *signer, struct sg_trust *out)
 {
-    struct sg_plan_request request = {
+    struct sg_buffer vkey = {0};
+    sg_vkey_print(sg_signer_vkey(signer), &vkey);
+    must(sg_trust_parse("trust", vkey.data, vkey.len, out));
+    sg_buffer_free(&vkey);
+}
+
+struct sg_plan_request fixture_request(double epsilon, double delta)
+{
+    return (struct sg_plan_request){
         .is_private = epsilon > 0,
         .sampler = SG_SAMPLER_POISSON,
         .relation = SG_ADD_OR_REMOVE_ONE,
@@ -80,6 +91,11 @@ struct sg_plan fixture_plan(double epsilon, double delta)
         .noise_source = "chacha20",
         .noise_tau_log2 = -90,
     };
+}
+
+struct sg_plan fixture_plan(double epsilon, double delta)
+{
+    struct sg_plan_request request = fixture_request(epsilon, delta);
     struct sg_plan plan;
     must(sg_plan_resolve(&request, &plan));
     return plan;
@@ -210,27 +226,155 @@ char *fixture_programme(const char *folder, const struct sg_signer *signer)
     return path;
 }
 
-void fixture_witness(const char *folder, const char *path, const struct sg_signer *signer, struct sg_trust *policy)
+struct sg_signer *fixture_witness_signer(void)
 {
     uint8_t seed[SG_KEY_BYTES];
     struct sg_signer *witness = NULL;
+    memset(seed, 77, sizeof seed);
+    must(sg_signer_from_seed("compliance", seed, &witness));
+    return witness;
+}
+
+void fixture_policy(const struct sg_vkey *log, const struct sg_vkey *witness, struct sg_buffer *out)
+{
+    sg_buffer_text(out, "log ");
+    sg_vkey_print(log, out);
+    sg_buffer_text(out, "\nwitness officer ");
+    sg_vkey_print(witness, out);
+    sg_buffer_text(out, "\ngroup all-of-them all officer\nquorum all-of-them\n");
+}
+
+void fixture_witness(const char *folder, const char *path, const struct sg_signer *signer, struct sg_trust *policy)
+{
+    struct sg_signer *witness = fixture_witness_signer();
     struct sg_buffer text = {0};
     struct sg_vkey log, key;
     struct sg_ledger *ledger = NULL;
     int64_t size;
-    memset(seed, 77, sizeof seed);
-    must(sg_signer_from_seed("compliance", seed, &witness));
     must(sg_vkey_rename(sg_signer_vkey(signer), "bank.example/credit", &log));
     must(sg_vkey_cosigner(sg_signer_vkey(witness), &key));
-    sg_buffer_text(&text, "log ");
-    sg_vkey_print(&log, &text);
-    sg_buffer_text(&text, "\nwitness officer ");
-    sg_vkey_print(&key, &text);
-    sg_buffer_text(&text, "\ngroup all-of-them all officer\nquorum all-of-them\n");
+    fixture_policy(&log, &key, &text);
     must(sg_trust_parse("policy", text.data, text.len, policy));
     must(sg_ledger_open(path, NULL, &ledger));
     must(sg_witness_ledger(ledger, folder, witness, policy, &size));
     sg_ledger_close(&ledger);
     sg_signer_close(&witness);
     sg_buffer_free(&text);
+}
+
+/* ---- What most programs begin with. */
+int fixture_setup(void **state)
+{
+    struct fixture *stage = sg_alloc(1, sizeof *stage);
+    stage->folder = fixture_folder();
+    stage->signer = fixture_signer(1);
+    stage->path = fixture_init(stage->folder, stage->signer);
+    fixture_trust(stage->signer, &stage->trust);
+    *state = stage;
+    return sg_ledger_open(stage->path, stage->signer, &stage->ledger);
+}
+
+int fixture_teardown(void **state)
+{
+    struct fixture *stage = *state;
+    sg_ledger_close(&stage->ledger);
+    sg_signer_close(&stage->signer);
+    free(stage->path);
+    fixture_remove(stage->folder);
+    free(stage);
+    return 0;
+}
+
+int64_t fixture_n_events(struct sg_ledger *ledger)
+{
+    int64_t size;
+    uint8_t root[SG_DIGEST_BYTES];
+    sg_ledger_head(ledger, &size, root);
+    return size;
+}
+
+void fixture_verify(const struct fixture *stage, struct sg_verdict *out)
+{
+    struct sg_verify_options options = {.trust = &stage->trust, .allow_unwitnessed = true};
+    must(sg_verify_file(stage->path, &options, out));
+}
+
+static pid_t draw_one(const struct fixture *stage, const struct sg_plan *plan, const char *programme)
+{
+    pid_t child = fork();
+    if (child != 0)
+        return child;
+    struct sg_ledger *ledger = NULL;
+    struct sg_run run;
+    enum sg_status status = sg_ledger_open(stage->path, stage->signer, &ledger);
+    if (status == SG_OK)
+        status = fixture_draw(ledger, "book", plan, programme, &run);
+    if (status == SG_OK)
+        status = fixture_end(ledger, &run, SG_RUN_COMPLETE);
+    sg_ledger_close(&ledger);
+    _exit((int)status);
+}
+
+void fixture_race(const struct fixture *stage, const struct sg_plan *plan, const char *programme, int n, int *started,
+                  int *refused)
+{
+    pid_t *child = sg_alloc((size_t)n, sizeof *child);
+    *started = *refused = 0;
+    for (int i = 0; i < n; i++)
+        child[i] = draw_one(stage, plan, programme);
+    for (int i = 0; i < n; i++) {
+        int code = 0;
+        if (waitpid(child[i], &code, 0) != child[i] || !WIFEXITED(code))
+            abort();
+        *started += WEXITSTATUS(code) == SG_OK;
+        *refused += WEXITSTATUS(code) == SG_REFUSED;
+    }
+    free(child);
+}
+
+/* ---- Attacks. */
+void fixture_sql(const char *path, const char *sql)
+{
+    sqlite3 *db = NULL;
+    if (sqlite3_open(path, &db) != SQLITE_OK || sqlite3_exec(db, sql, NULL, NULL, NULL) != SQLITE_OK) {
+        fprintf(stderr, "fixture: %s: %s\n", sql, sqlite3_errmsg(db));
+        abort();
+    }
+    sqlite3_close(db);
+}
+
+enum sg_status fixture_append(struct sg_ledger *ledger, const char *type, json_t *facts)
+{
+    char event_id[33] = "";
+    uint8_t digest[SG_DIGEST_BYTES] = {0};
+    json_t *subjects = sg_store_subject("x", "sha256", digest);
+    must(sg_store_begin(ledger));
+    enum sg_status status = sg_store_append(ledger, type, subjects, facts, event_id);
+    must(sg_store_commit(ledger, event_id));
+    json_decref(subjects);
+    json_decref(facts);
+    return status;
+}
+
+void fixture_restore(const char *path, const struct sg_buffer *original)
+{
+    char *side = sg_format("%s.side.db", path);
+    must(sg_file_write(path, original->data, original->len, 0644));
+    unlink(side);
+    free(side);
+}
+
+void fixture_tell(const struct sg_verdict *verdict)
+{
+    for (size_t i = 0; i < verdict->n_listed; i++)
+        printf("  %s: %s\n", verdict->problems[i].place, verdict->problems[i].text);
+}
+
+bool fixture_found(const struct sg_verdict *verdict, const char *place, const char *text)
+{
+    for (size_t i = 0; i < verdict->n_listed; i++)
+        if (strcmp(verdict->problems[i].place, place) == 0 && strstr(verdict->problems[i].text, text))
+            return true;
+    fixture_tell(verdict);
+    return false;
 }

@@ -94,17 +94,6 @@ enum sg_status fixture_sign_decision(struct sg_ledger *ledger, const char *kind,
 }
 
 /* ---- The ledger. */
-static enum sg_status append(struct sg_ledger *ledger, const char *type, json_t *facts)
-{
-    char event_id[33] = "";
-    uint8_t digest[SG_DIGEST_BYTES] = {0};
-    json_t *subjects = sg_store_subject("x", "sha256", digest);
-    enum sg_status status = sg_store_append(ledger, type, subjects, facts, event_id);
-    json_decref(subjects);
-    json_decref(facts);
-    return status;
-}
-
 /* run.erase without a file: the fixture's model has no bytes. */
 static void erase_run(struct sg_ledger *ledger, const struct sg_run *run)
 {
@@ -112,9 +101,7 @@ static void erase_run(struct sg_ledger *ledger, const struct sg_run *run)
     memset(digest, 'a', 64), digest[64] = 0;
     json_t *facts = json_pack("{s:s, s:I, s:s, s:[s]}", "run_id", run->run_id, "run_no", (json_int_t)run->run_no,
                               "basis", "retention", "destroyed", digest);
-    must(sg_store_begin(ledger));
-    must(append(ledger, "run.erase", facts));
-    must(sg_store_commit(ledger, "x"));
+    must(fixture_append(ledger, "run.erase", facts));
 }
 
 /* The process that carries the run is one of before the machine was started anew. */
@@ -365,9 +352,7 @@ const char *fixture_forge(const char *path, const struct sg_signer *signer, size
         must(sg_ledger_heartbeat(ledger, &run, &beat, &written));
     }
     json_t *facts = which < 12 ? forged_run_event(ledger, which, &run) : forged_other(ledger, which);
-    must(sg_store_begin(ledger));
-    (void)!append(ledger, forgeries[which].type, facts); /* may fail once leaf and checkpoint stand */
-    must(sg_store_commit(ledger, "x"));
+    (void)fixture_append(ledger, forgeries[which].type, facts);
     sg_ledger_close(&ledger);
     return forgeries[which].text;
 }

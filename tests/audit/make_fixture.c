@@ -1,6 +1,6 @@
-/* make_fixture FOLDER [p256|programme|events|forge N]: a witnessed ledger of 20 events (signed by P-256; with a programme,
- * 23; with heartbeats, gaps and signatures of people; with the N-th forgery among those) and its policy, for tests in
- * other languages. Status 9: there is no N-th forgery. */
+/* make_fixture FOLDER [p256|programme|events|forge N]: a witnessed ledger of 20 events (signed by P-256; with a
+ * programme, 23; with heartbeats, gaps and signatures of people; with the N-th forgery among those) and its policy, for
+ * tests in other languages. Status 9: there is no N-th forgery. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -17,7 +17,7 @@ int main(int argc, char **argv)
     struct sg_signer *signer = is_p256 ? fixture_signer_p256(1) : fixture_signer(1);
     struct sg_trust policy;
     struct sg_buffer text = {0};
-    char *path = strcmp(kind, "programme") == 0                  ? fixture_programme(argv[1], signer)
+    char *path = strcmp(kind, "programme") == 0             ? fixture_programme(argv[1], signer)
                  : strcmp(kind, "events") == 0 || is_forged ? fixture_events(argv[1], signer)
                                                             : fixture_twenty(argv[1], signer);
     if (is_forged && !fixture_forge(path, signer, (size_t)atoi(argv[3]))) {
@@ -27,11 +27,7 @@ int main(int argc, char **argv)
     }
     char *out = sg_format("%s/policy", argv[1]);
     fixture_witness(argv[1], path, signer, &policy);
-    sg_buffer_text(&text, "log ");
-    sg_vkey_print(&policy.logs[0], &text);
-    sg_buffer_text(&text, "\nwitness officer ");
-    sg_vkey_print(&policy.witnesses[0], &text);
-    sg_buffer_text(&text, "\ngroup all-of-them all officer\nquorum all-of-them\n");
+    fixture_policy(&policy.logs[0], &policy.witnesses[0], &text);
     if (sg_file_write(out, text.data, text.len, 0644) != SG_OK)
         return 1;
     sg_buffer_free(&text);

@@ -37,16 +37,6 @@ static struct sg_compaction done;
 static struct sg_verdict verdict;
 static const char erased[] = "0123456789abcdefERASED0123456789", deleted[] = "a row that somebody deleted long ago";
 
-static void run_sql(const char *path, const char *sql)
-{
-    sqlite3 *db = NULL;
-    char *message = NULL;
-    assert_int_equal(sqlite3_open(path, &db), SQLITE_OK);
-    if (sqlite3_exec(db, sql, NULL, NULL, &message) != SQLITE_OK)
-        fail_msg("%s: %s", sql, message);
-    sqlite3_close(db);
-}
-
 static bool holds(const char *path, const char *text)
 {
     struct sg_buffer bytes = {0};
@@ -80,12 +70,12 @@ static int setup(void **state)
                             "RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 20) INSERT INTO bloat "
                             "SELECT zeroblob(9000) FROM n; DROP TABLE bloat;",
                             deleted);
-    run_sql(stage->path, bloat);
+    fixture_sql(stage->path, bloat);
     free(bloat);
     assert_ok(sg_side_open(stage->path, &side));
     assert_ok(sg_side_put_key(side, "gone", (const uint8_t *)erased));
     sqlite3_close(side);
-    run_sql(stage->side, "PRAGMA secure_delete=OFF; DELETE FROM dataset_key WHERE dataset = 'gone'");
+    fixture_sql(stage->side, "PRAGMA secure_delete=OFF; DELETE FROM dataset_key WHERE dataset = 'gone'");
     digest_of(stage->path, stage->digest);
     assert_ok(sg_file_read(stage->path, "ledger", 1 << 26, &stage->file));
     assert_ok(sg_file_read(stage->side, "side", 1 << 26, &stage->side_file));
@@ -177,11 +167,9 @@ static void test_a_broken_ledger_stays(void **state)
     struct sg_buffer before = {0}, after = {0};
     struct sg_trust trust;
     struct sg_signer *other = fixture_signer(2);
-    struct sg_buffer vkey = {0};
-    sg_vkey_print(sg_signer_vkey(other), &vkey);
-    assert_ok(sg_trust_parse("trust", vkey.data, vkey.len, &trust));
+    fixture_trust(other, &trust);
     assert_int_equal(sg_evidence_compact(stage->path, &trust, &done), SG_BROKEN); /* somebody else's */
-    run_sql(stage->path, "UPDATE run SET actor = 'somebody else' WHERE run_no = 2");
+    fixture_sql(stage->path, "UPDATE run SET actor = 'somebody else' WHERE run_no = 2");
     assert_ok(sg_file_read(stage->path, "ledger", 1 << 26, &before));
     assert_int_equal(sg_evidence_compact(stage->path, NULL, &done), SG_BROKEN);
     assert_non_null(strstr(sg_error_text(), "stays as it is"));
@@ -189,7 +177,7 @@ static void test_a_broken_ledger_stays(void **state)
     assert_int_equal(before.len, after.len);
     assert_memory_equal(before.data, after.data, after.len);
     assert_false(sg_file_exists(stage->beside));
-    sg_buffer_free(&before), sg_buffer_free(&after), sg_buffer_free(&vkey);
+    sg_buffer_free(&before), sg_buffer_free(&after);
     sg_signer_close(&other);
 }
 

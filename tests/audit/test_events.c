@@ -37,15 +37,11 @@ __attribute__((visibility("default"))) int clock_gettime(clockid_t clock, struct
     return code;
 }
 
-struct stage {
-    char *folder, *path;
-    struct sg_signer *signer;
-};
 static struct sg_verdict verdict;
 
 static int setup(void **state)
 {
-    struct stage *stage = sg_alloc(1, sizeof *stage);
+    struct fixture *stage = sg_alloc(1, sizeof *stage);
     wall_shift_s = 0;
     stage->folder = fixture_folder();
     stage->signer = fixture_signer(1);
@@ -53,23 +49,13 @@ static int setup(void **state)
     return 0;
 }
 
-static int teardown(void **state)
-{
-    struct stage *stage = *state;
-    sg_signer_close(&stage->signer);
-    free(stage->path);
-    fixture_remove(stage->folder);
-    free(stage);
-    return 0;
-}
-
-static void verify_with(struct stage *stage, struct sg_verify_options options)
+static void verify_with(struct fixture *stage, struct sg_verify_options options)
 {
     options.allow_self_trust = options.allow_unwitnessed = true;
     assert_ok(sg_verify_file(stage->path, &options, &verdict));
 }
 
-static void verify(struct stage *stage)
+static void verify(struct fixture *stage)
 {
     verify_with(stage, (struct sg_verify_options){0});
 }
@@ -82,7 +68,7 @@ static bool found(const char *text)
     return false;
 }
 
-static size_t count(struct stage *stage, const char *type, json_t **out)
+static size_t count(struct fixture *stage, const char *type, json_t **out)
 {
     struct sg_ledger *ledger = NULL;
     json_t *rows = NULL;
@@ -98,7 +84,7 @@ static size_t count(struct stage *stage, const char *type, json_t **out)
 
 static void test_good(void **state)
 {
-    struct stage *stage = *state;
+    struct fixture *stage = *state;
     stage->path = fixture_events(stage->folder, stage->signer);
     verify(stage);
     if (verdict.status != SG_OK)
@@ -110,7 +96,7 @@ static void test_good(void **state)
 
 static void test_forged_by_the_key_holder(void **state)
 {
-    struct stage *stage = *state;
+    struct fixture *stage = *state;
     struct sg_buffer original = {0}, side = {0};
     stage->path = fixture_events(stage->folder, stage->signer);
     char *side_path = sg_format("%s.side.db", stage->path);
@@ -132,7 +118,7 @@ static void test_forged_by_the_key_holder(void **state)
 
 static void test_last_heartbeat_of_an_open_run(void **state)
 {
-    struct stage *stage = *state;
+    struct fixture *stage = *state;
     struct sg_ledger *ledger = NULL;
     struct sg_plan plan = fixture_plan(1, 1e-6);
     struct sg_heartbeat beat = {.step = 30, .interval_s = 600};
@@ -162,7 +148,7 @@ static void test_last_heartbeat_of_an_open_run(void **state)
 /* A heartbeat gives way to a reader instead of holding the training up, and is taken up again after it. */
 static void test_heartbeat_gives_way(void **state)
 {
-    struct stage *stage = *state;
+    struct fixture *stage = *state;
     struct sg_ledger *ledger = NULL;
     struct sg_plan plan = fixture_plan(1, 1e-6);
     struct sg_heartbeat beat = {.step = 30, .interval_s = 600};
@@ -212,7 +198,7 @@ static void test_clocks(void **state)
         const char *kind;
     } cases[] = {{-3600, false, "jump"}, {0, false, "jump"},    {3600, false, "jump"}, {3601, false, NULL},
                  {0, true, "behind"},    {3600, false, "jump"}, {7200, true, NULL}};
-    struct stage *stage = *state;
+    struct fixture *stage = *state;
     struct sg_ledger *ledger = NULL;
     char name[32];
     size_t n = 0;
@@ -241,7 +227,7 @@ static void test_clocks(void **state)
 
 static void test_moved_to_another_machine(void **state)
 {
-    struct stage *stage = *state;
+    struct fixture *stage = *state;
     struct sg_ledger *ledger = NULL;
     json_t *statement = NULL;
     stage->path = fixture_init(stage->folder, stage->signer);
@@ -259,7 +245,7 @@ static void test_moved_to_another_machine(void **state)
 /* A writer that is killed while its commit is half done, and a run whose process is gone with it. */
 static void test_killed_in_mid_commit(void **state)
 {
-    struct stage *stage = *state;
+    struct fixture *stage = *state;
     struct sg_ledger *ledger = NULL;
     json_t *statement = NULL;
     stage->path = fixture_init(stage->folder, stage->signer);
@@ -298,7 +284,7 @@ static void test_killed_in_mid_commit(void **state)
 /* ---- People. */
 static void test_people(void **state)
 {
-    struct stage *stage = *state;
+    struct fixture *stage = *state;
     struct sg_ledger *ledger = NULL;
     struct sg_plan plan = fixture_plan(1, 1e-6);
     struct sg_run run;
@@ -424,7 +410,7 @@ static void test_changed_signatures(void **state)
     sg_buffer_free(&blob);
 }
 
-#define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
+#define TEST(f) cmocka_unit_test_setup_teardown(f, setup, fixture_teardown)
 int main(void)
 {
     const struct CMUnitTest tests[] = {

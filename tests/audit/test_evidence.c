@@ -1,13 +1,11 @@
 /* Would catch: a witness that signs two histories or forgets what it has seen, a cosignature that counts without
  * belonging, a proof file that can be altered, a policy that is met by fewer witnesses than it asks for. */
 #include <setjmp.h>
-#include <sqlite3.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -83,12 +81,9 @@ static void test_witnessed(void **state)
 
 static enum sg_status witness_again(struct stage *stage)
 {
-    uint8_t seed[SG_KEY_BYTES];
-    struct sg_signer *witness = NULL;
+    struct sg_signer *witness = fixture_witness_signer();
     struct sg_ledger *ledger = NULL;
     int64_t size;
-    memset(seed, 77, sizeof seed);
-    assert_ok(sg_signer_from_seed("compliance", seed, &witness));
     assert_ok(sg_ledger_open(stage->path, NULL, &ledger));
     enum sg_status status = sg_witness_ledger(ledger, stage->folder, witness, &stage->policy, &size);
     sg_ledger_close(&ledger);
@@ -96,20 +91,12 @@ static enum sg_status witness_again(struct stage *stage)
     return status;
 }
 
-static void restore(struct stage *stage)
-{
-    char *side = sg_format("%s.side.db", stage->path);
-    assert_ok(sg_file_write(stage->path, stage->original.data, stage->original.len, 0644));
-    unlink(side); /* the attacker owns this machine, and its anchor */
-    free(side);
-}
-
 static void test_rollback_and_fork(void **state)
 {
     struct stage *stage = *state;
     append_one(stage, "later");
     assert_ok(witness_again(stage));
-    restore(stage);
+    fixture_restore(stage->path, &stage->original);
     assert_int_equal(witness_again(stage), SG_BROKEN); /* an older copy */
     append_one(stage, "otherwise");
     assert_int_equal(witness_again(stage), SG_BROKEN); /* same size, another history */
@@ -129,20 +116,14 @@ static void test_moved_cosignatures(void **state)
                                           "UPDATE cosignature SET line = line || line",
                                           "UPDATE cosignature SET line = ''"};
     for (size_t i = 0; i < sizeof attacks / sizeof *attacks; i++) {
-        sqlite3 *db = NULL;
-        restore(stage);
-        assert_int_equal(sqlite3_open(stage->path, &db), SQLITE_OK);
-        assert_int_equal(sqlite3_exec(db, attacks[i], NULL, NULL, NULL), SQLITE_OK);
-        sqlite3_close(db);
+        fixture_restore(stage->path, &stage->original);
+        fixture_sql(stage->path, attacks[i]);
         verify(stage, true);
         if (verdict.status != SG_BROKEN)
             fail_msg("not noticed: %s", attacks[i]);
     }
-    sqlite3 *db = NULL; /* removed altogether: incomplete, never ok */
-    restore(stage);
-    assert_int_equal(sqlite3_open(stage->path, &db), SQLITE_OK);
-    assert_int_equal(sqlite3_exec(db, "DELETE FROM cosignature", NULL, NULL, NULL), SQLITE_OK);
-    sqlite3_close(db);
+    fixture_restore(stage->path, &stage->original);
+    fixture_sql(stage->path, "DELETE FROM cosignature"); /* removed altogether: incomplete, never ok */
     verify(stage, false);
     assert_int_equal(verdict.status, SG_INCOMPLETE);
 }

@@ -17,36 +17,9 @@
 
 #define assert_ok(expr) assert_int_equal(expr, SG_OK)
 
-struct stage {
-    char *folder, *path;
-    struct sg_signer *signer;
-    struct sg_ledger *ledger;
-};
-
-static int setup(void **state)
-{
-    struct stage *stage = sg_alloc(1, sizeof *stage);
-    stage->folder = fixture_folder();
-    stage->signer = fixture_signer(1);
-    stage->path = fixture_init(stage->folder, stage->signer);
-    *state = stage;
-    return sg_ledger_open(stage->path, stage->signer, &stage->ledger);
-}
-
-static int teardown(void **state)
-{
-    struct stage *stage = *state;
-    sg_ledger_close(&stage->ledger);
-    sg_signer_close(&stage->signer);
-    free(stage->path);
-    fixture_remove(stage->folder);
-    free(stage);
-    return 0;
-}
-
 static void test_first_events(void **state)
 {
-    struct stage *stage = *state;
+    struct fixture *stage = *state;
     int64_t size;
     uint8_t root[SG_DIGEST_BYTES], again[SG_DIGEST_BYTES];
     struct sg_run run, second;
@@ -79,7 +52,7 @@ static void test_first_events(void **state)
 
 static void test_limit_three_admits_one_run_of_three(void **state)
 {
-    struct stage *stage = *state;
+    struct fixture *stage = *state;
     struct sg_plan plan = fixture_plan(3, 1e-5);
     struct sg_run run;
     struct sg_budget budget;
@@ -94,7 +67,7 @@ static void test_limit_three_admits_one_run_of_three(void **state)
 
 static void test_limit_six_composes(void **state)
 {
-    struct stage *stage = *state;
+    struct fixture *stage = *state;
     struct sg_plan plan = fixture_plan(3, 1e-5);
     struct sg_run run;
     struct sg_budget budget;
@@ -118,7 +91,7 @@ static void test_limit_six_composes(void **state)
 
 static void test_delta_is_a_limit_too(void **state)
 {
-    struct stage *stage = *state;
+    struct fixture *stage = *state;
     struct sg_plan plan = fixture_plan(1, 1e-4);
     struct sg_run run;
     assert_ok(fixture_register(stage->ledger, "book", "customers", 6, 1e-6));
@@ -131,14 +104,12 @@ static void test_delta_is_a_limit_too(void **state)
 
 static void test_refusals(void **state)
 {
-    struct stage *stage = *state;
+    struct fixture *stage = *state;
     struct sg_plan open = fixture_plan(0, 0), plan = fixture_plan(1, 1e-6), small = plan;
     struct sg_run run;
-    int64_t size, after;
-    uint8_t root[SG_DIGEST_BYTES];
     assert_ok(fixture_register(stage->ledger, "book", "customers", 6, 1e-5));
     assert_ok(fixture_register(stage->ledger, "open", NULL, -1, 0));
-    sg_ledger_head(stage->ledger, &size, root);
+    int64_t size = fixture_n_events(stage->ledger);
     assert_int_equal(fixture_start(stage->ledger, "book", &open, &run), SG_REFUSED);
     assert_int_equal(fixture_start(stage->ledger, "nothing", &plan, &run), SG_USAGE);
     small.epsilon *= 0.9; /* a plan that understates itself */
@@ -149,15 +120,14 @@ static void test_refusals(void **state)
                      SG_USAGE); /* public of private people */
     assert_int_equal(fixture_register(stage->ledger, "book-2", "others", 0, 0), SG_USAGE); /* no limit */
     assert_int_equal(fixture_register(stage->ledger, "a b", "others", 1, 1e-5), SG_USAGE);
-    sg_ledger_head(stage->ledger, &after, root);
-    assert_int_equal(size, after); /* nothing was written */
+    assert_int_equal(fixture_n_events(stage->ledger), size); /* nothing was written */
     assert_ok(fixture_register(stage->ledger, "book-2", "customers", 6, 1e-5));
     assert_ok(fixture_start(stage->ledger, "open", &open, &run));
 }
 
 static void test_wrong_key(void **state)
 {
-    struct stage *stage = *state;
+    struct fixture *stage = *state;
     struct sg_signer *other = fixture_signer(2);
     struct sg_ledger *ledger = NULL;
     assert_int_equal(sg_ledger_open(stage->path, other, &ledger), SG_USAGE);
@@ -176,7 +146,7 @@ static void copy(const char *from, const char *to)
 /* An older copy in the ledger's place: the anchor in side storage has seen more. */
 static void test_older_copy(void **state)
 {
-    struct stage *stage = *state;
+    struct fixture *stage = *state;
     char *old = sg_format("%s/old.db", stage->folder);
     sg_ledger_close(&stage->ledger);
     copy(stage->path, old);
@@ -191,7 +161,7 @@ static void test_older_copy(void **state)
 
 static void test_two_writers(void **state)
 {
-    struct stage *stage = *state;
+    struct fixture *stage = *state;
     struct sg_ledger *other = NULL;
     assert_ok(sg_ledger_open(stage->path, stage->signer, &other));
     for (int i = 0; i < 10; i++) {
@@ -199,16 +169,13 @@ static void test_two_writers(void **state)
         assert_ok(fixture_register(i % 2 ? other : stage->ledger, name, "customers", 6, 1e-5));
         free(name);
     }
-    int64_t size;
-    uint8_t root[SG_DIGEST_BYTES];
-    sg_ledger_head(other, &size, root);
-    assert_int_equal(size, 11);
+    assert_int_equal(fixture_n_events(other), 11);
     sg_ledger_close(&other);
 }
 
 static void test_key_files(void **state)
 {
-    struct stage *stage = *state;
+    struct fixture *stage = *state;
     struct sg_signer *signer = NULL;
     char *key = sg_format("%s/plain.key", stage->folder), *sealed = sg_format("%s/sealed.key", stage->folder);
     char *unlock = sg_format("%s/unlock", stage->folder);
@@ -240,7 +207,7 @@ static void test_key_files(void **state)
 
 static void test_decisions_and_erasure(void **state)
 {
-    struct stage *stage = *state;
+    struct fixture *stage = *state;
     struct sg_plan plan = fixture_plan(1, 1e-6);
     struct sg_run run;
     struct sg_dataset_entry entry;
@@ -256,10 +223,7 @@ static void test_decisions_and_erasure(void **state)
     assert_ok(sg_ledger_erase_dataset(stage->ledger, "book", "again")); /* one event, and the key stays gone */
     assert_int_equal(sg_ledger_find_dataset(stage->ledger, "book", &entry), SG_FAILED);
     assert_int_equal(fixture_start(stage->ledger, "book", &plan, &run), SG_FAILED);
-    int64_t size;
-    uint8_t root[SG_DIGEST_BYTES];
-    sg_ledger_head(stage->ledger, &size, root);
-    assert_int_equal(size, 6);
+    assert_int_equal(fixture_n_events(stage->ledger), 6);
     struct sg_verdict *verdict = sg_alloc(1, sizeof *verdict);
     struct sg_verify_options options = {.allow_unwitnessed = true, .allow_self_trust = true};
     assert_ok(sg_verify_file(stage->path, &options, verdict));
@@ -269,7 +233,7 @@ static void test_decisions_and_erasure(void **state)
 
 static void test_key_epochs(void **state)
 {
-    struct stage *stage = *state;
+    struct fixture *stage = *state;
     struct sg_signer *writer = fixture_signer(2), *third = fixture_signer(3);
     struct sg_ledger *ledger = NULL;
     struct sg_verdict *verdict = sg_alloc(1, sizeof *verdict);
@@ -300,7 +264,7 @@ static void test_key_epochs(void **state)
     sg_signer_close(&third);
 }
 
-#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+#define TEST(name) cmocka_unit_test_setup_teardown(name, fixture_setup, fixture_teardown)
 int main(void)
 {
     const struct CMUnitTest tests[] = {

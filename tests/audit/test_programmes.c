@@ -1,6 +1,6 @@
 /* Would catch: a programme that costs less than its composition or is charged again run by run, one run too many drawn
- * from it (by one process or by sixteen), a run of another plan or of other people drawn from it, a killed run that
- * gives its place back, budget gained by editing tables, and a forged programme that verify believes. */
+ * from it (by one process or by sixteen), a run of another plan or of other people drawn from it, and a killed run
+ * that gives its place back. */
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -8,79 +8,30 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
 #include <cmocka.h>
 
 #include "audit/query.h"
 #include "audit/report.h"
 #include "audit/verify.h"
-#include "base/file.h"
 #include "account/filter.h"
 #include "budget.h"
 #include "fixture.h"
-#include "schema.h"
 #include "store.h"
 
 #define assert_ok(expr) assert_int_equal(expr, SG_OK)
 
-struct stage {
-    char *folder, *path;
-    struct sg_signer *signer;
-    struct sg_trust trust;
-    struct sg_ledger *ledger;
-};
 static struct sg_verdict verdict;
 
-static int setup(void **state)
+static void expect_intact(struct fixture *stage)
 {
-    struct stage *stage = sg_alloc(1, sizeof *stage);
-    struct sg_buffer vkey = {0};
-    stage->folder = fixture_folder();
-    stage->signer = fixture_signer(1);
-    stage->path = fixture_init(stage->folder, stage->signer);
-    sg_vkey_print(sg_signer_vkey(stage->signer), &vkey);
-    int status = (int)sg_trust_parse("trust", vkey.data, vkey.len, &stage->trust);
-    sg_buffer_free(&vkey);
-    *state = stage;
-    return status || sg_ledger_open(stage->path, stage->signer, &stage->ledger) != SG_OK;
-}
-
-static int teardown(void **state)
-{
-    struct stage *stage = *state;
-    sg_ledger_close(&stage->ledger);
-    sg_signer_close(&stage->signer);
-    free(stage->path);
-    fixture_remove(stage->folder);
-    free(stage);
-    return 0;
-}
-
-static void verify(struct stage *stage)
-{
-    struct sg_verify_options options = {.trust = &stage->trust, .allow_unwitnessed = true};
-    assert_ok(sg_verify_file(stage->path, &options, &verdict));
-}
-
-static void expect_intact(struct stage *stage)
-{
-    verify(stage);
-    for (size_t i = 0; verdict.status != SG_OK && i < verdict.n_listed; i++)
-        print_message("  %s: %s\n", verdict.problems[i].place, verdict.problems[i].text);
+    fixture_verify(stage, &verdict);
+    if (verdict.status != SG_OK)
+        fixture_tell(&verdict);
     assert_int_equal(verdict.status, SG_OK);
 }
 
-static int64_t n_events(struct stage *stage)
-{
-    int64_t size;
-    uint8_t root[SG_DIGEST_BYTES];
-    sg_ledger_head(stage->ledger, &size, root);
-    return size;
-}
-
-static double spent(struct stage *stage)
+static double spent(struct fixture *stage)
 {
     struct sg_budget budget;
     assert_ok(sg_ledger_budget(stage->ledger, "book", &budget));
@@ -92,21 +43,11 @@ static double spent(struct stage *stage)
 /* A month of nightly retraining on the credit book, one night at epsilon 1. */
 static struct sg_plan nightly(void)
 {
-    struct sg_plan_request request = {
-        .is_private = true,
-        .clip_group = SG_CLIP_EXAMPLE,
-        .microbatch_size = 1,
-        .expected_batch_size = 4096,
-        .population_size = 24000,
-        .steps = 300,
-        .target_epsilon = 1,
-        .target_delta = 1e-5,
-        .max_grad_norm = 1,
-        .rows_per_unit_max = 6,
-        .n_weights = 2000,
-        .noise_source = "chacha20",
-        .noise_tau_log2 = -90,
-    };
+    struct sg_plan_request request = fixture_request(1, 1e-5);
+    request.expected_batch_size = 4096;
+    request.population_size = 24000;
+    request.steps = 300;
+    request.n_weights = 2000;
     struct sg_plan plan;
     assert_ok(sg_plan_resolve(&request, &plan));
     return plan;
@@ -205,7 +146,7 @@ static void test_first_field_that_differs(void **state)
 /* ---- Registering and drawing. */
 static void test_exactly_n_runs(void **state)
 {
-    struct stage *stage = *state;
+    struct fixture *stage = *state;
     struct sg_plan plan = fixture_plan(1, 1e-6);
     struct sg_programme programme;
     struct sg_run run;
@@ -224,12 +165,12 @@ static void test_exactly_n_runs(void **state)
         if (i != 1)
             assert_ok(fixture_end(stage->ledger, &run, i ? SG_RUN_FAIL : SG_RUN_COMPLETE));
     }
-    int64_t size = n_events(stage);
+    int64_t size = fixture_n_events(stage->ledger);
     assert_int_equal(fixture_draw(stage->ledger, "book", &plan, programme.programme_id, &run), SG_REFUSED);
     assert_non_null(strstr(sg_error_text(), "all its 3 runs are drawn"));
-    assert_int_equal(n_events(stage), size);
+    assert_int_equal(fixture_n_events(stage->ledger), size);
     assert_true(spent(stage) == after); /* runs drawn are charged nothing more */
-    verify(stage);
+    fixture_verify(stage, &verdict);
     assert_int_equal(verdict.status, SG_INCOMPLETE); /* the killed run is named, nothing is broken */
     assert_int_equal(verdict.n_broken, 0);
     json_t *budget;
@@ -251,7 +192,7 @@ static void test_exactly_n_runs(void **state)
 
 static void test_what_cannot_be_drawn(void **state)
 {
-    struct stage *stage = *state;
+    struct fixture *stage = *state;
     struct sg_plan plan = fixture_plan(1, 1e-6), other = fixture_plan(1.5, 1e-6), open = fixture_plan(0, 0);
     struct sg_programme programme;
     struct sg_run run;
@@ -259,7 +200,7 @@ static void test_what_cannot_be_drawn(void **state)
     assert_ok(fixture_register(stage->ledger, "others", NULL, 6, 1e-5));
     assert_ok(sg_ledger_register_programme(stage->ledger, "book", &plan, 3, &programme));
     const char *id = programme.programme_id;
-    int64_t size = n_events(stage);
+    int64_t size = fixture_n_events(stage->ledger);
     assert_int_equal(fixture_draw(stage->ledger, "book", &plan, "prog-000001-00000000", &run), SG_USAGE);
     assert_non_null(strstr(sg_error_text(), "not registered"));
     assert_int_equal(fixture_draw(stage->ledger, "others", &plan, id, &run), SG_USAGE);
@@ -268,24 +209,24 @@ static void test_what_cannot_be_drawn(void **state)
     assert_non_null(strstr(sg_error_text(), "noise_multiplier is "));
     assert_int_equal(fixture_draw(stage->ledger, "book", &open, id, &run), SG_REFUSED);
     assert_int_equal(sg_ledger_register_programme(stage->ledger, "book", &open, 3, &programme), SG_USAGE);
-    assert_int_equal(n_events(stage), size);
+    assert_int_equal(fixture_n_events(stage->ledger), size);
     expect_intact(stage);
 }
 
 static void test_over_the_limit(void **state)
 {
-    struct stage *stage = *state;
+    struct fixture *stage = *state;
     struct sg_plan plan = fixture_plan(1, 1e-6), whole;
     struct sg_programme programme;
     struct sg_run run;
     assert_ok(sg_plan_programme(&plan, 10, &whole));
     /* The limit admits ten and not eleven: a programme that is alone may fill it by its certified epsilon. */
     assert_ok(fixture_register(stage->ledger, "book", NULL, whole.epsilon, 1e-6));
-    int64_t size = n_events(stage);
+    int64_t size = fixture_n_events(stage->ledger);
     assert_int_equal(sg_ledger_register_programme(stage->ledger, "book", &plan, 11, &programme), SG_REFUSED);
     assert_non_null(strstr(sg_error_text(), "this programme of 11 runs"));
     assert_non_null(strstr(sg_error_text(), "10 runs of it would fit"));
-    assert_int_equal(n_events(stage), size);
+    assert_int_equal(fixture_n_events(stage->ledger), size);
     assert_true(spent(stage) == 0);
     assert_ok(sg_ledger_register_programme(stage->ledger, "book", &plan, 10, &programme));
     assert_int_equal(fixture_start(stage->ledger, "book", &plan, &run), SG_REFUSED);
@@ -297,7 +238,7 @@ static void test_over_the_limit(void **state)
  * (leaves, tables) and in verify. */
 static void test_mixed_charges(void **state)
 {
-    struct stage *stage = *state;
+    struct fixture *stage = *state;
     struct sg_plan plan = fixture_plan(1, 1e-6), big = fixture_plan(3, 1e-6);
     struct sg_programme first, second;
     struct sg_run run;
@@ -327,13 +268,13 @@ static void test_mixed_charges(void **state)
     assert_true(more > 0);
     for (int64_t i = 0; i <= more; i++) /* as many more runs as were promised, and no other */
         assert_int_equal(fixture_start(stage->ledger, "book", &plan, &run), i < more ? SG_OK : SG_REFUSED);
-    verify(stage);
+    fixture_verify(stage, &verdict);
     assert_int_equal(verdict.n_broken, 0);
 }
 
 static void test_room_for_runs(void **state)
 {
-    struct stage *stage = *state;
+    struct fixture *stage = *state;
     struct sg_plan plan = fixture_plan(3, 1e-5);
     struct sg_run run;
     int64_t ones, threes;
@@ -352,7 +293,7 @@ static void test_room_for_runs(void **state)
 
 static void test_programme_on_public_people(void **state)
 {
-    struct stage *stage = *state;
+    struct fixture *stage = *state;
     struct sg_plan plan = fixture_plan(1, 1e-6);
     struct sg_programme programme;
     struct sg_run run;
@@ -364,245 +305,24 @@ static void test_programme_on_public_people(void **state)
     expect_intact(stage);
 }
 
-static pid_t draw_one(const struct stage *stage, const struct sg_plan *plan, const char *programme)
-{
-    pid_t child = fork();
-    if (child != 0)
-        return child;
-    struct sg_ledger *ledger = NULL;
-    struct sg_run run;
-    enum sg_status status = sg_ledger_open(stage->path, stage->signer, &ledger);
-    if (status == SG_OK)
-        status = fixture_draw(ledger, "book", plan, programme, &run);
-    if (status == SG_OK)
-        status = fixture_end(ledger, &run, SG_RUN_COMPLETE);
-    sg_ledger_close(&ledger);
-    _exit((int)status);
-}
-
 static void test_sixteen_draw_from_five(void **state)
 {
-    struct stage *stage = *state;
+    struct fixture *stage = *state;
     enum { N = 16, RUNS = 5 };
     struct sg_plan plan = fixture_plan(1, 1e-6);
     struct sg_programme programme;
-    pid_t child[N];
-    int started = 0, refused = 0;
+    int started, refused;
     assert_ok(fixture_register(stage->ledger, "book", NULL, 6, 1e-5));
     assert_ok(sg_ledger_register_programme(stage->ledger, "book", &plan, RUNS, &programme));
-    sg_ledger_close(&stage->ledger); /* no connection may cross a fork */
-    for (int i = 0; i < N; i++)
-        child[i] = draw_one(stage, &plan, programme.programme_id);
-    for (int i = 0; i < N; i++) {
-        int code = 0;
-        assert_int_equal(waitpid(child[i], &code, 0), child[i]);
-        assert_true(WIFEXITED(code));
-        started += WEXITSTATUS(code) == SG_OK;
-        refused += WEXITSTATUS(code) == SG_REFUSED;
-    }
+    sg_ledger_close(&stage->ledger);
+    fixture_race(stage, &plan, programme.programme_id, N, &started, &refused);
     assert_int_equal(started, RUNS);
     assert_int_equal(refused, N - RUNS);
     expect_intact(stage);
     assert_int_equal(verdict.n_runs, RUNS);
 }
 
-/* ---- Attacks. */
-static void attack(struct stage *stage, const char *sql)
-{
-    sqlite3 *db = NULL;
-    assert_int_equal(sqlite3_open(stage->path, &db), SQLITE_OK);
-    if (sqlite3_exec(db, sql, NULL, NULL, NULL) != SQLITE_OK)
-        fail_msg("%s: %s", sql, sqlite3_errmsg(db));
-    sqlite3_close(db);
-}
-
-static bool found(const char *place, const char *text)
-{
-    for (size_t i = 0; i < verdict.n_listed; i++)
-        if (strcmp(verdict.problems[i].place, place) == 0 && strstr(verdict.problems[i].text, text))
-            return true;
-    for (size_t i = 0; i < verdict.n_listed; i++)
-        print_message("  %s: %s\n", verdict.problems[i].place, verdict.problems[i].text);
-    return false;
-}
-
-static void test_edited_tables(void **state)
-{
-    struct stage *stage = *state;
-    struct sg_plan plan = fixture_plan(1, 1e-6);
-    struct sg_programme programme;
-    struct sg_run run;
-    static const struct {
-        const char *sql, *table, *text;
-    } cases[] = {
-        {"UPDATE programme SET runs = 100", "table programme", "runs"},
-        {"UPDATE programme SET rho = 0, epsilon = 0", "table programme", "epsilon"},
-        {"UPDATE programme SET population = 'elsewhere'", "table programme", "population"},
-        {"UPDATE run SET programme = NULL", "table run", "programme"},
-        {"DELETE FROM run", "table run", "fewer"},
-        {"DELETE FROM programme", "table programme", "fewer"},
-        {"INSERT INTO population SELECT 'fresh', unit, is_limited, epsilon_limit, delta_limit, filter_order, leaf FROM "
-         "population; UPDATE dataset SET population = 'fresh'",
-         "table dataset", "population"},
-    };
-    struct sg_buffer original = {0};
-    assert_ok(fixture_register(stage->ledger, "book", NULL, 2, 1e-5));
-    assert_ok(sg_ledger_register_programme(stage->ledger, "book", &plan, 1, &programme));
-    assert_ok(fixture_draw(stage->ledger, "book", &plan, programme.programme_id, &run));
-    assert_ok(fixture_end(stage->ledger, &run, SG_RUN_COMPLETE));
-    sg_ledger_close(&stage->ledger);
-    assert_ok(sg_file_read(stage->path, "ledger", 1 << 26, &original));
-    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
-        assert_ok(sg_file_write(stage->path, original.data, original.len, 0644));
-        attack(stage, cases[i].sql);
-        verify(stage);
-        assert_int_equal(verdict.status, SG_BROKEN);
-        assert_true(found(cases[i].table, cases[i].text));
-        /* And nothing is gained: the writer reads the signed events. */
-        assert_ok(sg_ledger_open(stage->path, stage->signer, &stage->ledger));
-        enum sg_status expected = strstr(cases[i].sql, "fresh") ? SG_BROKEN : SG_REFUSED; /* other people than signed */
-        assert_int_equal(fixture_draw(stage->ledger, "book", &plan, programme.programme_id, &run), expected);
-        struct sg_plan again = fixture_plan(1.9, 1e-5);
-        assert_int_equal(fixture_start(stage->ledger, "book", &again, &run), expected);
-        sg_ledger_close(&stage->ledger);
-    }
-    sg_buffer_free(&original);
-}
-
-/* What a key holder with a patched writer could append: any facts, a correct tree and checkpoint. */
-static void forge(struct stage *stage, const char *type, json_t *facts, const char *text)
-{
-    static struct sg_buffer original;
-    char event_id[33] = "", place[40];
-    uint8_t digest[SG_DIGEST_BYTES] = {0};
-    json_t *subjects = sg_store_subject("x", "sha256", digest);
-    original.len = 0;
-    assert_ok(sg_file_read(stage->path, "ledger", 1 << 26, &original));
-    assert_ok(sg_ledger_open(stage->path, stage->signer, &stage->ledger));
-    snprintf(place, sizeof place, "leaf %lld", (long long)n_events(stage));
-    assert_ok(sg_store_begin(stage->ledger));
-    (void)!sg_store_append(stage->ledger, type, subjects, facts,
-                           event_id); /* may fail once leaf and checkpoint stand */
-    assert_ok(sg_store_commit(stage->ledger, event_id));
-    sg_ledger_close(&stage->ledger);
-    verify(stage);
-    assert_int_equal(verdict.status, SG_BROKEN);
-    if (!found(place, text))
-        fail_msg("not said: %s", text);
-    assert_ok(sg_file_write(stage->path, original.data, original.len, 0644));
-    char *side = sg_format("%s.side.db", stage->path);
-    unlink(side); /* the anchor has seen the forged event */
-    free(side);
-    sg_buffer_free(&original);
-    json_decref(subjects);
-    json_decref(facts);
-}
-
-static json_t *facts_of(struct stage *stage, int64_t leaf)
-{
-    struct sg_ledger *ledger = NULL;
-    json_t *statement = NULL;
-    assert_ok(sg_ledger_open_read(stage->path, &ledger));
-    assert_ok(sg_query_leaf(ledger, leaf, &statement));
-    json_t *copy = json_deep_copy(json_object_get(json_object_get(statement, "predicate"), "facts"));
-    json_decref(statement);
-    sg_ledger_close(&ledger);
-    return copy;
-}
-
-/* Leaf 2 is a programme of two, leaf 3 a run drawn from it. */
-static json_t *another_draw(struct stage *stage, int64_t run_no)
-{
-    json_t *f = facts_of(stage, 3);
-    json_object_set_new(f, "run_id", json_string("run-forged"));
-    json_object_set_new(f, "run_no", json_integer(run_no));
-    return f;
-}
-
-static json_t *another_programme(struct stage *stage)
-{
-    json_t *f = facts_of(stage, 2), *budget = json_object_get(f, "budget");
-    json_object_set_new(f, "programme_id", json_string("prog-forged"));
-    json_object_set_new(budget, "charges_before", json_integer(1));
-    json_object_set_new(budget, "epsilon_after", json_real(5)); /* more than follows */
-    return f;
-}
-
-static void test_forged_by_the_key_holder(void **state)
-{
-    struct stage *stage = *state;
-    struct sg_plan plan = fixture_plan(1, 1e-6), other = fixture_plan(0.9, 1e-6);
-    struct sg_programme programme;
-    struct sg_run run;
-    assert_ok(fixture_register(stage->ledger, "book", NULL, 5, 1e-5));
-    assert_ok(sg_ledger_register_programme(stage->ledger, "book", &plan, 2, &programme));
-    assert_ok(fixture_draw(stage->ledger, "book", &plan, programme.programme_id, &run));
-    assert_ok(fixture_end(stage->ledger, &run, SG_RUN_COMPLETE));
-    assert_ok(fixture_register(stage->ledger, "elsewhere", NULL, 5, 1e-5));
-    sg_ledger_close(&stage->ledger);
-    json_t *f = another_programme(stage);
-    json_object_set_new(f, "epsilon", json_real(1.01));
-    forge(stage, "programme.register", f, "lies below");
-    f = another_programme(stage);
-    json_object_set_new(f, "runs", json_integer(3)); /* charged as two */
-    forge(stage, "programme.register", f, "smaller than what its plan costs");
-    f = another_programme(stage);
-    json_object_set_new(json_object_get(f, "budget"), "rho", json_real(1e-9));
-    forge(stage, "programme.register", f, "smaller than what its plan costs");
-    f = another_programme(stage);
-    json_object_set_new(f, "budget", json_null());
-    forge(stage, "programme.register", f, "smaller than what its plan costs");
-    f = another_programme(stage);
-    json_object_set_new(json_object_get(f, "budget"), "charges_before", json_integer(0));
-    forge(stage, "programme.register", f, "another number of charges");
-    f = another_programme(stage);
-    json_object_set_new(json_object_get(f, "plan"), "noise_multiplier", json_real(100));
-    forge(stage, "programme.register", f, "noise_std");
-    f = another_programme(stage);
-    json_object_set_new(f, "runs", json_integer(0));
-    forge(stage, "programme.register", f, "it has no runs");
-    f = another_programme(stage);
-    json_object_set_new(f, "programme_id", json_string(programme.programme_id));
-    forge(stage, "programme.register", f, "already taken");
-    f = another_programme(stage);
-    json_object_set_new(f, "dataset", json_string("elsewhere"));
-    forge(stage, "programme.register", f, "not registered under its population");
-    f = another_draw(stage, 2);
-    json_object_set_new(f, "plan", sg_plan_to_json(&other));
-    forge(stage, "run.start", f, "not the one that its programme fixed");
-    f = another_draw(stage, 2);
-    json_object_set_new(f, "programme", json_string("prog-unheard-of"));
-    forge(stage, "run.start", f, "not registered for its population");
-    f = another_draw(stage, 2);
-    json_object_set_new(f, "dataset", json_string("elsewhere"));
-    json_object_set_new(f, "population", json_string("elsewhere"));
-    forge(stage, "run.start", f, "not registered for its population");
-    f = another_draw(stage, 2);
-    json_object_set_new(f, "programme", json_null()); /* alone, and charged nothing */
-    forge(stage, "run.start", f, "smaller than what its plan costs");
-    f = another_draw(stage, 2);
-    json_object_set_new(f, "budget", json_object());
-    json_object_set_new(json_object_get(f, "budget"), "rho", json_real(1));
-    json_object_set_new(json_object_get(f, "budget"), "delta_slack", json_real(0));
-    forge(stage, "run.start", f, "a reservation of its own");
-}
-
-static void test_one_draw_too_many(void **state)
-{
-    struct stage *stage = *state;
-    struct sg_plan plan = fixture_plan(1, 1e-6);
-    struct sg_programme programme;
-    struct sg_run run;
-    assert_ok(fixture_register(stage->ledger, "book", NULL, 5, 1e-5));
-    assert_ok(sg_ledger_register_programme(stage->ledger, "book", &plan, 1, &programme));
-    assert_ok(fixture_draw(stage->ledger, "book", &plan, programme.programme_id, &run));
-    assert_ok(fixture_end(stage->ledger, &run, SG_RUN_COMPLETE));
-    sg_ledger_close(&stage->ledger);
-    expect_intact(stage);
-    forge(stage, "run.start", another_draw(stage, 2), "all runs of its programme were drawn");
-}
-
-#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+#define TEST(name) cmocka_unit_test_setup_teardown(name, fixture_setup, fixture_teardown)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -617,9 +337,6 @@ int main(void)
         TEST(test_room_for_runs),
         TEST(test_programme_on_public_people),
         TEST(test_sixteen_draw_from_five),
-        TEST(test_edited_tables),
-        TEST(test_forged_by_the_key_holder),
-        TEST(test_one_draw_too_many),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -2,7 +2,6 @@
  * one's name, a change of keys that the root did not sign, a damaged checkpoint that a witness vouched for; a verdict
  * that does not say what was left out; a writer that builds upon an event whose signature is wrong. */
 #include <setjmp.h>
-#include <sqlite3.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -63,26 +62,6 @@ static enum sg_status verify(struct stage *stage, enum depth depth)
                                         .newest_signatures = 1};
     assert_ok(sg_verify_file(stage->path, &options, &verdict));
     return verdict.status;
-}
-
-static bool found(const char *place, const char *text)
-{
-    for (size_t i = 0; i < verdict.n_listed; i++)
-        if (strcmp(verdict.problems[i].place, place) == 0 && strstr(verdict.problems[i].text, text))
-            return true;
-    for (size_t i = 0; i < verdict.n_listed; i++)
-        print_message("  %s: %s\n", verdict.problems[i].place, verdict.problems[i].text);
-    return false;
-}
-
-static void run_sql(struct stage *stage, const char *sql)
-{
-    sqlite3 *db = NULL;
-    char *message = NULL;
-    assert_int_equal(sqlite3_open(stage->path, &db), SQLITE_OK);
-    if (sqlite3_exec(db, sql, NULL, NULL, &message) != SQLITE_OK)
-        fail_msg("%s: %s", sql, message);
-    sqlite3_close(db);
 }
 
 /* ---- What a holder of `hand` can append in the name of `name`: no check of the writer stands in the way. */
@@ -174,13 +153,13 @@ static void test_in_another_name(void **state)
     struct sg_ledger *ledger = open_as(stage, stage->writer), *other = NULL;
     append_as(ledger, stage->writer, stage->root, "model.approve", approval()); /* event 21 */
     assert_int_equal(verify(stage, NEWEST), SG_BROKEN);
-    assert_true(found("leaf 21", "its signature"));
+    assert_true(fixture_found(&verdict, "leaf 21", "its signature"));
     assert_int_equal(sg_ledger_open(stage->path, stage->root, &other), SG_BROKEN); /* nobody builds upon it */
     assert_non_null(strstr(sg_error_text(), "last event is not signed"));
     approve(ledger); /* but the forger */
     sg_ledger_close(&ledger);
     assert_int_equal(verify(stage, NEWEST), SG_BROKEN);
-    assert_true(found("leaf 21", "its signature"));
+    assert_true(fixture_found(&verdict, "leaf 21", "its signature"));
 }
 
 /* What is left out, and said: a key's holder who left a wrong signature among its own events. */
@@ -208,7 +187,8 @@ static void test_in_its_own_name(void **state)
     assert_int_equal(verify(stage, NEWEST), SG_OK);
     assert_non_null(strstr(verdict.sentence, "not one by one"));
     assert_int_equal(verify(stage, ALL), SG_BROKEN);
-    assert_true(found("leaf 21", "its signature") && found("checkpoint 22", "does not verify"));
+    assert_true(fixture_found(&verdict, "leaf 21", "its signature") &&
+                fixture_found(&verdict, "checkpoint 22", "does not verify"));
     json_decref(subjects);
     json_decref(facts);
     sg_signer_close(&nobody);
@@ -225,13 +205,13 @@ static void test_damaged_checkpoints(void **state)
     approve(ledger), approve(ledger);
     sg_ledger_close(&ledger);
     char *old = sg_format(damage, 10), *witnessed = sg_format(damage, 20);
-    run_sql(stage, old);
+    fixture_sql(stage->path, old);
     assert_int_equal(verify(stage, NEWEST), SG_OK);
     assert_int_equal(verify(stage, ALL), SG_BROKEN);
-    assert_true(found("checkpoint 10", "does not verify"));
-    run_sql(stage, witnessed); /* a witness vouched for it, and proofs are made with it */
+    assert_true(fixture_found(&verdict, "checkpoint 10", "does not verify"));
+    fixture_sql(stage->path, witnessed); /* a witness vouched for it, and proofs are made with it */
     assert_int_equal(verify(stage, NEWEST), SG_BROKEN);
-    assert_true(found("checkpoint 20", "does not verify"));
+    assert_true(fixture_found(&verdict, "checkpoint 20", "does not verify"));
     free(old);
     free(witnessed);
 }
@@ -248,10 +228,10 @@ static void test_texts_are_always_compared(void **state)
                          "TRIGGER checkpoint_no_update BEFORE UPDATE ON checkpoint BEGIN SELECT RAISE(ABORT, 'the "
                          "ledger is append-only'); END;",
                          changes[i]);
-        run_sql(stage, sql.data);
+        fixture_sql(stage->path, sql.data);
         for (enum depth depth = QUICK; depth <= ALL; depth++) {
             assert_int_equal(verify(stage, depth), SG_BROKEN);
-            assert_true(found("checkpoint 7", ""));
+            assert_true(fixture_found(&verdict, "checkpoint 7", ""));
         }
         sg_buffer_free(&sql);
         teardown(state);
@@ -275,7 +255,7 @@ static void test_keys_by_a_stranger(void **state)
     sg_ledger_close(&ledger);
     for (enum depth depth = QUICK; depth <= ALL; depth++) {
         assert_int_equal(verify(stage, depth), SG_BROKEN);
-        assert_true(found("leaf 20", "its signature"));
+        assert_true(fixture_found(&verdict, "leaf 20", "its signature"));
     }
     sg_buffer_free(&text);
     sg_signer_close(&stranger);
@@ -289,16 +269,16 @@ static void test_hidden_revocation(void **state)
     struct sg_ledger *ledger = open_as(stage, stage->writer), *root = open_as(stage, stage->root);
     assert_ok(sg_ledger_change_keys(root, NULL, sg_signer_vkey(stage->writer), 0));
     sg_ledger_close(&root);
-    run_sql(stage, "UPDATE signing_key SET ended_leaf = NULL"); /* so that the program itself lets it write */
+    fixture_sql(stage->path, "UPDATE signing_key SET ended_leaf = NULL"); /* so that the program itself lets it write */
     append_as(ledger, stage->writer, stage->writer, "model.approve", approval());
     sg_ledger_close(&ledger);
-    run_sql(stage,
-            "DROP TRIGGER leaf_no_update; UPDATE leaf SET type = 'model.retire' WHERE type = 'key.revoke'; CREATE "
-            "TRIGGER leaf_no_update BEFORE UPDATE ON leaf BEGIN SELECT RAISE(ABORT, 'the ledger is append-only'); "
-            "END;");
+    fixture_sql(stage->path,
+                "DROP TRIGGER leaf_no_update; UPDATE leaf SET type = 'model.retire' WHERE type = 'key.revoke'; CREATE "
+                "TRIGGER leaf_no_update BEFORE UPDATE ON leaf BEGIN SELECT RAISE(ABORT, 'the ledger is append-only'); "
+                "END;");
     for (enum depth depth = QUICK; depth <= ALL; depth++) {
         assert_int_equal(verify(stage, depth), SG_BROKEN);
-        assert_true(found("checkpoint 23", ""));
+        assert_true(fixture_found(&verdict, "checkpoint 23", ""));
     }
 }
 

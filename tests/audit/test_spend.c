@@ -2,13 +2,11 @@
  * in side storage; sums that differ when they start from a record; a record that nobody uses, so that each run reads
  * the whole ledger again. */
 #include <setjmp.h>
-#include <sqlite3.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -66,16 +64,6 @@ static int teardown(void **state)
     return 0;
 }
 
-static void run_sql(const char *path, const char *sql)
-{
-    sqlite3 *db = NULL;
-    char *message = NULL;
-    assert_int_equal(sqlite3_open(path, &db), SQLITE_OK);
-    if (sqlite3_exec(db, sql, NULL, NULL, &message) != SQLITE_OK)
-        fail_msg("%s: %s", sql, message);
-    sqlite3_close(db);
-}
-
 static void reopen(struct stage *stage)
 {
     sg_ledger_close(&stage->ledger);
@@ -124,7 +112,7 @@ static void test_the_same_sums(void **state)
     assert_int_equal(record_size(stage), 32);
     assert_ok(spent(stage, &with));
     assert_int_equal(with.filter.n_charges, 20);
-    run_sql(stage->side, "DELETE FROM spend");
+    fixture_sql(stage->side, "DELETE FROM spend");
     assert_ok(spent(stage, &without));
     assert_same(&with.filter, &without.filter);
     assert_true(with.is_found && without.is_found && with.filter.is_limited);
@@ -140,10 +128,10 @@ static void test_old_events_are_not_read(void **state)
     struct sg_spend before, after;
     char *old = sg_format(damage, 5), *new = sg_format(damage, 37);
     assert_ok(spent(stage, &before));
-    run_sql(stage->path, old);
+    fixture_sql(stage->path, old);
     assert_ok(spent(stage, &after));
     assert_same(&before.filter, &after.filter);
-    run_sql(stage->path, new);
+    fixture_sql(stage->path, new);
     assert_int_equal(spent(stage, &after), SG_BROKEN);
     free(old);
     free(new);
@@ -167,7 +155,7 @@ static void test_edited_records(void **state)
     assert_ok(sg_file_read(stage->side, "side", 1 << 26, &side));
     for (size_t i = 0; i < sizeof edits / sizeof *edits; i++) {
         assert_int_equal(record_size(stage), 32);
-        run_sql(stage->side, edits[i]);
+        fixture_sql(stage->side, edits[i]);
         reopen(stage);
         assert_int_equal(record_size(stage), 0); /* not believed */
         assert_ok(spent(stage, &after));
@@ -227,16 +215,16 @@ static void test_replayed_and_transplanted(void **state)
     sg_ledger_close(&stage->ledger);
     assert_ok(sg_file_write(stage->side, newer_side.data, newer_side.len, 0600));
     assert_ok(sg_file_write(stage->path, old_file.data, old_file.len, 0644));
-    run_sql(stage->side, "DELETE FROM anchor");
+    fixture_sql(stage->side, "DELETE FROM anchor");
     assert_int_equal(spent(stage, &after), SG_BROKEN);
     assert_non_null(strstr(sg_error_text(), "older copy"));
     /* The same grown again to another history. */
-    run_sql(stage->side, "DELETE FROM spend");
+    fixture_sql(stage->side, "DELETE FROM spend");
     reopen(stage);
     fill(stage, 20);
     sg_ledger_close(&stage->ledger);
     assert_ok(sg_file_write(stage->side, newer_side.data, newer_side.len, 0600));
-    run_sql(stage->side, "DELETE FROM anchor");
+    fixture_sql(stage->side, "DELETE FROM anchor");
     assert_int_equal(spent(stage, &after), SG_BROKEN);
     assert_non_null(strstr(sg_error_text(), "added up"));
     sg_buffer_free(&old_side), sg_buffer_free(&old_file), sg_buffer_free(&newer_side);
@@ -250,11 +238,11 @@ static void test_edited_tables_with_a_record(void **state)
     reopen(stage);
     assert_int_equal(fixture_start(stage->ledger, "book", &large, &run), SG_REFUSED);
     sg_ledger_close(&stage->ledger);
-    run_sql(stage->path, "DELETE FROM run; UPDATE population SET epsilon_limit = 99");
+    fixture_sql(stage->path, "DELETE FROM run; UPDATE population SET epsilon_limit = 99");
     assert_ok(sg_ledger_open(stage->path, stage->signer, &stage->ledger));
     assert_int_equal(fixture_start(stage->ledger, "book", &large, &run), SG_REFUSED);
     sg_ledger_close(&stage->ledger);
-    run_sql(stage->path, "UPDATE dataset SET leaf = 7");
+    fixture_sql(stage->path, "UPDATE dataset SET leaf = 7");
     assert_ok(sg_ledger_open(stage->path, stage->signer, &stage->ledger));
     assert_int_equal(fixture_start(stage->ledger, "book", &large, &run), SG_BROKEN);
 }

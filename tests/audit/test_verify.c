@@ -30,14 +30,6 @@ struct stage {
 };
 static struct sg_verdict verdict;
 
-static void trust_in(const struct sg_signer *signer, struct sg_trust *out)
-{
-    struct sg_buffer vkey = {0};
-    sg_vkey_print(sg_signer_vkey(signer), &vkey);
-    assert_ok(sg_trust_parse("trust", vkey.data, vkey.len, out));
-    sg_buffer_free(&vkey);
-}
-
 static int setup(void **state)
 {
     struct stage *stage = sg_alloc(1, sizeof *stage);
@@ -45,7 +37,7 @@ static int setup(void **state)
     stage->signer = fixture_signer(1);
     stage->path = fixture_twenty(stage->folder, stage->signer);
     stage->memo = sg_plan_memo_new();
-    trust_in(stage->signer, &stage->trust);
+    fixture_trust(stage->signer, &stage->trust);
     *state = stage;
     return sg_file_read(stage->path, "ledger", 1 << 26, &stage->original);
 }
@@ -72,16 +64,6 @@ static void verify(struct stage *stage, const struct sg_verify_options *options)
     assert_ok(sg_verify_file(stage->path, options, &verdict));
 }
 
-static bool found(const char *place, const char *text)
-{
-    for (size_t i = 0; i < verdict.n_listed; i++)
-        if (strcmp(verdict.problems[i].place, place) == 0 && strstr(verdict.problems[i].text, text))
-            return true;
-    for (size_t i = 0; i < verdict.n_listed; i++)
-        print_message("  %s: %s\n", verdict.problems[i].place, verdict.problems[i].text);
-    return false;
-}
-
 static void test_verdicts(void **state)
 {
     struct stage *stage = *state;
@@ -105,11 +87,11 @@ static void test_verdicts(void **state)
     assert_int_equal(verdict.status, SG_OK);
     struct sg_signer *other = fixture_signer(2);
     struct sg_trust wrong;
-    trust_in(other, &wrong);
+    fixture_trust(other, &wrong);
     options = trusting(stage), options.trust = &wrong;
     verify(stage, &options);
     assert_int_equal(verdict.status, SG_BROKEN);
-    assert_true(found("leaf 0", "another key than the one you trust"));
+    assert_true(fixture_found(&verdict, "leaf 0", "another key than the one you trust"));
     sg_signer_close(&other);
 }
 
@@ -125,7 +107,7 @@ static void test_open_run_is_named(void **state)
     sg_ledger_close(&ledger);
     verify(stage, &options);
     assert_int_equal(verdict.status, SG_INCOMPLETE);
-    assert_true(found(run.run_id, "never ended"));
+    assert_true(fixture_found(&verdict, run.run_id, "never ended"));
     assert_ok(sg_ledger_open(stage->path, stage->signer, &ledger));
     assert_ok(fixture_end(ledger, &run, SG_RUN_ABORT));
     sg_ledger_close(&ledger);
@@ -254,7 +236,7 @@ static void test_sql_attacks(void **state)
         verify(stage, &options);
         if (verdict.status != SG_BROKEN)
             fail_msg("not noticed: %s", cases[i].sql);
-        if (!found(cases[i].place, cases[i].text))
+        if (!fixture_found(&verdict, cases[i].place, cases[i].text))
             fail_msg("noticed in another place: %s", cases[i].sql);
     }
 }
@@ -351,19 +333,10 @@ static void test_no_budget_by_editing(void **state)
 /* ---- Attacks with the signing key: what only meaning can reveal. */
 static void append_raw(struct stage *stage, const char *type, json_t *facts)
 {
-    /* Everything a key holder can do: a leaf with any facts, a correct tree and checkpoint, no derived rows. */
     struct sg_ledger *ledger = NULL;
-    char event_id[33] = "";
-    uint8_t digest[SG_DIGEST_BYTES] = {0};
-    json_t *subjects = sg_store_subject("x", "sha256", digest);
     assert_ok(sg_ledger_open(stage->path, stage->signer, &ledger));
-    assert_ok(sg_store_begin(ledger));
-    (void)!sg_store_append(ledger, type, subjects, facts,
-                           event_id); /* deriving fails after leaf and checkpoint stand */
-    assert_ok(sg_store_commit(ledger, event_id));
+    (void)fixture_append(ledger, type, facts);
     sg_ledger_close(&ledger);
-    json_decref(subjects);
-    json_decref(facts);
 }
 
 static json_t *start_of(struct stage *stage, const char *run)
@@ -388,12 +361,9 @@ static void expect_forgery(struct stage *stage, json_t *facts, const char *text)
     append_raw(stage, "run.start", facts);
     verify(stage, &options);
     assert_int_equal(verdict.status, SG_BROKEN);
-    if (!found("leaf 20", text))
+    if (!fixture_found(&verdict, "leaf 20", text))
         fail_msg("not said: %s", text);
-    assert_ok(sg_file_write(stage->path, stage->original.data, stage->original.len, 0644));
-    char *side = sg_format("%s.side.db", stage->path);
-    unlink(side); /* the anchor has seen the forged event */
-    free(side);
+    fixture_restore(stage->path, &stage->original); /* and no anchor that has seen the forged event */
 }
 
 static void test_forged_by_the_key_holder(void **state)
@@ -443,7 +413,7 @@ static void test_second_end_and_unknown_type(void **state)
     append_raw(stage, "party", json_object());
     verify(stage, &options);
     assert_int_equal(verdict.status, SG_BROKEN);
-    assert_true(found("leaf 20", "waiting for its end"));
+    assert_true(fixture_found(&verdict, "leaf 20", "waiting for its end"));
 }
 
 /* Over budget, with everything else in order: the writer was patched. */
@@ -465,7 +435,7 @@ static void test_over_budget_is_seen(void **state)
     struct sg_verify_options options = trusting(stage);
     verify(stage, &options);
     assert_int_equal(verdict.status, SG_BROKEN);
-    assert_true(found("leaf 23", "limit does not admit it"));
+    assert_true(fixture_found(&verdict, "leaf 23", "limit does not admit it"));
 }
 
 /* A consistent but older or different ledger: only what the verifier kept can tell. */
@@ -489,14 +459,14 @@ static void test_kept_checkpoint(void **state)
     assert_ok(sg_file_write(stage->path, stage->original.data, stage->original.len, 0644)); /* the older copy */
     verify(stage, &options);
     assert_int_equal(verdict.status, SG_BROKEN);
-    assert_true(found("kept checkpoint", "older copy"));
+    assert_true(fixture_found(&verdict, "kept checkpoint", "older copy"));
     char *side = sg_format("%s.side.db", stage->path); /* a fork: another event in the same place */
     unlink(side), free(side);
     assert_ok(sg_ledger_open(stage->path, stage->signer, &ledger));
     assert_ok(fixture_register(ledger, "otherwise", "customers", 0, 0));
     sg_ledger_close(&ledger);
     verify(stage, &options);
-    assert_true(found("checkpoint 21", "two different ledgers"));
+    assert_true(fixture_found(&verdict, "checkpoint 21", "two different ledgers"));
     options.since = "nonsense";
     assert_int_equal(sg_verify_file(stage->path, &options, &verdict), SG_USAGE);
     free(kept);

@@ -21,43 +21,20 @@
 
 #define assert_ok(expr) assert_int_equal(expr, SG_OK)
 
-struct stage {
-    char *folder, *path;
-    struct sg_signer *signer;
-    struct sg_trust trust;
-};
 static struct sg_verdict verdict;
 
 static int setup(void **state)
 {
-    struct stage *stage = sg_alloc(1, sizeof *stage);
-    struct sg_buffer vkey = {0};
-    stage->folder = fixture_folder();
-    stage->signer = fixture_signer(1);
-    stage->path = fixture_init(stage->folder, stage->signer);
-    sg_vkey_print(sg_signer_vkey(stage->signer), &vkey);
-    int status = (int)sg_trust_parse("trust", vkey.data, vkey.len, &stage->trust);
-    sg_buffer_free(&vkey);
-    *state = stage;
+    int status = fixture_setup(state);
+    sg_ledger_close(&((struct fixture *)*state)->ledger); /* no connection may cross a fork */
     return status;
 }
 
-static int teardown(void **state)
+static void verify(struct fixture *stage)
 {
-    struct stage *stage = *state;
-    sg_signer_close(&stage->signer);
-    free(stage->path);
-    fixture_remove(stage->folder);
-    free(stage);
-    return 0;
-}
-
-static void verify(struct stage *stage)
-{
-    struct sg_verify_options options = {.trust = &stage->trust, .allow_unwitnessed = true};
-    assert_ok(sg_verify_file(stage->path, &options, &verdict));
-    for (size_t i = 0; verdict.n_broken && i < verdict.n_listed; i++)
-        print_message("  %s: %s\n", verdict.problems[i].place, verdict.problems[i].text);
+    fixture_verify(stage, &verdict);
+    if (verdict.n_broken)
+        fixture_tell(&verdict);
 }
 
 /* A limit that admits exactly n runs of this plan. */
@@ -78,43 +55,18 @@ static double limit_for(int n, const struct sg_plan *plan, double delta)
     return 0;
 }
 
-static pid_t start_one(const struct stage *stage, const struct sg_plan *plan)
-{
-    pid_t child = fork();
-    if (child != 0)
-        return child;
-    struct sg_ledger *ledger = NULL;
-    struct sg_run run;
-    enum sg_status status = sg_ledger_open(stage->path, stage->signer, &ledger);
-    if (status == SG_OK)
-        status = fixture_start(ledger, "book", plan, &run);
-    if (status == SG_OK)
-        status = fixture_end(ledger, &run, SG_RUN_COMPLETE);
-    sg_ledger_close(&ledger);
-    _exit((int)status);
-}
-
 static void test_sixteen_want_room_for_five(void **state)
 {
-    struct stage *stage = *state;
+    struct fixture *stage = *state;
     enum { N = 16, FITS = 5 };
     struct sg_plan plan = fixture_plan(1, 1e-6);
     struct sg_ledger *ledger = NULL;
     double limit = limit_for(FITS, &plan, 1e-5);
-    pid_t child[N];
-    int started = 0, refused = 0;
+    int started, refused;
     assert_ok(sg_ledger_open(stage->path, stage->signer, &ledger));
     assert_ok(fixture_register(ledger, "book", NULL, limit, 1e-5));
-    sg_ledger_close(&ledger); /* no connection may cross a fork */
-    for (int i = 0; i < N; i++)
-        child[i] = start_one(stage, &plan);
-    for (int i = 0; i < N; i++) {
-        int code = 0;
-        assert_int_equal(waitpid(child[i], &code, 0), child[i]);
-        assert_true(WIFEXITED(code));
-        started += WEXITSTATUS(code) == SG_OK;
-        refused += WEXITSTATUS(code) == SG_REFUSED;
-    }
+    sg_ledger_close(&ledger);
+    fixture_race(stage, &plan, NULL, N, &started, &refused);
     assert_int_equal(started, FITS);
     assert_int_equal(refused, N - FITS);
     verify(stage);
@@ -123,7 +75,7 @@ static void test_sixteen_want_room_for_five(void **state)
 }
 
 /* `n` datasets: the cheapest event that is not a run. */
-static pid_t append_many(const struct stage *stage, int who, int n)
+static pid_t append_many(const struct fixture *stage, int who, int n)
 {
     pid_t child = fork();
     if (child != 0)
@@ -141,7 +93,7 @@ static pid_t append_many(const struct stage *stage, int who, int n)
 
 static void test_eight_writers(void **state)
 {
-    struct stage *stage = *state;
+    struct fixture *stage = *state;
     const char *wanted = getenv("SEALGRAD_TEST_EVENTS"); /* 1000 for the long run */
     int n = wanted ? atoi(wanted) : 60;
     pid_t child[8];
@@ -157,7 +109,7 @@ static void test_eight_writers(void **state)
     assert_int_equal(verdict.size, 1 + 8 * n);
 }
 
-static _Noreturn void run_until_killed(const struct stage *stage, const struct sg_plan *plan)
+static _Noreturn void run_until_killed(const struct fixture *stage, const struct sg_plan *plan)
 {
     struct sg_ledger *ledger = NULL;
     struct sg_run run;
@@ -172,7 +124,7 @@ static _Noreturn void run_until_killed(const struct stage *stage, const struct s
 
 static void test_killed_at_any_moment(void **state)
 {
-    struct stage *stage = *state;
+    struct fixture *stage = *state;
     struct sg_plan plan = fixture_plan(0, 0);
     struct sg_ledger *ledger = NULL;
     int n_open = 0, n_journal = 0;
@@ -212,7 +164,7 @@ static void test_killed_at_any_moment(void **state)
     free(journal);
 }
 
-#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, fixture_teardown)
 int main(void)
 {
     const struct CMUnitTest tests[] = {TEST(test_sixteen_want_room_for_five), TEST(test_eight_writers),

@@ -7,19 +7,14 @@
 load book
 
 setup_file() {
-    export PATH="$SEALGRAD_PROGRAMS:$PATH"
-    mkdir "$BATS_FILE_TMPDIR/journey"
-    cd "$BATS_FILE_TMPDIR/journey"
+    start_journey
     make_journey
     cp ledger.db spent.db
     cp ledger.db.side.db spent.db.side.db
     sealgrad train train.yaml --ledger spent.db --key keys/signing.key --out m0 --secret secret --quiet >/dev/null
 }
 
-setup() {
-    cp -a "$BATS_FILE_TMPDIR/journey" "$BATS_TEST_TMPDIR/journey"
-    cd "$BATS_TEST_TMPDIR/journey"
-}
+setup() { copy_journey; }
 
 register() { # data, schema, further arguments: onto a ledger that has no dataset yet
     sealgrad dataset register "$1" --schema "$2" --ledger ledger.db --key keys/signing.key --name fresh --population new \

@@ -64,6 +64,17 @@ register_book() { # ledger, limit
     rm register.out
 }
 
+# A file fills this folder once, in its setup_file; each of its tests works in a copy.
+start_journey() {
+    export PATH="$SEALGRAD_PROGRAMS:$PATH"
+    mkdir "$BATS_FILE_TMPDIR/journey"
+    cd "$BATS_FILE_TMPDIR/journey"
+}
+copy_journey() {
+    cp -a "$BATS_FILE_TMPDIR/journey" "$BATS_TEST_TMPDIR/journey"
+    cd "$BATS_TEST_TMPDIR/journey"
+}
+
 # In the current folder: book.csv schema.yaml train.yaml secret keys/ ledger.db (limit 4, no run).
 make_journey() {
     write_book book.csv
@@ -77,6 +88,13 @@ make_journey() {
 
 train() { # configuration, further arguments
     sealgrad train "$1" --ledger ledger.db --key keys/signing.key --quiet "${@:2}"
+}
+
+verify() { sealgrad ledger verify ledger.db --trust keys/signing.pub --allow-unwitnessed "$@"; }
+
+# A value of the one JSON object in a file, by a Python expression over o.
+of() { # file, expression
+    python3 -c 'import json, sys; o = json.load(open(sys.argv[1])); print(eval(sys.argv[2]))' "$1" "$2"
 }
 
 # Runs a command; leaves $status and the files stdout and stderr beside the test's own folder.

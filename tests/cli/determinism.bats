@@ -4,9 +4,7 @@ bats_require_minimum_version 1.5.0 # `run !`: a bare ! never fails a test
 load book
 
 setup_file() {
-    export PATH="$SEALGRAD_PROGRAMS:$PATH"
-    mkdir "$BATS_FILE_TMPDIR/journey"
-    cd "$BATS_FILE_TMPDIR/journey"
+    start_journey
     make_journey
     register_book_again
     sed -i '$a\  population_size: 500' train.yaml
@@ -18,10 +16,7 @@ register_book_again() { # without a limit that the many runs of this file would 
     register_book wide.db 12
 }
 
-setup() {
-    cp -a "$BATS_FILE_TMPDIR/journey" "$BATS_TEST_TMPDIR/journey"
-    cd "$BATS_TEST_TMPDIR/journey"
-}
+setup() { copy_journey; }
 
 plain() { # folder, further arguments
     sealgrad train train.yaml --no-ledger --out "$1" --secret secret --quiet "${@:2}" >/dev/null

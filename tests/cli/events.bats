@@ -7,16 +7,11 @@ root=$BATS_TEST_DIRNAME/../..
 second() { python3 "$root/tools/verify_ledger.py" "$@"; }
 
 setup_file() {
-    export PATH="$SEALGRAD_PROGRAMS:$PATH"
-    mkdir "$BATS_FILE_TMPDIR/journey"
-    cd "$BATS_FILE_TMPDIR/journey"
+    start_journey
     make_journey
 }
 
-setup() {
-    cp -a "$BATS_FILE_TMPDIR/journey" "$BATS_TEST_TMPDIR/journey"
-    cd "$BATS_TEST_TMPDIR/journey"
-}
+setup() { copy_journey; }
 
 view() { sealgrad ledger query ledger.db --view "$@"; }
 

@@ -5,16 +5,11 @@ bats_require_minimum_version 1.5.0 # `run !`: a bare ! never fails a test
 load book
 
 setup_file() {
-    export PATH="$SEALGRAD_PROGRAMS:$PATH"
-    mkdir "$BATS_FILE_TMPDIR/journey"
-    cd "$BATS_FILE_TMPDIR/journey"
+    start_journey
     make_journey
 }
 
-setup() {
-    cp -a "$BATS_FILE_TMPDIR/journey" "$BATS_TEST_TMPDIR/journey"
-    cd "$BATS_TEST_TMPDIR/journey"
-}
+setup() { copy_journey; }
 
 # Exactly one JSON object on one line of stdout, exit status 0, and (with --quiet or nothing long to do) a silent stderr.
 one_object() { # command...
@@ -25,8 +20,7 @@ one_object() { # command...
     python3 -c 'import json, sys; assert type(json.loads(sys.stdin.read())) is dict' <"$BATS_TEST_TMPDIR/stdout" || complain "JSON of $*"
 }
 # A value of the object that one_object left, by a Python expression over o.
-value() { python3 -c 'import json, sys; o = json.load(open(sys.argv[1])); print(eval(sys.argv[2]))' "$BATS_TEST_TMPDIR/stdout" "$1"; }
-verify() { sealgrad ledger verify ledger.db --trust keys/signing.pub --allow-unwitnessed "$@"; }
+value() { of "$BATS_TEST_TMPDIR/stdout" "$1"; }
 
 @test "the whole journey" {
     one_object train train.yaml --out m --json

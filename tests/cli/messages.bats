@@ -8,12 +8,10 @@ bats_require_minimum_version 1.5.0 # `run !`: a bare ! never fails a test
 load book
 
 setup_file() {
-    export PATH="$SEALGRAD_PROGRAMS:$PATH"
     export SMALL_ENCODER="$BATS_TEST_DIRNAME/small_encoder.py"
     export MESSAGES="$BATS_TEST_DIRNAME/../../examples/bank_messages"
     export PYTHONDONTWRITEBYTECODE=1
-    mkdir "$BATS_FILE_TMPDIR/journey"
-    cd "$BATS_FILE_TMPDIR/journey"
+    start_journey
     python3 "$SMALL_ENCODER" base
     python3 "$MESSAGES/make_messages.py" 400 1 messages.csv
     python3 "$MESSAGES/schema.py" >schema.yaml
@@ -25,10 +23,7 @@ setup_file() {
         --population messages --population-size 320 --epsilon-limit 12 --delta-limit 1e-4 --quiet >/dev/null
 }
 
-setup() {
-    cp -a "$BATS_FILE_TMPDIR/journey" "$BATS_TEST_TMPDIR/journey"
-    cd "$BATS_TEST_TMPDIR/journey"
-}
+setup() { copy_journey; }
 
 write_messages_config() { # file
     cat >"$1" <<'YAML'

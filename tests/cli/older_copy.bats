@@ -3,9 +3,7 @@
 load book
 
 setup_file() {
-    export PATH="$SEALGRAD_PROGRAMS:$PATH"
-    mkdir "$BATS_FILE_TMPDIR/older"
-    cd "$BATS_FILE_TMPDIR/older"
+    start_journey
     make_journey
     config -e 's/epsilon: 3/epsilon: 1/'
     train c.yaml --out model
@@ -21,10 +19,7 @@ setup_file() {
     cp older.db ledger.db
 }
 
-setup() {
-    cp -a "$BATS_FILE_TMPDIR/older" "$BATS_TEST_TMPDIR/older"
-    cd "$BATS_TEST_TMPDIR/older"
-}
+setup() { copy_journey; }
 
 approve() { sealgrad ledger approve "$1" 1 --key keys/signing.key --role validator --reason tests >/dev/null; }
 

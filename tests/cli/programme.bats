@@ -3,23 +3,16 @@
 load book
 
 setup_file() {
-    export PATH="$SEALGRAD_PROGRAMS:$PATH"
-    mkdir "$BATS_FILE_TMPDIR/journey"
-    cd "$BATS_FILE_TMPDIR/journey"
+    start_journey
     make_journey
     sed -i 's/epsilon: 3/epsilon: 1/' train.yaml
 }
 
-setup() {
-    cp -a "$BATS_FILE_TMPDIR/journey" "$BATS_TEST_TMPDIR/journey"
-    cd "$BATS_TEST_TMPDIR/journey"
-}
+setup() { copy_journey; }
 
 programme() { # arguments
     sealgrad programme register "$@" --ledger ledger.db --key keys/signing.key
 }
-of() { python3 -c 'import json, sys; o = json.load(open(sys.argv[1])); print(eval(sys.argv[2]))' "$1" "$2"; } # file, expression
-verify() { sealgrad ledger verify ledger.db --trust keys/signing.pub --allow-unwitnessed "$@"; }
 
 @test "three runs are fixed, charged once and drawn; the fourth is refused with 5" {
     mv book.csv elsewhere.csv # registering opens no data

@@ -20,7 +20,6 @@
 #include "base/bytes.h"
 #include "base/file.h"
 #include "fuzz.h"
-#include "signer.h"
 
 static struct {
     char *folder, *state, *path, *url;
@@ -185,14 +184,12 @@ static void clean_up(void)
 
 static void prepare(void)
 {
-    uint8_t seed[SG_KEY_BYTES];
     struct sg_buffer request = {0};
     int64_t old_size;
     side.folder = fixture_folder();
     side.state = sg_format("%s/state", side.folder);
     side.signer = fixture_signer(1);
-    memset(seed, 77, sizeof seed); /* the fixture's witness */
-    must(sg_signer_from_seed("compliance", seed, &side.witness));
+    side.witness = fixture_witness_signer();
     side.path = fixture_init(side.folder, side.signer);
     fixture_witness(side.folder, side.path, side.signer, &side.policy);
     must(sg_ledger_open(side.path, NULL, &side.ledger));

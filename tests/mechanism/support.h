@@ -107,8 +107,7 @@ void test_model_units_make(const struct sg_model_spec *spec, const struct sg_ops
 const struct sg_tap *test_fill_model(void *units, const int32_t *unit, int64_t n, size_t *n_taps);
 void test_model_units_free(struct test_model_units *units);
 
-/* One step's integers before the noise. `left_out` is a unit's number or -1. The caller frees sum (P); *sample where
- * asked for is handed over, its unit[] numbering all units. after, where given, sees each panel's absorber. */
+/* A step by the real path. after, where given, sees each panel's absorber. */
 struct test_step {
     const struct sg_plan *plan;
     const struct sg_ops *ops;
@@ -120,6 +119,28 @@ struct test_step {
     void (*after)(void *context, const struct sg_sample *sample, int64_t panel, const struct sg_absorber *absorber);
     void *context;
 };
+/* Step 0 over all units of the taps, or of the model. */
+static inline struct test_step test_step_of_taps(const struct sg_plan *plan, const struct sg_ops *ops,
+                                                 struct test_taps *taps)
+{
+    return (struct test_step){.plan = plan,
+                              .ops = ops,
+                              .fill = test_fill_taps,
+                              .self = taps,
+                              .digest = (const uint8_t(*)[SG_ID_DIGEST_BYTES])taps->units->digest,
+                              .n_units = taps->units->n};
+}
+static inline struct test_step test_step_of_model(const struct sg_plan *plan, struct test_model_units *units)
+{
+    return (struct test_step){.plan = plan,
+                              .ops = units->ops,
+                              .fill = test_fill_model,
+                              .self = units,
+                              .digest = (const uint8_t(*)[SG_ID_DIGEST_BYTES])units->digest,
+                              .n_units = units->n};
+}
+/* Its integers before the noise. `left_out` is a unit's number or -1. The caller frees sum (P); *sample where asked for
+ * is handed over, its unit[] numbering all units. */
 int64_t *test_step_sum(const struct test_step *step, int64_t left_out, struct sg_sample *sample);
 
 /* Norm of (x - y) h, in long double. */

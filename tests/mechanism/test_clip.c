@@ -200,12 +200,7 @@ static void one_unit(const struct sg_ops *ops, const struct test_shape *shapes, 
                                                        : 40};
     struct sg_plan plan = test_plan_make(&wanted);
     struct test_taps taps = {.units = &units};
-    struct test_step step = {.plan = &plan,
-                             .ops = ops,
-                             .fill = test_fill_taps,
-                             .self = &taps,
-                             .digest = (const uint8_t(*)[16])units.digest,
-                             .n_units = 1};
+    struct test_step step = test_step_of_taps(&plan, ops, &taps);
     check_step(&step);
     double norm = contribution(&step);
     if (!(norm <= plan.max_grad_norm))
@@ -242,13 +237,8 @@ static void many_units(const struct sg_ops *ops, const struct test_shape *shapes
                                .q = q};
     struct sg_plan plan = test_plan_make(&wanted);
     struct test_taps taps = {.units = &units};
-    struct test_step step = {.plan = &plan,
-                             .ops = ops,
-                             .fill = test_fill_taps,
-                             .self = &taps,
-                             .digest = (const uint8_t(*)[16])units.digest,
-                             .n_units = units.n,
-                             .step = 2};
+    struct test_step step = test_step_of_taps(&plan, ops, &taps);
+    step.step = 2;
     struct expected e = check_step(&step);
     assert_true(e.n_excluded > 0 && e.n_clipped > 0 && e.n_groups > e.n_excluded + e.n_clipped);
     test_taps_free(&taps);
@@ -297,12 +287,7 @@ static void test_model_backward(void **unused)
                                        .n_weights = sg_model_n_trainable(units.model),
                                        .q = 1};
             struct sg_plan plan = test_plan_make(&wanted);
-            struct test_step step = {.plan = &plan,
-                                     .ops = test_backend(i),
-                                     .fill = test_fill_model,
-                                     .self = &units,
-                                     .digest = (const uint8_t(*)[16])units.digest,
-                                     .n_units = 60};
+            struct test_step step = test_step_of_model(&plan, &units);
             struct expected e = check_step(&step);
             assert_true(e.n_excluded >= 1);
             assert_true(e.n_clipped > 0);
@@ -324,12 +309,7 @@ static void one_step_of_blocks(const struct sg_model_spec *spec, const struct sg
                                .n_weights = sg_model_n_trainable(units.model),
                                .q = 1};
     struct sg_plan plan = test_plan_make(&wanted);
-    struct test_step step = {.plan = &plan,
-                             .ops = ops,
-                             .fill = test_fill_model,
-                             .self = &units,
-                             .digest = (const uint8_t(*)[16])units.digest,
-                             .n_units = 60};
+    struct test_step step = test_step_of_model(&plan, &units);
     struct expected e = check_step(&step);
     assert_true(e.n_excluded == 1 && e.n_clipped > 0);
     test_model_units_free(&units);
@@ -407,12 +387,7 @@ static void test_wrong_clips_show(void **unused)
         struct test_plan wanted = {.population = 1, .n_panels = 1, .rows_max = 2, .n_weights = units.n_weights, .q = 1};
         struct sg_plan plan = test_plan_make(&wanted);
         struct test_taps taps = {.units = &units};
-        struct test_step step = {.plan = &plan,
-                                 .ops = &ops,
-                                 .fill = test_fill_taps,
-                                 .self = &taps,
-                                 .digest = (const uint8_t(*)[16])units.digest,
-                                 .n_units = 1};
+        struct test_step step = test_step_of_taps(&plan, &ops, &taps);
         double norm = contribution(&step);
         print_message("%s: one unit adds %.3g C\n", faults[f].what, norm / plan.max_grad_norm);
         assert_true(norm > plan.max_grad_norm);

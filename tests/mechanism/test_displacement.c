@@ -59,13 +59,8 @@ static void displace_taps(const struct sg_ops *ops, const struct test_shape *sha
                                .clip = clip};
     struct sg_plan plan = test_plan_make(&wanted);
     struct test_taps taps = {.units = &units};
-    struct test_step step = {.plan = &plan,
-                             .ops = ops,
-                             .fill = test_fill_taps,
-                             .self = &taps,
-                             .digest = (const uint8_t(*)[16])units.digest,
-                             .n_units = units.n,
-                             .step = 1};
+    struct test_step step = test_step_of_taps(&plan, ops, &taps);
+    step.step = 1;
     double most = largest(&step, 0, 1), bound = microbatch > 1 ? 2 : 1;
     print_message("%s, groups of %ld, q %g, C %g: %.6f C\n", ops->name, (long)microbatch, q, clip, most);
     if (!(most <= bound))
@@ -117,13 +112,8 @@ static void displace_model(const struct sg_ops *ops, int64_t microbatch, double 
                                .n_weights = sg_model_n_trainable(units.model),
                                .q = q};
     struct sg_plan plan = test_plan_make(&wanted);
-    struct test_step step = {.plan = &plan,
-                             .ops = ops,
-                             .fill = test_fill_model,
-                             .self = &units,
-                             .digest = (const uint8_t(*)[16])units.digest,
-                             .n_units = units.n,
-                             .step = 1};
+    struct test_step step = test_step_of_model(&plan, &units);
+    step.step = 1;
     double most = largest(&step, 0, 1);
     print_message("%s, a model, groups of %ld, q %g: %.6f C\n", ops->name, (long)microbatch, q, most);
     if (!(most <= (microbatch > 1 ? 2 : 1)))
@@ -153,13 +143,8 @@ static void test_others_stay(void **unused)
             .population = 96, .n_panels = 4, .microbatch = k, .rows_max = 6, .n_weights = units.n_weights, .q = 0.5};
         struct sg_plan plan = test_plan_make(&wanted);
         struct test_taps taps = {.units = &units};
-        struct test_step step = {.plan = &plan,
-                                 .ops = sg_ops_reference(),
-                                 .fill = test_fill_taps,
-                                 .self = &taps,
-                                 .digest = (const uint8_t(*)[16])units.digest,
-                                 .n_units = units.n,
-                                 .step = 3};
+        struct test_step step = test_step_of_taps(&plan, sg_ops_reference(), &taps);
+        step.step = 3;
         struct sg_sample all = {0};
         free(test_step_sum(&step, -1, &all));
         for (int64_t out = 0; out < units.n; out++) {
@@ -246,12 +231,7 @@ static double attack_once(const struct sg_ops *ops, const struct sg_plan *plan, 
 {
     arm(units, attack, plan, order);
     struct test_taps taps = {.units = units};
-    struct test_step step = {.plan = plan,
-                             .ops = ops,
-                             .fill = test_fill_taps,
-                             .self = &taps,
-                             .digest = (const uint8_t(*)[16])units->digest,
-                             .n_units = units->n};
+    struct test_step step = test_step_of_taps(plan, ops, &taps);
     int64_t *all = test_step_sum(&step, -1, NULL), *rest = test_step_sum(&step, order[attack->victim_place], NULL);
     double moved = test_distance(all, rest, 1, plan->grid);
     free(all);
@@ -304,12 +284,7 @@ static void arena_open(const struct sg_ops *ops, const struct sg_plan *plan, enu
         memset(out->units.id[0][i], 0, ATTACK_ROWS * sizeof(int32_t));
     }
     struct test_taps taps = {.units = &out->units};
-    struct test_step step = {.plan = plan,
-                             .ops = ops,
-                             .fill = test_fill_taps,
-                             .self = &taps,
-                             .digest = (const uint8_t(*)[16])out->units.digest,
-                             .n_units = ATTACK_UNITS};
+    struct test_step step = test_step_of_taps(plan, ops, &taps);
     struct sg_sample sample = {0};
     free(test_step_sum(&step, -1, &sample));
     memcpy(out->order, sample.unit, sizeof out->order);
@@ -372,12 +347,7 @@ static void attack_without_mass_clip(const struct sg_ops *ops, const struct sg_p
     struct sg_plan broken = *plan;
     broken.mass_ratio_max = INFINITY;
     struct test_taps taps = {.units = &arena.units};
-    struct test_step step = {.plan = &broken,
-                             .ops = ops,
-                             .fill = test_fill_taps,
-                             .self = &taps,
-                             .digest = (const uint8_t(*)[16])arena.units.digest,
-                             .n_units = ATTACK_UNITS};
+    struct test_step step = test_step_of_taps(&broken, ops, &taps);
     double without = largest(&step, arena.order[0], ATTACK_UNITS);
     print_message("%s, tap %d: row mass clipped %.6f C, not clipped %.6f C\n", ops->name, kind, with, without);
     assert_true(with <= 1);
@@ -424,13 +394,8 @@ static void test_groups_in_order(void **unused)
         .population = 96, .n_panels = 1, .microbatch = 4, .rows_max = 6, .n_weights = units.n_weights, .q = 1};
     struct sg_plan plan = test_plan_make(&wanted);
     struct test_taps taps = {.units = &units};
-    struct test_step step = {.plan = &plan,
-                             .ops = sg_ops_reference(),
-                             .fill = test_fill_taps,
-                             .self = &taps,
-                             .digest = (const uint8_t(*)[16])units.digest,
-                             .n_units = units.n,
-                             .step = 1};
+    struct test_step step = test_step_of_taps(&plan, sg_ops_reference(), &taps);
+    step.step = 1;
     double drawn = largest(&step, 0, 1);
     step.regroup = cut_in_order;
     double cut = largest(&step, 0, 1);

@@ -116,6 +116,18 @@ static inline void *check_scratch(const struct sg_ops *ops, int64_t widest, int6
     return p;
 }
 
+/* Group norms after one tap and after the same tap twice: what was there stays and is added to, and group 3, excluded
+ * before, stays so. */
+static inline void check_added(const char *backend, const struct sg_group_norm *once, const struct sg_group_norm *twice,
+                               int n)
+{
+    for (int j = 0; j < n; j++)
+        if (j == 3 ? !twice[j].excluded
+                   : twice[j].norm2 != 2 * once[j].norm2 || twice[j].slack2 != 2 * once[j].slack2 ||
+                         twice[j].mass2 != 2 * once[j].mass2 || twice[j].excluded)
+            fail_msg("group %d, %s: a second tap does not add to the first", j, backend);
+}
+
 /* Both matrices (rows, ld) with guards: same bits everywhere, gaps and guards included. NaNs of any payload are equal.
  */
 static inline void check_same_bits(const char *what, const char *backend, const float *got, const float *want,
