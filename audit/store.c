@@ -56,7 +56,8 @@ enum sg_status sg_store_events(sqlite3_stmt *rows, sg_store_visit *visit, void *
 {
     struct sg_buffer payload = {0};
     enum sg_status status = SG_OK;
-    while (status == SG_OK && sqlite3_step(rows) == SQLITE_ROW) {
+    int step = SQLITE_DONE;
+    while (status == SG_OK && (step = sqlite3_step(rows)) == SQLITE_ROW) {
         struct sg_event event = {0};
         status = sg_leaf_payload(sqlite3_column_blob(rows, 0), (size_t)sqlite3_column_bytes(rows, 0), &payload);
         if (status == SG_OK)
@@ -65,6 +66,8 @@ enum sg_status sg_store_events(sqlite3_stmt *rows, sg_store_visit *visit, void *
             status = visit(context, &event);
         json_decref(event.statement);
     }
+    if (status == SG_OK && step != SQLITE_DONE) /* a shorter past must not pass for the whole one */
+        status = sg_fail(SG_FAILED, "the ledger's events could not be read: %s", sqlite3_errmsg(sqlite3_db_handle(rows)));
     sqlite3_finalize(rows);
     sg_buffer_free(&payload);
     return status;

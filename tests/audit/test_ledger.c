@@ -13,6 +13,7 @@
 
 #include "audit/verify.h"
 #include "fixture.h"
+#include "schema.h"
 #include "store.h"
 
 #define assert_ok(expr) assert_int_equal(expr, SG_OK)
@@ -48,6 +49,30 @@ static void test_first_events(void **state)
     sg_ledger_head(stage->ledger, &size, again);
     assert_int_equal(size, 5);
     assert_memory_equal(root, again, sizeof root);
+}
+
+static enum sg_status count_event(void *context, const struct sg_event *event)
+{
+    (void)event;
+    ++*(int *)context;
+    return SG_OK;
+}
+
+/* A read that breaks off is a failure: who asks for approvals or heartbeats must not take a part for all there were. */
+static void test_events_that_cannot_be_read(void **state)
+{
+    struct fixture *stage = *state;
+    sqlite3_stmt *rows = NULL;
+    int n = 0;
+    assert_ok(fixture_register(stage->ledger, "book", "customers", 6, 1e-5));
+    assert_ok(sg_db_prepare(stage->ledger->db, "SELECT body FROM leaf ORDER BY seq", &rows));
+    assert_ok(sg_store_events(rows, count_event, &n));
+    assert_int_equal(n, 2);
+    n = 0;
+    assert_ok(sg_db_prepare(stage->ledger->db,
+                            "SELECT iif(seq = 0, body, abs(-9223372036854775807 - seq)) FROM leaf ORDER BY seq", &rows));
+    assert_int_equal(sg_store_events(rows, count_event, &n), SG_FAILED);
+    assert_int_equal(n, 1);
 }
 
 static void test_limit_three_admits_one_run_of_three(void **state)
@@ -269,6 +294,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(test_first_events),
+        TEST(test_events_that_cannot_be_read),
         TEST(test_limit_three_admits_one_run_of_three),
         TEST(test_limit_six_composes),
         TEST(test_delta_is_a_limit_too),
