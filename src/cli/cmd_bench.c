@@ -184,6 +184,8 @@ enum sg_status sg_cmd_bench(int argc, char **argv)
         {"noise-source", SG_OPTION_TEXT, &bench.noise_source, "NAME", "chacha20 (default) or curand", 0, 0, false},
         {"tensors", SG_OPTION_TEXT, &bench.tensors, "FILE", "rows and weights from a safetensors file", 0, 0, false},
         {"workers", SG_OPTION_INT, &workers, "N", "worker threads (default 1)", 1, 1024, false},
+        {"panels", SG_OPTION_INT, &bench.panels, "N", "panels that a worker takes at once (default 1)", 1, 1000000, false},
+        {"recompute", SG_OPTION_FLAG, &bench.recompute, NULL, "compute blocks again in backward", 0, 0, false},
         {"backend", SG_OPTION_TEXT, &backend, "NAME", "cpu (default), cuda or reference", 0, 0, false},
         {"json", SG_OPTION_FLAG, &json, NULL, "print one JSON object", 0, 0, false},
     };
@@ -206,6 +208,8 @@ enum sg_status sg_cmd_bench(int argc, char **argv)
     if (bench.is_private && bench.is_plain && strcmp(mode, "both") != 0)
         return sg_fail(SG_USAGE, "bench: --mode is both, private or plain");
     bench.n_workers = (int)workers;
+    if (bench.recompute && !sg_model_has_blocks(bench.model.kind))
+        return sg_fail(SG_USAGE, "bench: --recompute is for models with blocks: encoder and tabular_transformer");
     const struct sg_ops *ops;
     SG_TRY(sg_backend_choose(backend, &ops));
     struct sg_step_bench_result result;
