@@ -1,4 +1,4 @@
-#include "encoder_base.h"
+#include "run/encoder_base.h"
 
 #include <stdio.h>
 #include <stdlib.h>

@@ -7,7 +7,7 @@
 
 #include "base/bytes.h"
 #include "base/file.h"
-#include "encoder_base.h"
+#include "run/encoder_base.h"
 
 static char *folder;
 static const struct sg_model_spec small = {.kind = SG_MODEL_ENCODER,
