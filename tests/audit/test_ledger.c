@@ -57,7 +57,7 @@ static void test_known_schema(void **state)
     struct fixture *stage = *state;
     uint8_t digest[SG_DIGEST_BYTES];
     char hex[2 * SG_DIGEST_BYTES + 1];
-    assert_ok(sg_schema_digest(stage->ledger->db, digest));
+    assert_ok(sg_table_schema_digest(stage->ledger->db, digest));
     sg_hex_encode(digest, sizeof digest, hex);
     assert_string_equal(hex, sg_schema_known);
 }
