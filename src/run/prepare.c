@@ -3,10 +3,10 @@
 
 #include "base/bytes.h"
 #include "data/schema.h"
-#include "encoder_base.h"
 #include "mask.h"
 #include "mechanism/noise.h"
 #include "optimizer.h"
+#include "run/encoder_base.h"
 #include "run/model_folder.h"
 #include "run/trainer.h"
 #include "team.h"
