@@ -137,12 +137,14 @@ static enum sg_status has_event(struct sg_ledger *ledger, const char *event_id, 
     return status;
 }
 
-/* In side storage: lower bounds only. That they may lag behind is harmless, and so is a failure to write them. */
+/* In side storage, in one transaction: lower bounds only. That they may lag behind is harmless, and so is a failure to
+ * write them. */
 static void remember(struct sg_ledger *ledger)
 {
     char label[33];
     if (!ledger->side || sg_db_run(ledger->side, "BEGIN") != SG_OK)
         return;
+    sg_watch_forget(ledger);
     enum sg_status status = sg_side_put_anchor(ledger->side, (int64_t)ledger->tree.size, ledger->root);
     if (status == SG_OK && ledger->spend_text.len) {
         sg_key_label(sg_signer_vkey(ledger->signer), label);

@@ -171,37 +171,6 @@ static int64_t a_width(const struct sg_tap *tap)
     return tap->kind == SG_TAP_SCALE ? tap->n_out : tap->n_in;
 }
 
-static void clear_rows(const struct sg_tap *tap, int64_t begin, int64_t end)
-{
-    for (int64_t r = begin; r < end; r++) {
-        memset(tap->g + r * tap->ldg, 0, (size_t)g_width(tap) * sizeof(float));
-        if (a_width(tap))
-            memset(tap->a + r * tap->lda, 0, (size_t)a_width(tap) * sizeof(float));
-    }
-}
-
-/* 0 x infinity is not a number: an excluded group's rows leave as zeros. */
-static void clear_excluded(const struct sg_sample *sample, const struct span *span, const struct sg_tap *taps,
-                           size_t n_taps, struct sg_absorber *absorber)
-{
-    for (size_t t = 0; t < n_taps; t++) {
-        group_rows(sample, span, &taps[t], absorber->first);
-        for (int64_t j = 0; j < span->n_groups; j++)
-            if (absorber->norm[j].excluded)
-                clear_rows(&taps[t], absorber->first[j], absorber->first[j + 1]);
-    }
-}
-
-static void count(struct sg_absorber *absorber, int64_t n_groups)
-{
-    for (int64_t j = 0; j < n_groups; j++) {
-        absorber->counts.n_groups++;
-        absorber->counts.n_clipped += !absorber->norm[j].excluded && absorber->group_weight[j] < 1;
-        absorber->counts.n_excluded += absorber->norm[j].excluded;
-        absorber->counts.norm_sum += absorber->norm[j].excluded ? 0 : sqrt(absorber->norm[j].norm2);
-    }
-}
-
 /* Groups that follow each other and take the same route go together. */
 static void linear_norms(const struct sg_ops *ops, const struct sg_tap *tap, int64_t n_groups, const int32_t *first,
                          struct sg_group_norm *norm, void *scratch)
@@ -255,42 +224,36 @@ static void weigh_groups(const struct sg_mechanism *m, const struct sg_sample *s
     }
     m->ops->clip_weight(span->n_groups, absorber->norm, m->plan.clip_norm, m->plan.mass_ratio_max,
                         absorber->group_weight);
-    count(absorber, span->n_groups);
-    bool any_excluded = false;
-    for (int64_t j = 0; j < span->n_groups; j++)
-        any_excluded |= absorber->norm[j].excluded;
-    if (any_excluded)
-        clear_excluded(sample, span, taps, n_taps, absorber);
+    m->ops->count_groups(span->n_groups, absorber->norm, absorber->group_weight, &absorber->counts);
 }
 
-/* The weight of each row of the tap is that of its group. */
-static void spread_weights(const struct sg_tap *tap, int64_t n_groups, struct sg_absorber *absorber)
+/* Rows of excluded groups become zeros, in a and in g. */
+static void clear_excluded(const struct sg_mechanism *m, const struct sg_tap *tap, int64_t n_groups,
+                           struct sg_absorber *absorber)
 {
-    assert(absorber->first[n_groups] <= absorber->rows_max);
-    for (int64_t j = 0; j < n_groups; j++)
-        for (int64_t r = absorber->first[j]; r < absorber->first[j + 1]; r++) {
-            absorber->row_weight[r] = absorber->group_weight[j];
-            assert(tap->kind != SG_TAP_EMBED || tap->id[r] < tap->n_out); /* or the sum of another weight is written */
-        }
+    m->ops->clear_rows(n_groups, absorber->first, absorber->norm, g_width(tap), tap->g, tap->ldg);
+    if (a_width(tap))
+        m->ops->clear_rows(n_groups, absorber->first, absorber->norm, a_width(tap), tap->a, tap->lda);
 }
 
 static void absorb_tap(const struct sg_mechanism *m, const struct sg_tap *tap, int64_t n_rows,
                        struct sg_absorber *absorber, void *scratch)
 {
     const double *w = absorber->row_weight;
+    const int32_t panel_row[2] = {0, (int32_t)n_rows};
     double grid = m->plan.grid, limit = m->plan.is_private ? PRIVATE_SUM_MAX * grid : PLAIN_SUM_MAX;
     int64_t *sum = absorber->sum + tap->weight;
     switch (tap->kind) {
     case SG_TAP_LINEAR:
-        m->ops->absorb(n_rows, tap->n_in, tap->n_out, tap->a, tap->lda, tap->g, tap->ldg, w, grid, limit, sum,
-                       &absorber->overflow, scratch);
+        m->ops->absorb(n_rows, 1, panel_row, tap->n_in, tap->n_out, tap->a, tap->lda, tap->g, tap->ldg, w, grid, limit,
+                       sum, &absorber->overflow, scratch);
         break;
     case SG_TAP_EMBED:
-        m->ops->embed_absorb(n_rows, tap->id, tap->n_in, tap->g, tap->ldg, w, grid, limit, sum, &absorber->overflow,
-                             scratch);
+        m->ops->embed_absorb(n_rows, 1, panel_row, tap->n_out, tap->id, tap->n_in, tap->g, tap->ldg, w, grid, limit,
+                             sum, &absorber->overflow, scratch);
         break;
     case SG_TAP_SCALE:
-        m->ops->scale_absorb(n_rows, tap->n_out, tap->a, tap->lda, tap->g, tap->ldg, w, grid, limit, sum,
+        m->ops->scale_absorb(n_rows, 1, panel_row, tap->n_out, tap->a, tap->lda, tap->g, tap->ldg, w, grid, limit, sum,
                              &absorber->overflow, scratch);
         break;
     }
@@ -304,7 +267,9 @@ void sg_mechanism_absorb(const struct sg_mechanism *mechanism, const struct sg_s
     weigh_groups(mechanism, sample, &span, taps, n_taps, absorber, scratch);
     for (size_t t = 0; t < n_taps; t++) {
         group_rows(sample, &span, &taps[t], absorber->first);
-        spread_weights(&taps[t], span.n_groups, absorber);
+        assert(absorber->first[span.n_groups] <= absorber->rows_max);
+        clear_excluded(mechanism, &taps[t], span.n_groups, absorber);
+        mechanism->ops->spread_weights(span.n_groups, absorber->first, absorber->group_weight, absorber->row_weight);
         absorb_tap(mechanism, &taps[t], absorber->first[span.n_groups], absorber, scratch);
     }
 }

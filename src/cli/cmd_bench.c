@@ -45,21 +45,17 @@ static enum sg_status from_config(const char *path, struct sg_step_bench *bench)
     struct sg_schema *schema = NULL;
     SG_TRY(sg_config_read(path, &config));
     enum sg_status status = SG_OK;
-    if (sg_model_has_blocks(config->model.kind))
+    if (config->model.kind == SG_MODEL_ENCODER)
         status =
-            sg_fail(SG_USAGE,
-                    "bench: %s: configurations of recurrent and logistic models are timed; for transformers W2, W3 or "
-                    "MINILM",
-                    path);
+            sg_fail(SG_USAGE, "bench: %s: configurations over tables are timed; for encoders W2, W3 or MINILM", path);
     if (status == SG_OK)
         status = sg_schema_read(config->schema_file, &schema);
+    bench->model = config->model;
+    if (status == SG_OK)
+        status = sg_config_fit_schema(config, schema, &bench->model);
     if (status == SG_OK) {
         bench->n_units = 1024;
-        bench->model = config->model;
-        bench->model.n_features = sg_schema_n_features(schema);
-        bench->model.n_static = sg_schema_n_static(schema);
         bench->n_steps = sg_schema_steps_max(schema);
-        bench->model.linear_steps = config->linear_path ? bench->n_steps : 0;
         if (config->plan.expected_batch_size > 0)
             bench->n_units = (int64_t)config->plan.expected_batch_size;
     }

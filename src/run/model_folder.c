@@ -113,6 +113,16 @@ static enum sg_status named(const char *path, enum sg_status status)
     return status == SG_USAGE ? sg_fail(status, "%s: %s", path, sg_error_text()) : status;
 }
 
+/* A tabular model's tokens are the schema's static features, and there is a place for every row. */
+static bool has_places_for(const struct sg_model_spec *spec, const struct sg_schema *schema)
+{
+    int32_t width[SG_STATIC_TOKENS_MAX];
+    int64_t n = sg_schema_static_widths(schema, SG_STATIC_TOKENS_MAX, width);
+    bool are_its = !spec->n_static_tokens ||
+                   (spec->n_static_tokens == n && memcmp(width, spec->static_token, (size_t)n * sizeof *width) == 0);
+    return are_its && sg_model_unit_rows(spec, sg_schema_steps_max(schema)) <= spec->encoder.positions;
+}
+
 static bool fits_schema(const struct sg_model_spec *spec, const struct sg_schema *schema)
 {
     bool has_classes = sg_schema_label_kind(schema) == SG_LABEL_CLASSES;
@@ -123,6 +133,8 @@ static bool fits_schema(const struct sg_model_spec *spec, const struct sg_schema
         return false;
     if (spec->kind == SG_MODEL_ENCODER)
         return sg_schema_max_tokens(schema) > 0 && sg_schema_max_tokens(schema) <= spec->encoder.positions;
+    if (spec->kind == SG_MODEL_TABULAR && !has_places_for(spec, schema))
+        return false;
     return sg_schema_max_tokens(schema) == 0 && spec->n_features == sg_schema_n_features(schema) &&
            spec->n_static == sg_schema_n_static(schema);
 }

@@ -35,12 +35,6 @@ void sg_mechanism_close(struct sg_mechanism **mechanism); /* wipes the keys */
 SG_MUST_USE enum sg_status sg_mechanism_sample(struct sg_mechanism *mechanism, int64_t step, const uint8_t (*digest)[16],
                                                int64_t n_units, struct sg_sample *sample);
 
-/* What the operator may see on request, never a part of the record: sums over one worker's panels. */
-struct sg_clip_counts {
-    int64_t n_groups, n_clipped, n_excluded;
-    double norm_sum;
-};
-
 struct sg_absorber {
     int64_t *sum; /* (P) of the grid */
     bool overflow;
