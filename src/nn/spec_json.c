@@ -12,7 +12,8 @@ static const char *const GELUS[] = {"gelu", "gelu_new"};
 static const char *const TARGETS[] = {"query", "key", "value", "attention_output", "intermediate", "output"};
 enum { N_TARGETS = sizeof TARGETS / sizeof *TARGETS, N_OBJECTIVES = sizeof OBJECTIVES / sizeof *OBJECTIVES };
 
-/* The keys of each kind; "lora" may be left out, and "objective" of the first two where it is "binary". */
+/* The keys of each kind; "lora" and "static_tokens" may be left out, and "objective" of the first two where it is
+ * "binary". */
 static const char *const LOGISTIC_KEYS[] = {"kind", "n_features", "n_static", "linear_steps", "objective", NULL};
 static const char *const BILSTM_KEYS[] = {"kind",           "n_features", "n_static",  "linear_steps",
                                           "hidden",         "layers",     "attention", "mlp",
@@ -21,7 +22,7 @@ static const char *const BILSTM_KEYS[] = {"kind",           "n_features", "n_sta
     "kind", "objective", "n_outputs", "dropout", "vocabulary", "width", "layers", "heads", "intermediate",             \
         "positions", "types", "gelu", "layer_norm_epsilon", "pooling", "unit_length", "lora"
 static const char *const ENCODER_KEYS[] = {BLOCK_KEYS, NULL};
-static const char *const TABULAR_KEYS[] = {BLOCK_KEYS, "n_features", "n_static", "linear_steps", NULL};
+static const char *const TABULAR_KEYS[] = {BLOCK_KEYS, "n_features", "n_static", "static_tokens", "linear_steps", NULL};
 static const char *const LORA_KEYS[] = {"rank", "alpha", "targets", NULL};
 static const char *const *const KEYS[] = {LOGISTIC_KEYS, BILSTM_KEYS, ENCODER_KEYS, TABULAR_KEYS};
 
@@ -55,6 +56,14 @@ static json_t *lora_to_json(const struct sg_encoder_spec *e)
     return lora;
 }
 
+static json_t *tokens_to_json(const struct sg_model_spec *spec)
+{
+    json_t *tokens = json_array();
+    for (int64_t i = 0; i < spec->n_static_tokens; i++)
+        json_array_append_new(tokens, json_integer(spec->static_token[i]));
+    return tokens;
+}
+
 static void blocks_to_json(const struct sg_model_spec *spec, json_t *object)
 {
     struct sg_model_spec copy = *spec;
@@ -86,6 +95,8 @@ json_t *sg_model_spec_to_json(const struct sg_model_spec *spec)
     json_object_set_new(object, "n_features", json_integer(spec->n_features));
     json_object_set_new(object, "n_static", json_integer(spec->n_static));
     json_object_set_new(object, "linear_steps", json_integer(spec->linear_steps));
+    if (spec->n_static_tokens)
+        json_object_set_new(object, "static_tokens", tokens_to_json(spec));
     if (spec->kind != SG_MODEL_BILSTM_ATTENTION)
         return object;
     json_object_set_new(object, "hidden", json_integer(spec->hidden));
@@ -157,6 +168,24 @@ static enum sg_status read_lora(const json_t *object, struct sg_encoder_spec *ou
     return SG_OK;
 }
 
+static enum sg_status read_tokens(const json_t *object, struct sg_model_spec *out)
+{
+    const json_t *tokens = json_object_get(object, "static_tokens");
+    size_t n = json_array_size(tokens);
+    if (!tokens)
+        return SG_OK;
+    if (!json_is_array(tokens) || n < 1 || n > SG_STATIC_TOKENS_MAX)
+        return sg_fail(SG_USAGE, "%s: \"static_tokens\" is a list of 1 to %d numbers", WHAT, SG_STATIC_TOKENS_MAX);
+    for (size_t i = 0; i < n; i++) {
+        json_int_t width = json_integer_value(json_array_get(tokens, i)); /* 0 of what is no integer */
+        if (width < 1 || width > INT32_MAX)
+            return sg_fail(SG_USAGE, "%s: \"static_tokens\" holds numbers of floats, from 1", WHAT);
+        out->static_token[i] = (int32_t)width;
+    }
+    out->n_static_tokens = (int64_t)n;
+    return SG_OK;
+}
+
 static enum sg_status read_blocks(const json_t *object, struct sg_model_spec *out)
 {
     struct integer integers[N_INTEGERS];
@@ -194,6 +223,7 @@ enum sg_status sg_model_spec_from_json(const json_t *object, struct sg_model_spe
     SG_TRY(sg_json_int(object, "n_features", WHAT, SG_USAGE, &out->n_features));
     SG_TRY(sg_json_int(object, "n_static", WHAT, SG_USAGE, &out->n_static));
     SG_TRY(sg_json_int(object, "linear_steps", WHAT, SG_USAGE, &out->linear_steps));
+    SG_TRY(read_tokens(object, out));
     if (kind != SG_MODEL_BILSTM_ATTENTION)
         return SG_OK;
     SG_TRY(sg_json_int(object, "hidden", WHAT, SG_USAGE, &out->hidden));

@@ -3,9 +3,9 @@
 
 #include "base/bytes.h"
 #include "data/schema.h"
-#include "encoder_base.h"
 #include "mask.h"
 #include "mechanism/noise.h"
+#include "run/encoder_base.h"
 #include "run/model_folder.h"
 #include "run/trainer.h"
 
@@ -40,30 +40,6 @@ static enum sg_status load_base(const struct sg_train_options *options, struct s
     return status;
 }
 
-/* Inputs and outputs as the schema has them. */
-static enum sg_status complete_spec(const struct sg_config *config, const struct sg_schema *schema, struct sg_model_spec *spec)
-{
-    static const int objectives[] = {
-        [SG_LABEL_BINARY] = SG_BINARY, [SG_LABEL_CLASSES] = SG_CLASSES, [SG_LABEL_NUMBER] = SG_REGRESSION};
-    enum sg_label_kind kind = sg_schema_label_kind(schema);
-    bool is_text = sg_schema_max_tokens(schema) > 0;
-    if (is_text != (spec->kind == SG_MODEL_ENCODER))
-        return sg_fail(SG_USAGE, is_text ? "model: the schema has a text column; use kind: encoder"
-                                         : "model: an encoder reads a text column, and the schema has none");
-    spec->n_features = is_text ? 0 : sg_schema_n_features(schema);
-    spec->n_static = is_text ? 0 : sg_schema_n_static(schema);
-    spec->linear_steps = config->linear_path ? sg_schema_steps_max(schema) : 0;
-    if (spec->objective == SG_MASKED_TOKENS)
-        return config->plan.is_private
-                   ? sg_fail(SG_USAGE, "model: objective: masked_tokens is for pretraining on public text: say privacy: none")
-                   : SG_OK;
-    spec->objective = objectives[kind];
-    spec->n_outputs = kind == SG_LABEL_CLASSES ? sg_schema_n_classes(schema) : 1;
-    if (spec->kind == SG_MODEL_TABULAR)
-        spec->encoder.positions = sg_model_unit_rows(spec, sg_schema_steps_max(schema));
-    return SG_OK;
-}
-
 /* An encoder's shape and vocabulary come from its base. */
 static enum sg_status complete_encoder(const struct sg_config *config, struct sg_prepared *out, struct sg_model_spec *spec)
 {
@@ -88,7 +64,7 @@ static enum sg_status make_model(const struct sg_train_options *options, struct 
 {
     struct sg_config *config = options->config;
     struct sg_model_spec spec = config->model;
-    SG_TRY(complete_spec(config, out->schema, &spec));
+    SG_TRY(sg_config_fit_schema(config, out->schema, &spec));
     if (spec.kind == SG_MODEL_ENCODER)
         SG_TRY(complete_encoder(config, out, &spec));
     uint64_t seed = (uint64_t)config->training.public_seed;

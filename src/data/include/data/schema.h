@@ -26,6 +26,9 @@ const uint8_t *sg_schema_digest(const struct sg_schema *schema);
 const struct sg_buffer *sg_schema_bytes(const struct sg_schema *schema);
 int64_t sg_schema_n_features(const struct sg_schema *schema); /* F, per time step */
 int64_t sg_schema_n_static(const struct sg_schema *schema);   /* S, per unit */
+/* How many of them each static feature has, in order; those without any are left out. Fills up to `max` and returns how
+ * many features there are. */
+int64_t sg_schema_static_widths(const struct sg_schema *schema, int64_t max, int32_t *width);
 /* Name of an encoded float, e.g. "PAY[>=2]", for reports; step features first, then static ones. */
 const char *sg_schema_float_name(const struct sg_schema *schema, int64_t i);
 int64_t sg_schema_steps_max(const struct sg_schema *schema); /* rows (time steps or tokens) per unit at most */
