@@ -9,6 +9,7 @@ struct sg_mechanism {
     const struct sg_ops *ops;
     struct sg_unit_sampler *sampler;
     struct sg_noise *noise; /* NULL without privacy */
+    int64_t *far_sum; /* (P) where the ops' memory is far: a step's sum while the host adds noise */
     int64_t steps_done;
 };
 

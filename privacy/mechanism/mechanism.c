@@ -43,6 +43,8 @@ enum sg_status sg_mechanism_open(const struct sg_plan *plan, const struct sg_ops
     struct sg_mechanism *m = sg_alloc(1, sizeof *m);
     m->plan = *plan;
     m->ops = ops;
+    if (ops->far && plan->is_private)
+        m->far_sum = sg_alloc((size_t)plan->n_weights, sizeof *m->far_sum);
     uint8_t key[SG_KEY_BYTES];
     sg_mechanism_subkey(secret, "sealgrad sampling", context, key);
     enum sg_status status = sg_sampler_open(key, &m->sampler);
@@ -65,6 +67,9 @@ void sg_mechanism_close(struct sg_mechanism **mechanism)
         return;
     sg_sampler_close(&(*mechanism)->sampler);
     sg_noise_close(&(*mechanism)->noise);
+    if ((*mechanism)->far_sum)
+        sg_wipe((*mechanism)->far_sum, (size_t)(*mechanism)->plan.n_weights * sizeof(int64_t));
+    free((*mechanism)->far_sum);
     free(*mechanism);
     *mechanism = NULL;
 }
@@ -81,6 +86,19 @@ enum sg_status sg_mechanism_sample(struct sg_mechanism *mechanism, int64_t step,
     return sg_sampler_draw(mechanism->sampler, (uint64_t)step, &rule, digest, n_units, sample);
 }
 
+/* To the sum where it lies; a far one comes to the host and goes back. */
+static enum sg_status add_noise(struct sg_mechanism *m, uint64_t step, int64_t *sum)
+{
+    int64_t n = m->plan.n_weights;
+    if (!m->far_sum)
+        return sg_noise_add(m->noise, step, 0, n, sum);
+    sg_ops_download(m->ops, m->far_sum, sum, (size_t)n * sizeof *sum);
+    SG_TRY(sg_ops_check(m->ops)); /* before noise is used up on a sum that did not come */
+    SG_TRY(sg_noise_add(m->noise, step, 0, n, m->far_sum));
+    sg_ops_upload(m->ops, sum, m->far_sum, (size_t)n * sizeof *sum);
+    return SG_OK;
+}
+
 enum sg_status sg_mechanism_release(struct sg_mechanism *mechanism, int64_t step, int64_t *sum, bool overflow,
                                     float *gradient)
 {
@@ -93,7 +111,7 @@ enum sg_status sg_mechanism_release(struct sg_mechanism *mechanism, int64_t step
                        "gradient overflow in step %lld; use a smaller learning_rate or check the data's bounds",
                        (long long)step);
     if (plan->is_private)
-        SG_TRY(sg_noise_add(mechanism->noise, (uint64_t)step, 0, plan->n_weights, sum));
+        SG_TRY(add_noise(mechanism, (uint64_t)step, sum));
     mechanism->ops->scale_sum(plan->n_weights, sum, plan->grid / plan->divisor, gradient);
     mechanism->steps_done++;
     return SG_OK;
