@@ -212,7 +212,14 @@ enum sg_status sg_team_open(const struct sg_team_setup *setup, struct sg_team **
     for (; team->n_workers < setup->shape.n_workers; team->n_workers++) {
         struct worker *w = &team->workers[team->n_workers];
         w->team = team;
-        SG_TRY(open_worker(setup, team->n_workers == 0, w));
+        enum sg_status status = open_worker(setup, team->n_workers == 0, w);
+        if (status != SG_OK) { /* no thread is started yet */
+            for (int i = 0; i < team->n_workers; i++)
+                sg_block_close(&team->workers[i].block);
+            free(team->workers);
+            free(team);
+            return status;
+        }
     }
     /* Worker 0 is the calling thread. */
     for (int i = 1; i < setup->shape.n_workers; i++)
