@@ -56,6 +56,14 @@ static void print_memory(const struct sg_prepared *prepared, const struct sg_tra
            (double)prepared->memory_bytes / 1048576, options->n_workers, options->n_workers == 1 ? "" : "s");
 }
 
+/* Of an encoder it is not all that the usual configurations mean by dropout. */
+static void print_dropout(const struct sg_model_spec *model)
+{
+    if (sg_model_has_blocks(model->kind) && model->dropout > 0)
+        printf("  %-22s %g after embeddings and sublayers and before the head; none on attention's probabilities\n",
+               "dropout", model->dropout);
+}
+
 /* The population that the run would have: 0 when the configuration names no ledger. */
 static enum sg_status registered_population(const struct sg_train_options *options, int64_t *out)
 {
@@ -92,6 +100,7 @@ static enum sg_status dry_run(const struct sg_train_options *options, bool json)
         json_decref(object);
     } else {
         sg_report_plan(&prepared.plan);
+        print_dropout(sg_model_spec_of(prepared.model));
         print_memory(&prepared, options);
         printf("no data was opened, and nothing was spent\n");
     }

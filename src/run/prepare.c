@@ -3,10 +3,10 @@
 
 #include "base/bytes.h"
 #include "data/schema.h"
-#include "encoder_base.h"
 #include "mask.h"
 #include "mechanism/noise.h"
 #include "optimizer.h"
+#include "run/encoder_base.h"
 #include "run/model_folder.h"
 #include "run/trainer.h"
 #include "team.h"
@@ -134,7 +134,9 @@ enum sg_status sg_train_prepare(const struct sg_train_options *options, int64_t 
         return status;
     }
     size_t weights = (size_t)sg_model_n_weights(out->model);
-    out->memory_bytes = sg_team_bytes(out->model, &out->plan, NULL, options->n_workers) +
+    out->shape = (struct sg_shape){options->n_workers, 1, false};
+    out->memory_bytes = sg_worker_bytes(out->model, &out->plan, NULL, &out->shape, 0) +
+                        (size_t)(options->n_workers - 1) * sg_worker_bytes(out->model, &out->plan, NULL, &out->shape, 1) +
                         sg_model_packed_bytes(out->model) + weights * sizeof(float) +
                         sg_optimizer_place(&options->config->training, options->ops, out->plan.n_weights, out->plan.steps, NULL, NULL) +
                         (size_t)out->plan.n_weights * (sizeof(int64_t) + sizeof(float));

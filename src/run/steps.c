@@ -78,7 +78,7 @@ static enum sg_status open_loop(struct loop *l, const struct sg_dataset *dataset
         sg_prefix_find(l->prepared->model, l->prepared->weights, dataset, l->train_unit, l->n_train, l->options->n_workers,
                        &l->prefix);
     const struct sg_team_setup setup = {l->prepared->model, l->options->ops, plan, dataset,
-                                        l->prefix.rows ? &l->prefix : NULL, masking, l->options->n_workers};
+                                        l->prefix.rows ? &l->prefix : NULL, masking, l->prepared->shape};
     return sg_team_open(&setup, &l->team);
 }
 

@@ -14,6 +14,7 @@
 #include "run/comm.h"
 #include "data/tokenizer.h"
 #include "run/config.h"
+#include "run/memory.h"
 
 struct sg_masking;
 
@@ -37,6 +38,7 @@ struct sg_prepared {
     float *weights;           /* all; initial */
     char base_digest[65];     /* "" when trained from scratch */
     struct sg_plan plan;
+    struct sg_shape shape;
     size_t memory_bytes;      /* workers, weights, optimizer and sums of one rank; the data comes on top */
 };
 
