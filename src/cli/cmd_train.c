@@ -210,7 +210,7 @@ static enum sg_status train(int argc, char **argv)
         {"out", SG_OPTION_TEXT, &flags.out, "FOLDER", "where the model goes", 0, 0, false},
         {"workers", SG_OPTION_INT, &flags.workers, "N", "worker threads (default: one a core); changes no bit", 1, 1024,
          false},
-        {"backend", SG_OPTION_TEXT, &flags.backend, "NAME", "cpu (default), cuda or reference", 0, 0, false},
+        {"backend", SG_OPTION_TEXT, &flags.backend, "NAME", "cpu (default), cuda, cuda:CARD or reference", 0, 0, false},
         {"noise-source", SG_OPTION_TEXT, &flags.noise_source, "NAME", "chacha20 (default) or curand", 0, 0, false},
         {"seed", SG_OPTION_INT, &flags.seed, "N", "public seed of initial weights and dropout", 0, 1e15, false},
         {"secret", SG_OPTION_TEXT, &flags.secret, "FILE",
