@@ -12,6 +12,7 @@ extern "C" {
 const struct sg_ops *sg_ops_cuda(void);
 
 void sg_cuda_fill_rows(struct sg_ops *ops);
+void sg_cuda_fill_gemm(struct sg_ops *ops);
 
 #ifdef __cplusplus
 }

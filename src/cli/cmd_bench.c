@@ -191,7 +191,7 @@ enum sg_status sg_cmd_bench(int argc, char **argv)
         {"noise-source", SG_OPTION_TEXT, &bench.noise_source, "NAME", "chacha20 (default) or curand", 0, 0, false},
         {"tensors", SG_OPTION_TEXT, &bench.tensors, "FILE", "rows and weights from a safetensors file", 0, 0, false},
         {"workers", SG_OPTION_INT, &workers, "N", "worker threads (default 1)", 1, 1024, false},
-        {"backend", SG_OPTION_TEXT, &backend, "NAME", "cpu (default), cuda or reference", 0, 0, false},
+        {"backend", SG_OPTION_TEXT, &backend, "NAME", "cpu (default), cuda, cuda:CARD or reference", 0, 0, false},
         {"json", SG_OPTION_FLAG, &json, NULL, "print one JSON object", 0, 0, false},
     };
     const struct sg_command_line line = {"bench",
