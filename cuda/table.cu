@@ -21,7 +21,13 @@ const struct sg_ops *sg_ops_cuda(void)
     table.name = "cuda";
     table.arithmetic = arithmetic;
     table.scratch_bytes = scratch_bytes;
-    sg_cuda_fill_rows(&table);
+    sg_cuda_fill_absorb(&table);
+    sg_cuda_fill_clip(&table);
+    sg_cuda_fill_column_absorb(&table);
+    sg_cuda_fill_column_norms(&table);
     sg_cuda_fill_gemm(&table);
+    sg_cuda_fill_group_norm(&table);
+    sg_cuda_fill_optimizer(&table);
+    sg_cuda_fill_rows(&table);
     return &table;
 }
