@@ -12,6 +12,13 @@ extern "C" {
 const struct sg_ops *sg_ops_cuda(void);
 
 void sg_cuda_fill_rows(struct sg_ops *ops);
+void sg_cuda_fill_elements(struct sg_ops *ops);
+void sg_cuda_fill_recurrent(struct sg_ops *ops);
+void sg_cuda_fill_rows_norm(struct sg_ops *ops);
+void sg_cuda_fill_pool(struct sg_ops *ops);
+void sg_cuda_fill_losses(struct sg_ops *ops);
+void sg_cuda_fill_attention(struct sg_ops *ops);
+void sg_cuda_fill_attention_backward(struct sg_ops *ops);
 
 #ifdef __cplusplus
 }
