@@ -1,7 +1,7 @@
 /* Would catch: noise on the card that is not the host's value for value, from either kind of words, wherever the range
  * begins and however it is cut; words that are not ChaCha20's or Philox's in cuRAND's order; a value decided twice or
  * not at all when many need further words; a step whose keys are another's. */
-#include "on_device.h"
+#include "device_arrays.h"
 
 #include <sodium.h>
 

@@ -2,7 +2,7 @@
  * number of rows gives it to; a hostile group that is not excluded, spoils its neighbour or meets float products that
  * vanish or overflow; a tap that does not add to what was there; a clip weight off by a rounding; counts, cleared rows
  * and spread weights that are not the CPU's. The CPU's own norms are held to their contract by tests/ops. */
-#include "on_device.h"
+#include "device_arrays.h"
 
 static const uint64_t seed = 20261124;
 #define GROUPS_MAX 24

@@ -3,7 +3,7 @@
  * panel's rows in another's sum, rows of one token that miss each other, a coordinate that is rounded more than once a
  * panel; an overflow that is missed or spoils other coordinates; a write outside the sum. Optimizer, average and scale:
  * other bits than the CPU's. */
-#include "on_device.h"
+#include "device_arrays.h"
 
 static const uint64_t seed = 20261125;
 #define PANELS_MAX 12
