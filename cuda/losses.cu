@@ -1,6 +1,6 @@
 /* Softmax cross entropy, squared error, binary cross entropy: the formulas of the CPU's loss.h and rows.h. */
 #include "layout.h"
-#include "sums.h"
+#include "row_sums.h"
 #include "table.h"
 #include "transcend.h"
 

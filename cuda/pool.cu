@@ -1,7 +1,7 @@
 /* Pooling of a unit's rows: by attention scores and by the mean. Chains run over a unit's ascending rows, a thread for
  * each column; sums of scores are one chain, which every lane of a warp follows in lockstep, 32 rows at a time. */
 #include "layout.h"
-#include "sums.h"
+#include "row_sums.h"
 #include "table.h"
 #include "transcend.h"
 

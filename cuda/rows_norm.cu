@@ -1,7 +1,7 @@
 /* Layer norm and rows of unit length: half a warp for each row, sums in double in the CPU's order. A row is read again
  * from the cache rather than kept: it may be longer than registers. */
 #include "layout.h"
-#include "sums.h"
+#include "row_sums.h"
 #include "table.h"
 
 #define LENGTH_MIN 1e-12f

@@ -65,7 +65,7 @@ void sg_ref_group_norm(enum sg_norm_route route, int64_t n_groups, const int32_t
             norm[j].excluded = true;
             continue;
         }
-        bool gram = route == SG_ROUTE_GRAM;
+        bool gram = sg_norm_route_of(route, n_rows, n_in, n_out) == SG_ROUTE_GRAM;
         assert(!gram || n_rows <= GRAM_ROWS_MAX);
         double slack = gram ? gamma_of((double)(n_in + n_out + 4)) : 3 * gamma_of((double)(n_rows + 2));
         norm[j].norm2 += gram ? gram_norm2(n_rows, n_in, n_out, aj, lda, gj, ldg)

@@ -22,8 +22,19 @@ extern "C" {
 #define SG_CHAIN_ROWS 64
 
 /* How the squared norm of a group's weight gradient is found: from dot products between its rows, or by writing the
- * gradient out. Fixed by operation counts in the plan, never by a measurement. */
-enum sg_norm_route { SG_ROUTE_GRAM, SG_ROUTE_INSTANTIATE };
+ * gradient out. CHEAPER takes for each group the one with fewer multiplications: its own rows alone decide, no
+ * measurement and no other group. */
+enum sg_norm_route { SG_ROUTE_GRAM, SG_ROUTE_INSTANTIATE, SG_ROUTE_CHEAPER };
+
+/* The route of a group with that many rows. */
+static inline enum sg_norm_route sg_norm_route_of(enum sg_norm_route route, int64_t n_rows, int64_t n_in, int64_t n_out)
+{
+    double rows = (double)n_rows, i = (double)n_in, o = (double)n_out;
+    double gram = rows * (rows + 1) / 2 * (i + o), instantiate = (rows + 1) * i * o;
+    if (route != SG_ROUTE_CHEAPER)
+        return route;
+    return gram <= instantiate ? SG_ROUTE_GRAM : SG_ROUTE_INSTANTIATE;
+}
 
 enum sg_activation { SG_TANH, SG_RELU };
 /* Hendrycks & Gimpel 2016: x Phi(x), and its approximation by tanh. */
