@@ -208,8 +208,8 @@ enum sg_status sg_config_read_model(const struct sg_yaml_node *node, const char 
     config->base_folder = sg_config_path(config_path, draft.base_folder);
     config->head_scale = draft.head_start == 1 ? draft.head_scale : 0;
     if (draft.kind == SG_MODEL_ENCODER && !draft.base_folder)
-        return sg_yaml_fail(node,
-                            "model: an encoder needs base: the folder with its config.json, model.safetensors and "
-                            "vocab.txt; without model.safetensors in it, it starts from random weights");
+        return sg_yaml_fail(
+            node, "model: an encoder needs base: the folder with its config.json, model.safetensors and "
+                  "vocab.txt or tokenizer.json; without model.safetensors in it, it starts from random weights");
     return draft.trainable ? read_trainable(draft.trainable, config) : SG_OK;
 }

@@ -44,6 +44,10 @@ static json_t *published_config(const struct sg_model_spec *spec, const struct s
                         json_pack("[s]", spec->objective == SG_MASKED_TOKENS ? "BertForMaskedLM"
                                          : whole                             ? "BertForSequenceClassification"
                                                                              : "BertModel"));
+    /* Where the model had dropout, so that who trains on with the usual library does the same; its defaults are others.
+     */
+    json_object_set_new(config, "hidden_dropout_prob", sg_json_real(spec->dropout));
+    json_object_set_new(config, "attention_probs_dropout_prob", json_real(0));
     bool has_classes = spec->objective == SG_CLASSES, is_number = spec->objective == SG_REGRESSION;
     /* One output has to be named, too: from the names the usual library takes how many there are. */
     for (int64_t c = 0; c < spec->n_outputs && spec->objective != SG_MASKED_TOKENS; c++) {

@@ -248,7 +248,7 @@ static enum sg_status release_model(struct session *s, struct sg_train_result *o
     s->reason = "evaluation";
     struct sg_masking masking;
     out->metrics = sg_evaluate(s->prepared.model, s->prepared.weights, s->dataset,
-                               sg_prepared_masking(&s->prepared, &o->config->training, &masking), o->n_workers, o->show_internal,
+                               sg_prepared_masking(&s->prepared, &o->config->training, &masking), s->prepared.shape.n_workers, o->show_internal,
                                &out->curves);
     s->reason = "model_not_written";
     const char *unit = s->options->no_ledger ? sg_schema_unit(s->prepared.schema) : s->entry.unit;

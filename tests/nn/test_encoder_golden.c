@@ -163,14 +163,16 @@ static void add_gradients(struct golden *g, const struct sg_tap *taps, size_t n_
     for (size_t k = 0; k < n_taps; k++) {
         const struct sg_tap *t = &taps[k];
         int64_t rows = t->offset[n], *sum = g->sum + t->weight;
+        const int32_t one_panel[2] = {0, t->offset[n]};
         if (t->kind == SG_TAP_EMBED)
-            g->ops->embed_absorb(rows, t->id, t->n_in, t->g, t->ldg, ones, GRID, limit, sum, &overflow, scratch);
+            g->ops->embed_absorb(rows, 1, one_panel, t->n_out, t->id, t->n_in, t->g, t->ldg, ones, GRID, limit, sum,
+                                 &overflow, scratch);
         else if (t->kind == SG_TAP_SCALE)
-            g->ops->scale_absorb(rows, t->n_out, t->a, t->lda, t->g, t->ldg, ones, GRID, limit, sum, &overflow,
-                                 scratch);
+            g->ops->scale_absorb(rows, 1, one_panel, t->n_out, t->a, t->lda, t->g, t->ldg, ones, GRID, limit, sum,
+                                 &overflow, scratch);
         else
-            g->ops->absorb(rows, t->n_in, t->n_out, t->a, t->lda, t->g, t->ldg, ones, GRID, limit, sum, &overflow,
-                           scratch);
+            g->ops->absorb(rows, 1, one_panel, t->n_in, t->n_out, t->a, t->lda, t->g, t->ldg, ones, GRID, limit, sum,
+                           &overflow, scratch);
     }
     if (overflow)
         abort();

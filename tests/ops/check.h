@@ -15,7 +15,14 @@
 
 #include "ops_cpu.h"
 
-#define BACKENDS_MAX 3
+#ifdef SG_CHECK_DEVICE
+#include "on_device.h"
+#define CHECK_DEVICE true /* emulated, and slow: the widest shapes are left out */
+#else
+#define CHECK_DEVICE false
+#endif
+
+#define BACKENDS_MAX 4
 
 struct backend {
     const char *name;
@@ -34,6 +41,9 @@ static inline size_t check_backends(struct backend out[BACKENDS_MAX])
         out[n++] = (struct backend){"avx512", sg_ops_cpu_avx512()};
     else
         print_message("SKIPPED here: no AVX-512\n");
+#ifdef SG_CHECK_DEVICE /* built by tests/cuda: one more backend */
+    out[n++] = (struct backend){"cuda", sg_ops_on_device()};
+#endif
     return n;
 }
 

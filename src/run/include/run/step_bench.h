@@ -1,4 +1,5 @@
-/* Step times of the engine on generated or given rows: sample, forward, backward, clip, sum, noise, optimizer. */
+/* Step times of the engine on generated or given rows: sample, forward, backward, clip, sum, noise, optimizer. A frozen
+ * prefix of an encoder, which a run finds once for every unit, is found anew in every step. */
 #ifndef SG_RUN_STEP_BENCH_H
 #define SG_RUN_STEP_BENCH_H
 

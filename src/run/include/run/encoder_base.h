@@ -14,7 +14,8 @@ SG_MUST_USE enum sg_status sg_encoder_base_spec(const char *folder, struct sg_en
 
 /* Weights from folder/model.safetensors by name, with or without the family's prefix; `weights` holds the random start.
  * A head of another shape, a head for masked words and LoRA factors that are not there keep their start; anything else
- * must be there. A folder without the file is a random start: digest then stays "". */
+ * must be there, and no more of the encoder than config.json describes. A folder without weights of any form is a
+ * random start: digest then stays "". */
 SG_MUST_USE enum sg_status sg_encoder_base_load(const char *folder, const struct sg_model *model, float *weights,
                                                 char digest[65]);
 
