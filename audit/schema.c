@@ -263,7 +263,7 @@ enum sg_status sg_schema_compare(sqlite3 *db, sqlite3 *expected)
 }
 
 /* Each field as type, length and bytes, so that no two lists of objects look alike. */
-enum sg_status sg_table_schema_digest(sqlite3 *db, uint8_t out[SG_DIGEST_BYTES])
+enum sg_status sg_schema_objects_digest(sqlite3 *db, uint8_t out[SG_DIGEST_BYTES])
 {
     sqlite3_stmt *rows = NULL;
     struct sg_buffer text = {0};
@@ -290,7 +290,7 @@ enum sg_status sg_schema_check(sqlite3 *db)
     uint8_t digest[SG_DIGEST_BYTES];
     char hex[2 * SG_DIGEST_BYTES + 1];
     sqlite3 *expected = NULL;
-    SG_TRY(sg_table_schema_digest(db, digest));
+    SG_TRY(sg_schema_objects_digest(db, digest));
     sg_hex_encode(digest, sizeof digest, hex);
     if (strcmp(hex, sg_schema_known) == 0)
         return SG_OK;

@@ -33,7 +33,7 @@ SG_MUST_USE enum sg_status sg_schema_compare(sqlite3 *db, sqlite3 *expected);
  * not, it is compared as above. */
 SG_MUST_USE enum sg_status sg_schema_check(sqlite3 *db);
 /* The digest; a test holds sg_schema_create against the one that is known. */
-SG_MUST_USE enum sg_status sg_table_schema_digest(sqlite3 *db, uint8_t out[SG_DIGEST_BYTES]);
+SG_MUST_USE enum sg_status sg_schema_objects_digest(sqlite3 *db, uint8_t out[SG_DIGEST_BYTES]);
 extern const char sg_schema_known[];
 
 /* Settings for a connection to a file that an attacker may have written. */

@@ -12,8 +12,8 @@
 
 static const char writing[] = "writing the side storage";
 
-/* What a power cut may take back: nothing of a key, which an event relies on; of everything else the last transaction. A
- * journal that comes back undoes it whole, and all of it are lower bounds. */
+/* What a power cut may take back: nothing of a key, which an event relies on; of everything else the last transaction.
+ * A journal that comes back undoes it whole, and all of it are lower bounds. */
 #define DURABLE "PRAGMA synchronous=EXTRA;"
 #define CONSISTENT "PRAGMA synchronous=NORMAL;"
 
@@ -21,8 +21,8 @@ static enum sg_status setup(sqlite3 *db)
 {
     sqlite3_busy_timeout(db, 120000);
     return sg_db_run(
-        db,
-        DURABLE "PRAGMA journal_mode=DELETE; PRAGMA secure_delete=ON; PRAGMA trusted_schema=OFF;"
+        db, DURABLE
+        "PRAGMA journal_mode=DELETE; PRAGMA secure_delete=ON; PRAGMA trusted_schema=OFF;"
         "CREATE TABLE IF NOT EXISTS dataset_key(dataset TEXT PRIMARY KEY, key BLOB NOT NULL) STRICT;"
         "CREATE TABLE IF NOT EXISTS anchor(one INTEGER PRIMARY KEY CHECK(one = 1), size INTEGER NOT NULL, "
         "root BLOB NOT NULL) STRICT;"

@@ -2,15 +2,17 @@
 #include "account/curve.h"
 
 #include <math.h>
-#include "closed.h"
-#include "contour.h"
 #include <string.h>
 
+#include "attained.h"
 #include "closed.h"
 #include "composition.h"
+#include "contour.h"
 #include "pld.h"
 #include "rare.h"
 #include "rdp.h"
+
+enum { RARE = SG_CONTOUR_THINNED + 1 }; /* the parted law, beside the forms of the contour */
 
 static const char *const sampler_names[SG_N_SAMPLERS] = {"poisson", "truncated_poisson", "fixed_size", "full_batch",
                                                          "shuffle"};
@@ -102,6 +104,11 @@ static void tighten(double lower, double upper, struct sg_epsilon *out)
     out->epsilon = fmin(out->epsilon, upper), out->epsilon_lower = fmax(out->epsilon_lower, lower);
 }
 
+static bool is_tight(const struct sg_epsilon *bounds, double relative)
+{
+    return isfinite(bounds->epsilon) && bounds->epsilon - bounds->epsilon_lower <= relative * bounds->epsilon;
+}
+
 /* Little noise makes losses rare and large, many or noisy steps make them common and small. */
 static bool has_little_noise(const struct sg_composition *composition)
 {
@@ -111,30 +118,43 @@ static bool has_little_noise(const struct sg_composition *composition)
     return false;
 }
 
-/* The contour in three forms, the likelier of the dear two first: along a plain line, with rare losses set apart, with
- * the rarest left out. What each proves holds, so the best of them is kept. */
+/* Hardly anybody ever takes part, and the noise hides who does: no form of the line has been seen to reach there. */
+static bool is_hopeless(const struct sg_composition *composition)
+{
+    double taking_part = 0;
+    for (size_t i = 0; i < composition->n_events; i++) {
+        const struct sg_pair *pair = &composition->events[i].branch[0];
+        if (pair->sigma < 1)
+            return false;
+        taking_part += composition->events[i].count * fmax(1 - pair->p.weight[0], 1 - pair->q.weight[0]);
+    }
+    return composition->n_events && !composition->n_laplaces && composition->gaussian_mu2 == 0 && taking_part < 1e-5;
+}
+
+/* What a form proves before it gives up holds too. */
+static void by_form(struct sg_composition *composition, int form, double delta, double *lower, double *upper)
+{
+    bool ok = form == RARE ? sg_rare_epsilon(composition, delta, lower, upper)
+                           : sg_contour_epsilon(composition, (enum sg_contour_form)form, delta, lower, upper);
+    (void)ok;
+}
+
+/* The contour in its forms, the cheaper or likelier first: along a plain line, with the rarest losses left out, with
+ * rare losses set apart. What each proves holds, so the best of them is kept; false when that is not tight. The last
+ * two need the direction in which P is the mixture. */
 static bool by_contour(struct sg_composition *composition, bool is_first, double delta, struct sg_epsilon *out)
 {
+    static const int little_noise[] = {SG_CONTOUR_CHEAP, SG_CONTOUR_CHEAP_THINNED, RARE, SG_CONTOUR_THINNED};
+    static const int much_noise[] = {SG_CONTOUR_CHEAP, SG_CONTOUR_THINNED, RARE};
+    static const int other[] = {SG_CONTOUR_CHEAP, SG_CONTOUR_WHOLE};
+    const int *forms = !is_first ? other : has_little_noise(composition) ? little_noise : much_noise;
+    int n = !is_first ? 2 : forms == little_noise ? 4 : 3;
     double lower, upper;
-    bool any = false, rare_first = is_first && has_little_noise(composition);
-    for (int form = 0; form < 3; form++) {
-        bool is_rare = form == (rare_first ? 1 : 2), ok;
-        if (is_rare && !is_first)
-            break;
-        if (is_rare)
-            ok = sg_rare_epsilon(composition, delta, &lower, &upper);
-        else
-            ok = sg_contour_epsilon(composition,
-                                    form == 0  ? SG_CONTOUR_CHEAP
-                                    : is_first ? SG_CONTOUR_THINNED
-                                               : SG_CONTOUR_WHOLE,
-                                    delta, &lower, &upper);
-        if (ok)
-            tighten(lower, upper, out), any = true;
-        if (any && out->epsilon - out->epsilon_lower <= 1e-6 * out->epsilon)
-            break;
+    for (int k = 0; k < n && !is_tight(out, 1e-6); k++) {
+        by_form(composition, forms[k], delta, &lower, &upper);
+        tighten(lower, upper, out);
     }
-    return any;
+    return is_tight(out, 1e-5);
 }
 
 /* One direction by the best engine for it; the loss distribution on a grid is the last resort. */
@@ -150,11 +170,16 @@ static bool one_direction(struct sg_composition *composition, bool is_first, boo
         sg_event_epsilon_once(&composition->events[0], delta, &out->epsilon_lower, &out->epsilon))
         return true;
     out->accountant = "contour";
-    out->epsilon = INFINITY;
-    if (use_contour && by_contour(composition, is_first, delta, out))
+    out->epsilon = INFINITY, out->epsilon_lower = 0;
+    if (use_contour && !is_hopeless(composition) && by_contour(composition, is_first, delta, out))
         return true;
-    out->accountant = "pld";
-    return sg_pld_epsilon(composition, delta, INFINITY, &out->epsilon_lower, &out->epsilon);
+    double lower, upper;
+    if (sg_pld_epsilon(composition, delta, INFINITY, &lower, &upper)) {
+        if (upper < out->epsilon)
+            out->accountant = "pld";
+        tighten(lower, upper, out);
+    }
+    return isfinite(out->epsilon);
 }
 
 static void plain_gaussian(const struct sg_composition *composition, double delta, struct sg_epsilon *out)
@@ -238,16 +263,9 @@ static enum sg_status reconcile(struct sg_epsilon *out)
     return SG_OK;
 }
 
-/* What is accounted is then a bound of the mechanism, not its own dominating pair. */
-static bool has_only_upper_bounds(const struct sg_history *history)
+/* All engines on the history's own dominating pair. */
+static enum sg_status by_pair(const struct sg_history *history, double delta, struct sg_epsilon *out)
 {
-    return history->sampler == SG_SAMPLER_SHUFFLE || history->sampler == SG_SAMPLER_TRUNCATED_POISSON ||
-           history->sampler == SG_SAMPLER_FIXED_SIZE;
-}
-
-enum sg_status sg_account_epsilon(const struct sg_history *history, double delta, struct sg_epsilon *out)
-{
-    SG_TRY(sg_delta_check(delta));
     struct sg_composition composition;
     enum sg_status status = sg_composition_make(history, &composition);
     if (status == SG_OK) {
@@ -260,11 +278,30 @@ enum sg_status sg_account_epsilon(const struct sg_history *history, double delta
         status = both_directions(&composition, delta, out);
         if (status == SG_OK)
             status = reconcile(out);
-        if (status == SG_OK && has_only_upper_bounds(history))
-            out->epsilon_lower = 0;
     }
     sg_composition_close(&composition);
     return status;
+}
+
+enum sg_status sg_account_epsilon(const struct sg_history *history, double delta, struct sg_epsilon *out)
+{
+    SG_TRY(sg_delta_check(delta));
+    SG_TRY(by_pair(history, delta, out));
+    if (sg_history_is_attained(history))
+        return SG_OK;
+    struct sg_attained attained;
+    struct sg_epsilon below;
+    out->epsilon_lower = 0;
+    enum sg_status status = sg_attained_make(history, &attained);
+    for (int i = 0; status == SG_OK && i < attained.n; i++) {
+        if (sg_history_check(&attained.history[i]) != SG_OK)
+            continue; /* a rate or a noise too small or too large to be accounted: nothing is known from there */
+        status = by_pair(&attained.history[i], delta, &below);
+        if (status == SG_OK)
+            out->epsilon_lower = fmax(out->epsilon_lower, below.epsilon_lower);
+    }
+    sg_attained_close(&attained);
+    return status == SG_OK ? reconcile(out) : status;
 }
 
 /* Upper bound by RDP in the composition's direction: the best of a few orders. */
@@ -293,10 +330,8 @@ static void direction_delta(const struct sg_composition *composition, double eps
         *upper = rdp_delta(composition, epsilon);
 }
 
-enum sg_status sg_account_delta(const struct sg_history *history, double epsilon, double *lower, double *upper)
+static enum sg_status delta_by_pair(const struct sg_history *history, double epsilon, double *lower, double *upper)
 {
-    if (!(epsilon >= 0 && epsilon <= 1e12))
-        return sg_fail(SG_USAGE, "epsilon %g is outside [0, 1e12]", epsilon);
     struct sg_composition composition;
     enum sg_status status = sg_composition_make(history, &composition);
     if (status == SG_OK) {
@@ -307,9 +342,17 @@ enum sg_status sg_account_delta(const struct sg_history *history, double epsilon
             direction_delta(&composition, epsilon, &low, &high);
             *lower = fmax(*lower, low), *upper = fmax(*upper, high);
         }
-        if (has_only_upper_bounds(history))
-            *lower = 0;
     }
     sg_composition_close(&composition);
     return status;
+}
+
+enum sg_status sg_account_delta(const struct sg_history *history, double epsilon, double *lower, double *upper)
+{
+    if (!(epsilon >= 0 && epsilon <= 1e12))
+        return sg_fail(SG_USAGE, "epsilon %g is outside [0, 1e12]", epsilon);
+    SG_TRY(delta_by_pair(history, epsilon, lower, upper));
+    if (!sg_history_is_attained(history))
+        *lower = 0; /* of the pair, which need not be attained */
+    return SG_OK;
 }

@@ -7,22 +7,41 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "guess.h"
+
 struct search {
     struct sg_history history;
     struct sg_phase *phases;
     double target, delta;
-    enum { SEARCH_NOISE, SEARCH_RATE } what;
+    enum { SEARCH_NOISE, SEARCH_RATE, SEARCH_STEPS } what; /* steps: of the last phase */
 };
 
-static enum sg_status evaluate(struct search *search, double log_value, struct sg_epsilon *out)
+static void set_value(struct search *search, double log_value)
 {
+    if (search->what == SEARCH_STEPS) {
+        search->phases[search->history.n_phases - 1].steps = (int64_t)exp(log_value);
+        return;
+    }
     for (size_t i = 0; i < search->history.n_phases; i++) {
         if (search->what == SEARCH_NOISE)
             search->phases[i].noise_multiplier = exp(log_value);
         else
             search->phases[i].sample_rate = fmin(exp(log_value), 1);
     }
-    return sg_account_epsilon(&search->history, search->delta, out);
+}
+
+/* ln of epsilon over the target. */
+static double excess(const struct search *search, double epsilon)
+{
+    return fmin(log(fmax(epsilon, 1e-12) / search->target), 700);
+}
+
+static enum sg_status evaluate(struct search *search, double log_value, struct sg_epsilon *out, double *f)
+{
+    set_value(search, log_value);
+    SG_TRY(sg_account_epsilon(&search->history, search->delta, out));
+    *f = excess(search, out->epsilon);
+    return SG_OK;
 }
 
 /* Copies the phases so that the caller's stay as they are. */
@@ -41,65 +60,99 @@ static enum sg_status search_open(const struct sg_history *history, double targe
     return SG_OK;
 }
 
-/* The root in ln value between `bad` (epsilon above the target) and `good` (within it), by the Illinois false position
- * on ln epsilon, aimed a little within the target, with bisection as safeguard. Done when epsilon is within 5e-7 of the
- * target, or the ends within 2e-7 of each other. */
-static enum sg_status close_in(struct search *search, double bad, double f_bad, double good, double f_good,
-                               struct sg_epsilon *out, double *value)
+struct ends {
+    double low, high, direction; /* of ln value; which way epsilon falls */
+};
+
+static double guess_at(struct search *search, double log_value)
 {
-    const double within = 5e-7, aim = 2e-7;
-    double w_bad = f_bad + aim, w_good = f_good + aim;
-    for (int i = 0, side = 0; i < 60 && f_good < -within && fabs(good - bad) > 2e-7; i++) {
-        double step = w_bad - w_good > 0 ? w_bad / (w_bad - w_good) : 0.5;
-        double middle = bad + (good - bad) * fmin(fmax(step, 1e-6), 1 - 1e-6);
-        if (i > 9 && i % 3 == 0)
-            middle = (bad + good) / 2;
-        struct sg_epsilon at;
-        SG_TRY(evaluate(search, middle, &at));
-        double f = log(fmax(at.epsilon, 1e-12) / search->target);
-        if (f <= 0) {
-            good = middle, f_good = f, w_good = fmin(f + aim, -1e-12), *out = at;
-            w_bad = side < 0 ? w_bad / 2 : w_bad;
-            side = -1;
-        } else {
-            bad = middle, w_bad = f + aim;
-            w_good = side > 0 ? w_good / 2 : w_good;
-            side = 1;
-        }
-    }
-    *value = exp(good);
-    return SG_OK;
+    set_value(search, log_value);
+    return excess(search, sg_epsilon_guess(&search->history, search->delta));
 }
 
-static enum sg_status solve(struct search *search, double start, double low, double high, double *value,
+/* Where the guess meets the target, by doubling and halving; `start` where there is no guess. */
+static double begin(struct search *search, const struct ends *ends, double start)
+{
+    double at = start, step = 1, bad = NAN, good = NAN;
+    for (int i = 0; i < 30 && !(fabs(good - bad) < 0.02); i++) {
+        double f = guess_at(search, at);
+        if (isnan(f))
+            return start;
+        *(f > 0 ? &bad : &good) = at;
+        if (isnan(bad) || isnan(good)) {
+            at = fmin(fmax(at + (f > 0 ? 1 : -1) * ends->direction * step, ends->low), ends->high);
+            step *= 1.5;
+        } else {
+            at = (good + bad) / 2;
+        }
+    }
+    return fabs(good - bad) < 0.02 ? (good + bad) / 2 : start;
+}
+
+/* What a search knows: the nearest value on either side, and the last two points. */
+struct known {
+    double bad, good, f_good; /* NaN before there is one */
+    double at, f, before, f_before;
+    double slope; /* of ln epsilon in ln value */
+    struct sg_epsilon at_good;
+};
+
+/* Within 8e-7 of the target, and no farther from the least admissible value. */
+static bool is_done(const struct known *k)
+{
+    double within = 8e-7 * fmin(fabs(k->slope), 1);
+    return !isnan(k->good) && (k->f_good >= -within || fabs(k->good - k->bad) <= 2e-7);
+}
+
+/* The secant, aimed a little within the target; where that leads out of what is known or has gone on for long, half
+ * way. */
+static double next_value(const struct known *k, const struct ends *ends, int round)
+{
+    double aim = -4e-7 * fmin(fabs(k->slope), 1), move = (aim - k->f) / k->slope;
+    if (isnan(k->good) || isnan(k->bad)) /* walk towards the other side, a little farther than it seems */
+        return fmin(fmax(k->at + fmin(fmax(move * (round > 2 ? 1.5 : 1), -3), 3), ends->low), ends->high);
+    double at = k->at + move, low = fmin(k->good, k->bad), high = fmax(k->good, k->bad);
+    return !(at > low && at < high) || round % 5 == 4 || round > 15 ? (low + high) / 2 : at;
+}
+
+static void learn(struct known *k, double direction)
+{
+    double here = (k->f - k->f_before) / (k->at - k->before);
+    if (here * direction < -0.01 && here * direction > -50) /* else the figures are too near, or rough */
+        k->slope = here;
+}
+
+/* The value nearest to the target on its good side. Epsilon falls in `direction`. */
+static enum sg_status solve(struct search *search, double start, const struct ends *ends, double *value,
                             struct sg_epsilon *out)
 {
-    /* walk by doubling from the start until the target is bracketed */
-    double direction = search->what == SEARCH_NOISE ? 1 : -1; /* towards a smaller epsilon */
-    double at = start, bad = NAN, good = NAN, f_bad = 0, f_good = 0;
-    struct sg_epsilon result;
-    while (isnan(bad) || isnan(good)) {
-        SG_TRY(evaluate(search, at, &result));
-        double f = log(fmax(result.epsilon, 1e-12) / search->target);
-        if (f <= 0)
-            good = at, f_good = f, *out = result;
+    struct known k = {.bad = NAN, .good = NAN, .at = begin(search, ends, start), .before = NAN};
+    double ahead = guess_at(search, k.at + 0.05), behind = guess_at(search, k.at - 0.05);
+    k.slope = (ahead - behind) / 0.1;
+    if (!(k.slope * ends->direction < -0.3 && k.slope * ends->direction > -20))
+        k.slope = -2 * ends->direction;
+    for (int round = 0; round < 100; round++) {
+        struct sg_epsilon here;
+        SG_TRY(evaluate(search, k.at, &here, &k.f));
+        if (k.f <= 0)
+            k.good = k.at, k.f_good = k.f, k.at_good = here;
         else
-            bad = at, f_bad = fmin(f, 700);
-        if (!isnan(bad) && !isnan(good))
+            k.bad = k.at;
+        if (round > 0)
+            learn(&k, ends->direction);
+        if (is_done(&k))
             break;
-        double next = at + direction * (f > 0 ? fmin(fmax(f, 0.2), 3) : fmax(fmin(f, -0.2), -3));
-        next = fmin(fmax(next, low), high);
-        if (next == at && f > 0)
+        double next = next_value(&k, ends, round);
+        if (next == k.at && k.f > 0)
             return sg_fail(SG_USAGE, "no %s meets epsilon %g at delta %g: what else is released already costs more",
                            search->what == SEARCH_NOISE ? "noise up to 1e6" : "sample rate", search->target,
                            search->delta);
-        if (next == at) {
-            *value = exp(at);
-            return SG_OK;
-        }
-        at = next;
+        if (next == k.at)
+            break;
+        k.before = k.at, k.f_before = k.f, k.at = next;
     }
-    return close_in(search, bad, f_bad, good, f_good, out, value);
+    *value = exp(k.good), *out = k.at_good;
+    return isnan(k.good) ? sg_fail(SG_FAILED, "calibration did not settle; please report this") : SG_OK;
 }
 
 enum sg_status sg_account_calibrate(const struct sg_history *history, double target_epsilon, double delta,
@@ -109,7 +162,7 @@ enum sg_status sg_account_calibrate(const struct sg_history *history, double tar
     enum sg_status status = search_open(history, target_epsilon, delta, &search);
     search.what = SEARCH_NOISE;
     if (status == SG_OK)
-        status = solve(&search, 0, log(1e-2) + 1e-9, log(1e6) - 1e-9, noise_multiplier, out);
+        status = solve(&search, 0, &(struct ends){log(1e-2) + 1e-9, log(1e6) - 1e-9, 1}, noise_multiplier, out);
     free(search.phases);
     return status;
 }
@@ -121,43 +174,47 @@ enum sg_status sg_account_calibrate_rate(const struct sg_history *history, doubl
     enum sg_status status = search_open(history, target_epsilon, delta, &search);
     search.what = SEARCH_RATE;
     if (status == SG_OK)
-        status = solve(&search, log(0.01), log(1e-9), 0, sample_rate, out);
+        status = solve(&search, log(0.01), &(struct ends){log(1e-9), 0, -1}, sample_rate, out);
     free(search.phases);
     return status;
 }
 
-/* Between `good`, which fits, and `bad`, which does not: where ln epsilon, about linear in ln steps, meets the target;
- * half way now and then, so that both ends move. */
-static int64_t next_steps(int64_t good, int64_t bad, double f_good, double f_bad, int round)
+/* From the last point by the slope of ln epsilon in ln steps, and the neighbour where that leads back to it; half way
+ * now and then. */
+static int64_t next_steps(int64_t at, double f, double slope, int64_t good, int64_t bad, int round)
 {
-    double low = log((double)good), high = log((double)bad), share = f_good / (f_good - f_bad);
-    double at = round % 4 == 3 ? (low + high) / 2 : low + (high - low) * fmin(fmax(share, 0.001), 0.999);
-    int64_t steps = (int64_t)(exp(at) + (round % 2 ? 1.5 : 0));
+    double next = (double)at * exp(fmin(fmax(-f / slope, -3), 3));
+    if (good > 0 && (double)bad < 9e11 && round % 5 == 4)
+        next = sqrt((double)good * (double)bad);
+    int64_t steps = (int64_t)fmin(next, 9e17);
+    if (steps == at)
+        steps = f <= 0 ? at + 1 : at - 1;
     return steps <= good ? good + 1 : steps >= bad ? bad - 1 : steps;
 }
 
-/* From the steps that the phase has, by the slope of epsilon in steps, which lies between 1/2 and 1 or so. */
+/* From a guess, or the steps that the phase has. */
 static enum sg_status search_steps(struct search *search, int64_t *steps, struct sg_epsilon *out)
 {
     const int64_t most = 1000000000000;
+    const struct ends ends = {0, log((double)most), -1};
     struct sg_phase *last = &search->phases[search->history.n_phases - 1];
     int64_t good = 0, bad = most + 1, at = last->steps >= 1 && last->steps <= most ? last->steps : 1;
-    double f_good = -1, f_bad = 1;
+    at = (int64_t)fmin(fmax(exp(begin(search, &ends, log((double)at))), 1), (double)most);
+    double slope = 0.6, before = NAN, f_before = 0; /* the slope lies between 1/2 and 1 or so */
     for (int round = 0; bad - good > 1; round++) {
         struct sg_epsilon here;
         last->steps = at;
         SG_TRY(sg_account_epsilon(&search->history, search->delta, &here));
-        double f = log(fmax(here.epsilon, 1e-12) / search->target);
+        double f = excess(search, here.epsilon), now = log((double)at);
         if (here.epsilon <= search->target)
-            good = at, f_good = f, *out = here;
+            good = at, *out = here;
         else
-            bad = at, f_bad = fmin(f, 700);
-        if (good > 0 && bad <= most)
-            at = next_steps(good, bad, f_good, f_bad, round);
-        else if (good > 0)
-            at = (int64_t)fmin((double)most, fmax((double)at * exp(fmin(-1.6 * f, 2.8)) + 1, (double)at * 1.3));
-        else
-            at = (int64_t)fmax(1, fmin((double)at * exp(fmax(-1.6 * f, -2.8)), (double)at - 1));
+            bad = at;
+        double secant = (f - f_before) / (now - before);
+        if (secant > 0.05 && secant < 20 && fabs(f) < 100)
+            slope = secant;
+        before = now, f_before = f;
+        at = next_steps(at, f, slope, good, bad, round);
     }
     if (!good)
         return sg_fail(SG_USAGE, "not even one step meets epsilon %g at delta %g: raise the noise multiplier",
@@ -171,6 +228,7 @@ enum sg_status sg_account_calibrate_steps(const struct sg_history *history, doub
 {
     struct search search = {.phases = NULL};
     enum sg_status status = search_open(history, target_epsilon, delta, &search);
+    search.what = SEARCH_STEPS;
     if (status == SG_OK)
         status = search_steps(&search, steps, out);
     free(search.phases);

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "attained.h"
 #include "pair.h"
 
 enum { PHASES_MAX = 100000 };
@@ -77,16 +78,16 @@ enum sg_status sg_delta_check(double delta)
     return SG_OK;
 }
 
-/* Pr[Bin(n, p) >= k]: terms from k on, each from its neighbour by the ratio; above the mode they fall geometrically,
- * below it the complement is summed downwards. */
-double sg_binomial_tail(int64_t n, double p, int64_t k)
+/* Pr[Bin(n, p) >= k] between two bounds: terms from k on, each from its neighbour by the ratio; above the mode they
+ * fall geometrically, below it the complement is summed downwards. */
+static void binomial_tail(int64_t n, double p, int64_t k, double *low, double *high)
 {
-    if (k <= 0)
-        return 1;
-    if (k > n)
-        return 0;
+    *low = *high = k <= 0;
+    if (k <= 0 || k > n)
+        return;
+    *low = *high = 1;
     if (p >= 1)
-        return 1;
+        return;
     bool upper = (double)k > (double)n * p;
     double from = upper ? (double)k : (double)k - 1, size = (double)n;
     double log_term =
@@ -99,9 +100,24 @@ double sg_binomial_tail(int64_t n, double p, int64_t k)
             break;
     }
     /* lgamma of large arguments carries an absolute error of some u n ln n; inflate by it and by the geometric rest */
-    double slack = 1e-10 + 8 * DBL_EPSILON * size * log(size + 2);
-    double tail = exp(log_term) * sum;
-    return upper ? fmin(tail * (1 + slack), 1) : fmin(1 - tail * (1 - slack), 1);
+    double slack = 1e-10 + 8 * DBL_EPSILON * size * log(size + 2), tail = exp(log_term) * sum;
+    double less = fmin(fmax(tail * (1 - slack), 0), 1), more = fmin(tail * (1 + slack) + DBL_MIN, 1);
+    *low = upper ? less : 1 - more;
+    *high = upper ? more : 1 - less;
+}
+
+double sg_binomial_tail(int64_t n, double p, int64_t k)
+{
+    double low, high;
+    binomial_tail(n, p, k, &low, &high);
+    return high;
+}
+
+double sg_binomial_tail_down(int64_t n, double p, int64_t k)
+{
+    double low, high;
+    binomial_tail(n, p, k, &low, &high);
+    return low;
 }
 
 static struct sg_mixture point(void)
@@ -156,11 +172,8 @@ static double plain_mu2(const struct sg_history *h, const struct sg_phase *phase
     double shift =
         h->sensitivity * (double)(h->group_size ? h->group_size : 1) * (h->relation == SG_REPLACE_ONE ? 2 : 1);
     double times = (double)phase->steps;
-    if (h->sampler == SG_SAMPLER_SHUFFLE) {
-        /* one batch per epoch holds the record; an epoch has at least floor(1/q) batches, a phase may begin anywhere */
-        double batches = floor(1 / phase->sample_rate * (1 + 1e-9));
-        times = fmin(times, ceil(times / batches));
-    }
+    if (h->sampler == SG_SAMPLER_SHUFFLE) /* one batch per epoch holds the record */
+        times = sg_epochs_touched(phase->sample_rate, times, phase == h->phases);
     double mu = shift / phase->noise_multiplier;
     return times * mu * mu * (1 + 4 * DBL_EPSILON);
 }

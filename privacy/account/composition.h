@@ -50,8 +50,9 @@ void sg_composition_unthin(struct sg_composition *composition);
 /* How many events there are, as a real number: the amplification of per-step errors. */
 double sg_composition_count(const struct sg_composition *composition);
 
-/* Binomial tail Pr[Bin(n, p) >= k], rounded up by 1e-10 relative. */
+/* Binomial tail Pr[Bin(n, p) >= k], rounded up by 1e-10 relative or more; and the same rounded down. */
 double sg_binomial_tail(int64_t n, double p, int64_t k);
+double sg_binomial_tail_down(int64_t n, double p, int64_t k);
 
 /* ln of the Renyi moment of one fixed-size step, (alpha - 1) times its divergence, rounded up. */
 double sg_fixed_size_log_moment(const struct sg_phase *phase, double alpha);

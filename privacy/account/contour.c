@@ -313,14 +313,16 @@ bool sg_contour_epsilon(struct sg_composition *composition, enum sg_contour_form
     *lower = 0, *upper = INFINITY;
     struct sg_saddle saddle = sg_saddle_find(composition, log(delta), true, 5, &nodes);
     bool fits = form == SG_CONTOUR_WHOLE || !is_unfit(&saddle, delta);
-    bool done =
-        fits && approach(composition, form == SG_CONTOUR_CHEAP ? work_cheap : work_max, saddle, delta, 0, lower, upper);
+    bool is_thinned = form == SG_CONTOUR_CHEAP_THINNED || form == SG_CONTOUR_THINNED;
+    double work = form == SG_CONTOUR_CHEAP || form == SG_CONTOUR_CHEAP_THINNED ? work_cheap : work_max;
+    bool done = fits && approach(composition, work, saddle, delta, 0, lower, upper);
     /* Rare large losses make the moments explode before the saddle: leave out what happens with probability 1e-8 delta.
      */
-    for (double sharpness = 8; form == SG_CONTOUR_THINNED && !done && sharpness < 200; sharpness *= 4) {
+    double sharpest = form == SG_CONTOUR_CHEAP_THINNED ? 8 : 32;
+    for (double sharpness = 8; is_thinned && !done && sharpness <= sharpest; sharpness *= 4) {
         double left_out = sg_composition_thin(composition, alias_share * delta, sharpness);
         saddle = sg_saddle_find(composition, log(delta), true, saddle.ok ? saddle.c : 5, &nodes);
-        done = approach(composition, work_max, saddle, delta, left_out, lower, upper) ||
+        done = approach(composition, work, saddle, delta, left_out, lower, upper) ||
                (saddle.ok && fabs(saddle.log_delta - log(delta)) < 0.5);
     }
     sg_composition_unthin(composition);

@@ -13,9 +13,11 @@
 /* Bounds of the epsilon >= 0 with delta(epsilon) = delta in the composition's direction. False when the engine cannot
  * certify a useful figure (few steps, Laplace alone, out of reach). */
 enum sg_contour_form {
-    SG_CONTOUR_CHEAP,   /* only where the plain line is short */
-    SG_CONTOUR_WHOLE,   /* the plain line whatever it takes, within a tenth of a second */
-    SG_CONTOUR_THINNED, /* and with the rarest losses left out; P is the mixture, so sg_composition_thin applies */
+    SG_CONTOUR_CHEAP,         /* only where the plain line is short */
+    SG_CONTOUR_WHOLE,         /* the plain line whatever it takes, within a tenth of a second */
+    SG_CONTOUR_CHEAP_THINNED, /* short, with the rarest losses left out; P is the mixture: sg_composition_thin applies
+                               */
+    SG_CONTOUR_THINNED,       /* the same whatever it takes */
 };
 bool sg_contour_epsilon(struct sg_composition *composition, enum sg_contour_form form, double delta, double *lower,
                         double *upper);

@@ -51,7 +51,8 @@ void sg_wheel_set(struct sg_wheel *wheel, double t, double *real, double *imag)
 }
 
 /* The same operations in the same order on every CPU; only the width of the registers differs. */
-__attribute__((target_clones("avx2", "default"))) void sg_wheel_sum(struct sg_wheel *wheel, double *real, double *imag)
+__attribute__((target_clones("avx512f", "avx2", "default"))) void sg_wheel_sum(struct sg_wheel *wheel, double *real,
+                                                                               double *imag)
 {
     double sum_r[LANES] = {0}, sum_i[LANES] = {0};
     const double *w = wheel->w, *rr = wheel->rr, *ri = wheel->ri;

@@ -5,11 +5,9 @@
 #include "data/schema.h"
 #include "mask.h"
 #include "mechanism/noise.h"
-#include "optimizer.h"
 #include "run/encoder_base.h"
 #include "run/model_folder.h"
 #include "run/trainer.h"
-#include "team.h"
 
 static enum sg_status load_encoder(const struct sg_train_options *options, struct sg_prepared *out)
 {
@@ -113,6 +111,22 @@ static enum sg_status make_plan(const struct sg_train_options *options, int64_t 
     return sg_plan_resolve(&request, &out->plan);
 }
 
+static enum sg_status choose_memory(const struct sg_train_options *options, struct sg_prepared *out)
+{
+    const struct sg_config *config = options->config;
+    const struct sg_memory_request request = {
+        .model = out->model,
+        .plan = &out->plan,
+        .training = &config->training,
+        .ops = options->ops,
+        .schema = out->schema,
+        .has_base = config->base_folder != NULL,
+        .asked = {options->n_workers, config->panels_at_once, config->recompute || options->recompute},
+        .limit = options->memory_limit > 0 ? options->memory_limit : config->memory_limit,
+    };
+    return sg_memory_choose(&request, &out->shape, &out->memory);
+}
+
 /* What the configuration asks for and cannot have: the file's name in front. */
 static enum sg_status in_config(const struct sg_train_options *options, enum sg_status status)
 {
@@ -129,18 +143,11 @@ enum sg_status sg_train_prepare(const struct sg_train_options *options, int64_t 
         status = load_base(options, out);
     if (status == SG_OK)
         status = in_config(options, make_plan(options, registered_population, out));
-    if (status != SG_OK) {
+    if (status == SG_OK)
+        status = in_config(options, choose_memory(options, out));
+    if (status != SG_OK)
         sg_prepared_free(out);
-        return status;
-    }
-    size_t weights = (size_t)sg_model_n_weights(out->model);
-    out->shape = (struct sg_shape){options->n_workers, 1, false};
-    out->memory_bytes = sg_worker_bytes(out->model, &out->plan, NULL, &out->shape, 0) +
-                        (size_t)(options->n_workers - 1) * sg_worker_bytes(out->model, &out->plan, NULL, &out->shape, 1) +
-                        sg_model_packed_bytes(out->model) + weights * sizeof(float) +
-                        sg_optimizer_place(&options->config->training, options->ops, out->plan.n_weights, out->plan.steps, NULL, NULL) +
-                        (size_t)out->plan.n_weights * (sizeof(int64_t) + sizeof(float));
-    return SG_OK;
+    return status;
 }
 
 const struct sg_masking *sg_prepared_masking(const struct sg_prepared *prepared, const struct sg_training *training,

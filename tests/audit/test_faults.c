@@ -215,8 +215,8 @@ static void put(struct sg_buffer *file, int64_t offset, const uint8_t *bytes, si
     memcpy(file->data + offset, bytes, n);
 }
 
-/* A disk keeps sectors: of a write that was not synced, any of them; `all` of one that was. A journal's first sync syncs the
- * folder as well, and with it that the one before it is gone. */
+/* A disk keeps sectors: of a write that was not synced, any of them; `all` of one that was. A journal's first sync
+ * syncs the folder as well, and with it that the one before it is gone. */
 static void apply(struct image *image, const struct fault_event *event, bool all)
 {
     int i = index_of(event->name);

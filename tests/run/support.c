@@ -183,6 +183,7 @@ void test_run_open(const struct test_run_setup *setup, struct test_run *out)
     out->prepared.weights = sg_alloc((size_t)sg_model_n_weights(out->prepared.model), sizeof(float));
     sg_model_init(out->prepared.model, 1, out->prepared.weights);
     out->prepared.plan = plan_of(setup, sg_model_n_trainable(out->prepared.model), sg_model_unit_rows(spec, 3));
+    out->prepared.memory.prefix_room = setup->no_prefix ? 0 : SIZE_MAX;
     out->prepared.shape = (struct sg_shape){setup->n_workers, setup->panels ? setup->panels : 1, setup->recompute};
 }
 

@@ -46,7 +46,7 @@ struct test_run_setup {
     double q, dropout;
     int n_workers;
     int64_t panels; /* a worker takes at once; 0: one */
-    bool recompute;
+    bool recompute, no_prefix;
     const struct sg_model_spec *spec; /* NULL: a small BiLSTM */
     const char *trainable;            /* a pattern; NULL: all */
 };

@@ -20,7 +20,6 @@ struct sg_view {
     const char *name, *question;
     const char *subject; /* what SUBJECT is, NULL: none is taken; in square brackets: it may be left out */
     const char *sql;
-    const char *file_sql; /* where sql needs events that have no table: what the file alone answers to other programs */
 };
 extern const struct sg_view sg_views[];
 extern const size_t sg_n_views;

@@ -61,7 +61,7 @@ struct sg_history {
 
 struct sg_epsilon {
     double epsilon;         /* least certified upper bound */
-    double epsilon_lower;   /* certified lower bound (0 where the sampler has only upper bounds) */
+    double epsilon_lower;   /* certified lower bound: data sets exist that attain it */
     double epsilon_rdp;     /* by RDP at the best real order; INFINITY when no order gives a finite one */
     const char *accountant; /* which engine gave epsilon: "rdp", "contour", "pld", "closed_form" */
 };

@@ -5,8 +5,8 @@
 
 #include "account/account.h"
 
-/* delta of the whole history at epsilon >= 0: certified bounds from both sides (*lower is 0 where only upper bounds
- * exist). */
+/* delta of the whole history at epsilon >= 0: certified bounds from both sides (*lower is 0 where the dominating
+ * pair is not a pair of data sets). */
 SG_MUST_USE enum sg_status sg_account_delta(const struct sg_history *history, double epsilon, double *lower,
                                             double *upper);
 

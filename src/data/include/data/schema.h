@@ -35,6 +35,9 @@ int64_t sg_schema_steps_max(const struct sg_schema *schema); /* rows (time steps
 const char *
 sg_schema_unit(const struct sg_schema *schema); /* "row" or the id column's name: the unit of privacy, in words */
 
+/* Which part of all units trains: by the split's fractions; a half where a file or a column says it. */
+double sg_schema_train_share(const struct sg_schema *schema);
+
 /* What the label column is; SG_LABEL_BINARY also for a schema without one. */
 enum sg_label_kind sg_schema_label_kind(const struct sg_schema *schema);
 int64_t sg_schema_n_classes(const struct sg_schema *schema); /* 2 for a binary label, 0 for a number */
