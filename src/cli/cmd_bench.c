@@ -193,7 +193,7 @@ enum sg_status sg_cmd_bench(int argc, char **argv)
         {"workers", SG_OPTION_INT, &workers, "N", "worker threads (default 1)", 1, 1024, false},
         {"panels", SG_OPTION_INT, &bench.panels, "N", "panels that a worker takes at once (default 1)", 1, 1000000, false},
         {"recompute", SG_OPTION_FLAG, &bench.recompute, NULL, "compute blocks again in backward", 0, 0, false},
-        {"backend", SG_OPTION_TEXT, &backend, "NAME", "cpu (default), cuda or reference", 0, 0, false},
+        {"backend", SG_OPTION_TEXT, &backend, "NAME", "cpu (default), cuda, cuda:CARD or reference", 0, 0, false},
         {"json", SG_OPTION_FLAG, &json, NULL, "print one JSON object", 0, 0, false},
     };
     const struct sg_command_line line = {"bench",

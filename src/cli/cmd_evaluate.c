@@ -152,7 +152,7 @@ enum sg_status sg_cmd_evaluate(int argc, char **argv)
         {"calibration", SG_OPTION_FLAG, &flags.calibration, NULL, "probabilities against what came true, in ten bins",
          0, 0, false},
         {"workers", SG_OPTION_INT, &f->workers, "N", "worker threads; changes no bit", 1, 1024, false},
-        {"backend", SG_OPTION_TEXT, &f->backend, "NAME", "cpu (default), cuda or reference", 0, 0, false},
+        {"backend", SG_OPTION_TEXT, &f->backend, "NAME", "cpu (default), cuda, cuda:CARD or reference", 0, 0, false},
         {"quiet", SG_OPTION_FLAG, &f->quiet, NULL, "no progress", 0, 0, false},
         {"json", SG_OPTION_FLAG, &flags.json, NULL, "print one JSON object", 0, 0, false},
     };

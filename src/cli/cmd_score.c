@@ -141,7 +141,7 @@ enum sg_status sg_cmd_score(int argc, char **argv)
         {"all-classes", SG_OPTION_FLAG, &flags.all_classes, NULL, "the probability of every class, too", 0, 0, false},
         {"split", SG_OPTION_TEXT, &f->split, "NAME", "only this split of the file", 0, 0, false},
         {"workers", SG_OPTION_INT, &f->workers, "N", "worker threads; changes no bit", 1, 1024, false},
-        {"backend", SG_OPTION_TEXT, &f->backend, "NAME", "cpu (default), cuda or reference", 0, 0, false},
+        {"backend", SG_OPTION_TEXT, &f->backend, "NAME", "cpu (default), cuda, cuda:CARD or reference", 0, 0, false},
         {"quiet", SG_OPTION_FLAG, &f->quiet, NULL, "no progress", 0, 0, false},
         {"json", SG_OPTION_FLAG, &flags.json, NULL, "print one JSON object", 0, 0, false},
     };

@@ -238,7 +238,7 @@ static enum sg_status train(int argc, char **argv)
          "what a process may take, such as 2GiB; changes no bit", 0, 0, false},
         {"recompute", SG_OPTION_FLAG, &flags.recompute, NULL,
          "compute blocks again in backward: less memory, more time; changes no bit", 0, 0, false},
-        {"backend", SG_OPTION_TEXT, &flags.backend, "NAME", "cpu (default), cuda or reference", 0, 0, false},
+        {"backend", SG_OPTION_TEXT, &flags.backend, "NAME", "cpu (default), cuda, cuda:CARD or reference", 0, 0, false},
         {"noise-source", SG_OPTION_TEXT, &flags.noise_source, "NAME", "chacha20 (default) or curand", 0, 0, false},
         {"seed", SG_OPTION_INT, &flags.seed, "N", "public seed of initial weights and dropout", 0, 1e15, false},
         {"secret", SG_OPTION_TEXT, &flags.secret, "FILE",

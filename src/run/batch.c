@@ -3,6 +3,8 @@
 #include <assert.h>
 #include <string.h>
 
+#include "loss.h"
+
 void sg_gathered_carve(const struct sg_model_spec *spec, const struct sg_prefix *prefix, int64_t units_max,
                        int64_t rows_max, struct sg_zones *zones, struct sg_gathered *out)
 {
@@ -10,7 +12,7 @@ void sg_gathered_carve(const struct sg_model_spec *spec, const struct sg_prefix 
     bool is_text = spec->kind == SG_MODEL_ENCODER, is_masked = spec->objective == SG_MASKED_TOKENS;
     size_t masked = is_masked ? (size_t)sg_mask_rows_max(units_max, rows_max) : 0;
     size_t floats = prefix ? (rows + units * sg_model_unit_rows(spec, 0)) * (size_t)prefix->width : 0;
-    struct sg_gathered g = {.units_max = units_max, .rows_max = rows_max, .shift = zones->shift};
+    struct sg_gathered g = {.spec = spec, .units_max = units_max, .rows_max = rows_max, .shift = zones->shift};
     g.offset = sg_zone_list(zones, (units + 1) * sizeof *g.offset);
     g.token = sg_zone_list(zones, is_text ? rows * sizeof *g.token : 0);
     g.masked = sg_zone_list(zones, masked * sizeof *g.masked);
@@ -57,7 +59,7 @@ void sg_gather(const struct sg_dataset *dataset, const struct sg_prefix *prefix,
             memcpy(out->token + rows, dataset->token + begin, (size_t)n * sizeof *out->token);
         if (statics)
             memcpy(out->statics + (size_t)b * statics, dataset->statics + (size_t)u * statics, statics * sizeof(float));
-        out->label[b] = dataset->label ? dataset->label[u] : 0;
+        out->label[b] = dataset->label ? sg_label_of(out->spec, dataset->label[u]) : 0;
         memcpy(out->digest[b], dataset->digest[u], SG_UNIT_DIGEST_BYTES);
         rows += n;
         out->offset[b + 1] = (int32_t)rows;
@@ -113,7 +115,8 @@ void sg_gathered_upload(const struct sg_model_spec *spec, const struct sg_ops *o
     sg_list_upload(ops, g->prefix, g->n_prefix * sizeof *g->prefix, g->shift);
 }
 
-int64_t sg_gather_fitting(const struct sg_dataset *dataset, const int32_t *unit, int64_t n_units, const struct sg_gathered *room)
+int64_t sg_gather_fitting(const struct sg_dataset *dataset, const int32_t *unit, int64_t n_units,
+                          const struct sg_gathered *room)
 {
     int64_t n = 0, rows = 0;
     for (; n < n_units && n < room->units_max; n++) {

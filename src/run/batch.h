@@ -11,6 +11,7 @@ struct sg_gathered {
     int64_t units_max, rows_max;
     ptrdiff_t shift; /* from the arrays, which are the host's, to their copies */
     int32_t *offset, *token;
+    const struct sg_model_spec *spec; /* borrowed: how a label is taken */
     float *x, *statics, *label, *prefix;
     size_t n_prefix; /* floats gathered from it */
     int32_t *masked, *masked_offset, *target; /* of SG_MASKED_TOKENS: (rows), (units + 1), (rows) */

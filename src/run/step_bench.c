@@ -84,6 +84,14 @@ static enum sg_status make_plan(const struct bench *b, bool is_private, struct s
     return SG_OK;
 }
 
+/* A device has one worker, and takes the panels that it wants where nobody says. */
+static struct sg_shape shape_of(const struct bench *b)
+{
+    int64_t wanted = b->ops->far ? b->ops->far->panels_wanted : 1;
+    return (struct sg_shape){b->ops->far ? 1 : b->setup->n_workers, b->setup->panels ? b->setup->panels : wanted,
+                             b->setup->recompute};
+}
+
 static void carve_engine(const struct bench *b, struct engine *e, struct sg_zones *zones)
 {
     size_t n = (size_t)e->plan.n_weights;
@@ -119,14 +127,7 @@ static enum sg_status open_engine(const struct bench *b, bool is_private, struct
     sg_model_pack(b->model, e->weights, true, e->packed);
     e->ms = sg_alloc((size_t)b->setup->repetitions + 1, sizeof *e->ms);
     e->cpu_ms = sg_alloc((size_t)b->setup->repetitions + 1, sizeof *e->cpu_ms);
-    const struct sg_team_setup setup = {
-        b->model,
-        b->ops,
-        &e->plan,
-        &b->data.dataset,
-        NULL,
-        NULL,
-        {b->setup->n_workers, b->setup->panels ? b->setup->panels : 1, b->setup->recompute}};
+    const struct sg_team_setup setup = {b->model, b->ops, &e->plan, &b->data.dataset, NULL, NULL, shape_of(b)};
     return sg_team_open(&setup, &e->team);
 }
 

@@ -57,7 +57,4 @@ const char *cudaGetErrorString(cudaError_t error);
 cudaError_t cudaFuncSetAttribute(const void *kernel, cudaFuncAttribute attribute, int value);
 cudaError_t cudaOccupancyMaxActiveBlocksPerMultiprocessor(int *out, const void *kernel, int block, size_t shared_bytes);
 
-/* For tests: the next call of any function above that can fail answers `error`, `after` calls from now. */
-void sg_emulate_inject(cudaError_t error, int after);
-
 #endif

@@ -3,18 +3,17 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "device_errors.h"
 #include "emulate.h"
 #include "watch.h"
 
 namespace
 {
 cudaError_t injected = cudaSuccess, last = cudaSuccess;
-int injected_after;
 
-/* Counts down to the injected error. */
 cudaError_t answer(cudaError_t own)
 {
-    if (injected != cudaSuccess && injected_after-- <= 0) {
+    if (injected != cudaSuccess) {
         own = injected;
         injected = cudaSuccess;
     }
@@ -24,10 +23,11 @@ cudaError_t answer(cudaError_t own)
 }
 } // namespace
 
-void sg_emulate_inject(cudaError_t error, int after)
+void emulated_error_next(enum emulated_error error)
 {
-    injected = error;
-    injected_after = after;
+    injected = error == EMULATED_NO_DEVICE    ? cudaErrorNoDevice
+               : error == EMULATED_OLD_DRIVER ? cudaErrorInsufficientDriver
+                                              : cudaErrorLaunchFailure;
 }
 
 cudaError_t cudaGetDeviceCount(int *count)

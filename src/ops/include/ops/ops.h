@@ -15,6 +15,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "ops/device_noise.h"
+
 #ifdef __cplusplus
 extern "C" {
 #endif
@@ -26,8 +28,12 @@ extern "C" {
  * measurement and no other group. */
 enum sg_norm_route { SG_ROUTE_GRAM, SG_ROUTE_INSTANTIATE, SG_ROUTE_CHEAPER };
 
-/* The route of a group with that many rows. */
-static inline enum sg_norm_route sg_norm_route_of(enum sg_norm_route route, int64_t n_rows, int64_t n_in, int64_t n_out)
+/* The route of a group with that many rows: one formula for the host and for the card. */
+#ifdef __CUDACC__
+__host__ __device__
+#endif
+    static inline enum sg_norm_route
+    sg_norm_route_of(enum sg_norm_route route, int64_t n_rows, int64_t n_in, int64_t n_out)
 {
     double rows = (double)n_rows, i = (double)n_in, o = (double)n_out;
     double gram = rows * (rows + 1) / 2 * (i + o), instantiate = (rows + 1) * i * o;
@@ -71,9 +77,10 @@ struct sg_far_memory {
     void (*download)(void *to_host, const void *from, size_t bytes); /* waits */
     void (*copy)(void *to, const void *from, size_t bytes);
     void (*zero)(void *at, size_t bytes);
-    const char *(*sync)(void);                                /* waits; NULL, or the first error in one line */
+    const char *(*sync)(void); /* waits; NULL, or the first error in one line */
     void (*room)(size_t *free_bytes, size_t *total_bytes);
-    int64_t panels_wanted; /* at once, so that the device is busy */
+    int64_t panels_wanted;               /* at once, so that the device is busy */
+    const struct sg_device_noise *noise; /* NULL: the host adds it */
 };
 
 struct sg_ops {
