@@ -22,12 +22,19 @@ const struct sg_ops *sg_ops_cuda(void)
     table.arithmetic = arithmetic;
     table.scratch_bytes = scratch_bytes;
     sg_cuda_fill_absorb(&table);
+    sg_cuda_fill_attention(&table);
+    sg_cuda_fill_attention_backward(&table);
     sg_cuda_fill_clip(&table);
     sg_cuda_fill_column_absorb(&table);
     sg_cuda_fill_column_norms(&table);
+    sg_cuda_fill_elements(&table);
     sg_cuda_fill_gemm(&table);
     sg_cuda_fill_group_norm(&table);
+    sg_cuda_fill_losses(&table);
     sg_cuda_fill_optimizer(&table);
+    sg_cuda_fill_pool(&table);
+    sg_cuda_fill_recurrent(&table);
     sg_cuda_fill_rows(&table);
+    sg_cuda_fill_rows_norm(&table);
     return &table;
 }

@@ -12,13 +12,20 @@ extern "C" {
 const struct sg_ops *sg_ops_cuda(void);
 
 void sg_cuda_fill_absorb(struct sg_ops *ops);
+void sg_cuda_fill_attention(struct sg_ops *ops);
+void sg_cuda_fill_attention_backward(struct sg_ops *ops);
 void sg_cuda_fill_clip(struct sg_ops *ops);
 void sg_cuda_fill_column_absorb(struct sg_ops *ops);
 void sg_cuda_fill_column_norms(struct sg_ops *ops);
-void sg_cuda_fill_group_norm(struct sg_ops *ops);
-void sg_cuda_fill_optimizer(struct sg_ops *ops);
-void sg_cuda_fill_rows(struct sg_ops *ops);
+void sg_cuda_fill_elements(struct sg_ops *ops);
 void sg_cuda_fill_gemm(struct sg_ops *ops);
+void sg_cuda_fill_group_norm(struct sg_ops *ops);
+void sg_cuda_fill_losses(struct sg_ops *ops);
+void sg_cuda_fill_optimizer(struct sg_ops *ops);
+void sg_cuda_fill_pool(struct sg_ops *ops);
+void sg_cuda_fill_recurrent(struct sg_ops *ops);
+void sg_cuda_fill_rows(struct sg_ops *ops);
+void sg_cuda_fill_rows_norm(struct sg_ops *ops);
 
 #ifdef __cplusplus
 }
