@@ -67,7 +67,7 @@ for setting in "1 40 .6 24 .8" "3 40 .5 70 .8" "8 120 .4 36 .9"; do
 done
 
 say "class by class, epsilon 3"
-sealgrad evaluate model.3 --data messages.csv --split test --by-class
+sealgrad evaluate model.3 --data messages.csv --split test --by-class --confusions 10 --calibration
 printf 'I cannot find my card anywhere\nwhat is the rate for dollars\n' >new.txt
 sealgrad score model.3 --data new.txt --out scores.csv
 

@@ -133,7 +133,7 @@ enum sg_status sg_cmd_score(int argc, char **argv)
     struct sg_scoring_flags *f = &flags.scoring;
     const struct sg_option options[] = {
         {"data", SG_OPTION_TEXT, &f->data, "FILE",
-         "the file to score: CSV, or one message a line where it ends in .txt", 0, 0, true},
+         "the file to score: CSV; .txt: one message a line; .jsonl: one object with the text a line", 0, 0, true},
         {"out", SG_OPTION_TEXT, &flags.out, "FILE",
          "id and score (the probability of label 1, or class and its probability): CSV, or JSON lines where it ends in "
          ".jsonl",

@@ -37,12 +37,15 @@ enum sg_status sg_scoring_open(const char *folder, const struct sg_scoring_flags
     SG_TRY(sg_model_folder_read(folder, ops, 0, &s->model));
     if (sg_model_spec_of(s->model.model)->objective == SG_MASKED_TOKENS)
         return sg_fail(SG_USAGE, "%s: this model guesses masked words; give it to a training as model: base", folder);
-    bool is_text_lines = s->model.tokenizer && !need_label && sg_scoring_ends_in(flags->data, ".txt");
+    bool is_json_lines = s->model.tokenizer && !need_label && sg_scoring_ends_in(flags->data, ".jsonl");
+    bool is_text_lines =
+        is_json_lines || (s->model.tokenizer && !need_label && sg_scoring_ends_in(flags->data, ".txt"));
     if (is_text_lines && flags->split)
         return sg_fail(SG_USAGE, "%s: a file of plain lines has no splits; leave --split out", flags->data);
     const struct sg_dataset_options reading = {
         .tokenizer = s->model.tokenizer,
         .is_text_lines = is_text_lines,
+        .is_json_lines = is_json_lines,
         .keep_ids = true,
         .need_label = need_label,
         .need_split = flags->split != NULL,

@@ -19,7 +19,8 @@ struct sg_scoring {
     float *score; /* (n, n_outputs) */
 };
 
-/* A name ending in .txt is read as plain text, one message a line, where the model reads text and no label is needed.
+/* A name ending in .txt is read as plain text, one message a line, and one in .jsonl as JSON lines, where the model reads
+ * text and no label is needed.
  * The caller closes, also after a fault. */
 SG_MUST_USE enum sg_status sg_scoring_open(const char *folder, const struct sg_scoring_flags *flags, bool need_label,
                                            struct sg_scoring *out);

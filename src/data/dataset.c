@@ -148,7 +148,7 @@ static enum sg_status new_unit(struct loader *l, int64_t line, const struct sg_c
     char hex[2 * SG_DIGEST_BYTES + 1];
     struct sg_csv_field id = {hex, sizeof hex - 1};
     const struct sg_csv_field *field = encoder_field(l->encoder, fields, l->schema->id_column);
-    if (l->options->is_text_lines)
+    if (l->options->is_text_lines && !field)
         id.len = (size_t)snprintf(hex, sizeof hex, "%lld", (long long)line);
     else if (field)
         id = *field;
@@ -220,7 +220,7 @@ static enum sg_status bind(struct loader *l, int64_t line, const struct sg_csv_f
 {
     const struct sg_dataset_options *o = l->options;
     if (o->is_text_lines)
-        encoder_bind_text(l->encoder);
+        encoder_bind_text(l->encoder, o->is_json_lines && l->schema->id_column >= 0);
     else
         SG_TRY(encoder_bind(l->encoder, line, fields, n, o->need_label, o->need_split));
     l->has_label = o->need_label && l->schema->label_column >= 0 && l->encoder->field_of_column[l->schema->label_column] >= 0;

@@ -101,10 +101,12 @@ enum sg_status encoder_bind(struct encoder *encoder, int64_t line, const struct 
     return check_bound(encoder, line, need_label, need_split);
 }
 
-void encoder_bind_text(struct encoder *encoder)
+void encoder_bind_text(struct encoder *encoder, bool with_id)
 {
-    encoder->n_fields = 1;
+    encoder->n_fields = with_id ? 2 : 1;
     encoder->field_of_column[encoder->schema->text_column] = 0;
+    if (with_id)
+        encoder->field_of_column[encoder->schema->id_column] = 1;
 }
 
 /* ---- reading values ---- */

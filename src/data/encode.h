@@ -35,8 +35,8 @@ void encoder_close(struct encoder *encoder);
 /* From the header, or with fields = NULL from the schema's order of columns. Columns of these roles must be there. */
 enum sg_status encoder_bind(struct encoder *encoder, int64_t line, const struct sg_csv_field *fields, size_t n,
                             bool need_label, bool need_split);
-/* A record is the text alone. */
-void encoder_bind_text(struct encoder *encoder);
+/* A record is the text alone, or text and id. */
+void encoder_bind_text(struct encoder *encoder, bool with_id);
 /* Checks the number of fields and reads every feature. */
 enum sg_status encoder_parse(struct encoder *encoder, int64_t line, const struct sg_csv_field *fields, size_t n);
 /* The floats of the record parsed last: x (n_steps, F), statics (S). */

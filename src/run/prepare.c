@@ -105,8 +105,9 @@ static enum sg_status make_plan(const struct sg_train_options *options, int64_t 
     }
     bool is_half = request.population_size == 0 && (request.sample_rate > 0) != (request.expected_batch_size > 0);
     if (registered_population == 0 && is_half && options->config->dataset && !options->no_ledger)
-        return sg_fail(SG_USAGE, "training: how many people there are stands in the ledger where dataset %s is registered: give --ledger FILE, "
-                                 "or population_size here",
+        return sg_fail(SG_USAGE,
+                       "training: how many people there are stands in the ledger where dataset %s is registered: give "
+                       "--ledger FILE, or population_size here",
                        options->config->dataset);
     request.n_weights = sg_model_n_trainable(out->model);
     request.rows_per_unit_max = sg_model_unit_rows(sg_model_spec_of(out->model), sg_schema_steps_max(out->schema));

@@ -15,13 +15,14 @@ setup_file() {
 data: {file: messages.csv, schema: schema.yaml, dataset: messages}
 model: {kind: encoder, base: base, base_is_public: true, pooling: cls, trainable: all}
 privacy: {target_epsilon: 8, target_delta: 1e-5, max_grad_norm: 1}
-training: {sample_rate: 0.3, steps: 12, optimizer: adam, learning_rate: 0.02}
+training: {sample_rate: 0.3, steps: 25, optimizer: adam, learning_rate: 0.01}
 YAML
     sealgrad keygen --out keys --no-passphrase >/dev/null
     sealgrad ledger init ledger.db --origin test.example/messages --key keys/signing.key >/dev/null
     sealgrad dataset register messages.csv --schema schema.yaml --ledger ledger.db --key keys/signing.key --name messages \
         --population messages --population-size 320 --epsilon-limit 8 --delta-limit 1e-4 --quiet >/dev/null
-    sealgrad train train.yaml --ledger ledger.db --key keys/signing.key --out m --quiet --json >run.json
+    printf '%064d\n' 42 >secret
+    sealgrad train train.yaml --ledger ledger.db --key keys/signing.key --secret secret --out m --quiet --json >run.json
     # A base of random weights and few steps: what matters is that it does not call one class alone.
     [ "$(sealgrad score m --data messages.csv --out s.csv --quiet >/dev/null; cut -d, -f2 s.csv | sort -u | wc -l)" -gt 4 ]
     rm s.csv
@@ -144,6 +145,35 @@ PY
     score lf.txt 2.csv
     cmp 1.csv 2.csv
 }
+
+@test "JSON lines are read like CSV" {
+    python3 - <<'PY'
+import csv, json
+rows = list(csv.DictReader(open('messages.csv')))[:50]
+rows[7]['text'], rows[8]['text'] = '', 'a "quoted",\n\ttwo-lined \U0001f600 card'
+with open('x.csv', 'w', newline='') as f:
+    w = csv.writer(f)
+    w.writerow(['id', 'text'])
+    w.writerows([r['id'], r['text']] for r in rows)
+with open('x.jsonl', 'w') as f:
+    for i, r in enumerate(rows):
+        f.write(json.dumps({'category': None, 'text': r['text'], 'id': int(r['id']) if i % 2 else r['id'], 'more': [1, {}]}, ensure_ascii=i % 3 > 0) + '\n')
+PY
+    score x.csv c.csv --all-classes
+    score x.jsonl j.csv --all-classes
+    cmp c.csv j.csv
+}
+json_fault() { # second line, place, word
+    printf '{"id": 1, "text": "a card"}\n%s\n' "$1" >x.jsonl
+    refused 2 "$2" "$3" -- sealgrad score m --data x.jsonl --out s.csv --quiet
+}
+@test "JSON lines: no text" { json_fault '{"id": 2, "txt": "canary"}' x.jsonl:2 '"text"'; }
+@test "JSON lines: a text that is none" { json_fault '{"id": 2, "text": ["canary"]}' x.jsonl:2 '"text"'; }
+@test "JSON lines: no id" { json_fault '{"text": "canary"}' x.jsonl:2 '"id"'; }
+@test "JSON lines: no object" { json_fault '["canary"]' x.jsonl:2 '"text"'; }
+@test "JSON lines: no JSON" { json_fault 'canary' x.jsonl:2 JSON; }
+@test "JSON lines: an empty line" { json_fault '' x.jsonl:2 'ends too early'; }
+@test "JSON lines: an id twice" { json_fault '{"id": "1", "text": "canary"}' x.jsonl:2 id; }
 
 @test "a label never seen is refused where labels count" {
     sed '5s/,[a-z_]*,\([a-z]*\)\r*$/,canary,\1/' messages.csv >d.csv

@@ -41,6 +41,8 @@ struct sg_dataset_options {
     const struct sg_tokenizer *tokenizer;
     bool is_text_lines; /* a plain text file, a message a line, an empty one too: no label, no split; ids are lines'
                            numbers */
+    bool is_json_lines; /* with is_text_lines: a line is an object that holds the text under its column's name, and the id
+                           where the schema has an id column; other members are ignored */
     bool keep_ids;      /* for scoring */
     bool need_label, need_split; /* without need_label the label column plays no part, whatever it holds */
     bool check_only;      /* registration: checks every row, keeps nothing but counts, digests and the commitment */
