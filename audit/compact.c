@@ -144,7 +144,7 @@ static enum sg_status compact_side(const char *path)
 {
     sqlite3 *side = NULL;
     SG_TRY(sg_side_open(path, &side));
-    enum sg_status status = sg_db_run(side, "PRAGMA temp_store=MEMORY; VACUUM;");
+    enum sg_status status = sg_db_run(side, "PRAGMA synchronous=EXTRA; PRAGMA temp_store=MEMORY; VACUUM;");
     sqlite3_close(side);
     return status;
 }

@@ -10,6 +10,7 @@
 #include "audit/query.h"
 #include "base/number.h"
 #include "export.h"
+#include "query_events.h"
 #include "schema.h"
 
 static void csv_text(struct sg_buffer *out, const char *text, size_t n)
@@ -191,9 +192,9 @@ enum sg_status sg_export_json(struct sg_export *into, const char *run)
  * the page's form stands for no subject. */
 static json_t *canned(const struct sg_view *view)
 {
-    struct sg_buffer sql = {0};
-    const char *text = view->file_sql ? view->file_sql : view->sql;
-    for (const char *p = text, *at; *p; p = at ? at + 2 : p + strlen(p)) {
+    struct sg_buffer sql = {0}, whole = {0};
+    sg_query_events_in_sql(view->sql, &whole);
+    for (const char *p = whole.data, *at; *p; p = at ? at + 2 : p + strlen(p)) {
         at = strstr(p, "?1");
         sg_buffer_append(&sql, p, at ? (size_t)(at - p) : strlen(p));
         if (at)
@@ -203,6 +204,7 @@ static json_t *canned(const struct sg_view *view)
         sg_format("%s%s%s", view->question, view->subject ? "; subject: " : "", view->subject ? view->subject : "");
     json_t *query = json_pack("{s:s, s:s, s:s}", "title", view->name, "description", title, "sql", sql.data);
     free(title);
+    sg_buffer_free(&whole);
     sg_buffer_free(&sql);
     return query;
 }
@@ -213,8 +215,7 @@ enum sg_status sg_export_datasette(struct sg_export *into, const char *run)
     struct sg_buffer text = {0};
     json_t *queries = json_object(), *tables = json_object();
     for (size_t i = 0; i < sg_n_views; i++)
-        if (sg_views[i].file_sql || !strstr(sg_views[i].sql, "temp.")) /* the others need the leaves read */
-            json_object_set_new(queries, sg_views[i].name, canned(&sg_views[i]));
+        json_object_set_new(queries, sg_views[i].name, canned(&sg_views[i]));
     for (size_t i = 0; i < sg_schema_n_tables; i++)
         json_object_set_new(tables, sg_schema_tables[i].name,
                             json_pack("{s:s}", "description",

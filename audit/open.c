@@ -168,16 +168,7 @@ static enum sg_status check_identity(sqlite3 *db)
     if (version != SG_LEDGER_VERSION)
         return sg_fail(SG_BROKEN, "the ledger has format version %lld, this program knows %d", (long long)version,
                        SG_LEDGER_VERSION);
-    sqlite3 *expected = NULL;
-    enum sg_status status = SG_OK;
-    if (sqlite3_open(":memory:", &expected) != SQLITE_OK)
-        status = sg_fail(SG_FAILED, "SQLite did not open a database in memory");
-    if (status == SG_OK)
-        status = sg_schema_create(expected);
-    if (status == SG_OK)
-        status = sg_schema_compare(db, expected);
-    sqlite3_close(expected);
-    return status;
+    return sg_schema_check(db);
 }
 
 static enum sg_status open_for_writing(struct sg_ledger *ledger)

@@ -64,16 +64,21 @@ static json_t *cell_value(sqlite3_stmt *row, int column, const char *name)
 }
 
 /* "started_ms" becomes "started": it is a time in words now. */
+static const char *printed_name(const char *name, char key[64])
+{
+    snprintf(key, 64, "%s", name);
+    if (ends_with(name, "_ms"))
+        key[strlen(key) - 3] = 0;
+    return strncmp(key, "is_", 3) == 0 ? key + 3 : key;
+}
+
 static json_t *row_object(sqlite3_stmt *row)
 {
     json_t *object = json_object();
     for (int column = 0; column < sqlite3_column_count(row); column++) {
         char key[64];
         const char *name = sqlite3_column_name(row, column);
-        snprintf(key, sizeof key, "%s", name);
-        if (ends_with(name, "_ms"))
-            key[strlen(key) - 3] = 0;
-        json_object_set_new(object, strncmp(key, "is_", 3) == 0 ? key + 3 : key, cell_value(row, column, name));
+        json_object_set_new(object, printed_name(name, key), cell_value(row, column, name));
     }
     return object;
 }
@@ -145,7 +150,8 @@ enum sg_status sg_query_runs(struct sg_ledger *ledger, const struct sg_run_filte
 /* Datasets by their registration, runs by their configuration; null where nothing was said. */
 #define RETENTION                                                                                                      \
     "SELECT 'dataset' AS kind, d.name, t.class AS retention_class, t.until_ms AS retain_until_ms, (SELECT erased_ms "  \
-    "FROM erasure e WHERE e.dataset = d.name) AS erased_ms, d.leaf AS leaf FROM dataset d JOIN temp.retention t ON t.leaf = "  \
+    "FROM erasure e WHERE e.dataset = d.name) AS erased_ms, d.leaf AS leaf FROM dataset d JOIN temp.retention t ON "   \
+    "t.leaf = "                                                                                                        \
     "d.leaf UNION ALL SELECT 'run', r.run_id, (SELECT value FROM param p WHERE p.run_no = r.run_no AND p.name = "      \
     "'configuration.run.retention'), (SELECT 1000 * CAST(strftime('%s', value) AS INTEGER) FROM param p WHERE "        \
     "p.run_no = r.run_no AND p.name = 'configuration.run.retain_until'), (SELECT at_ms FROM temp.run_erasure x WHERE " \
@@ -155,71 +161,71 @@ enum sg_status sg_query_runs(struct sg_ledger *ledger, const struct sg_run_filte
 const struct sg_view sg_views[] = {
     {"events", "what happened, in order", "[TYPE]",
      "SELECT seq AS leaf, ts_ms, type, event_id, length(body) AS bytes FROM leaf WHERE ?1 IS NULL OR type = ?1 ORDER "
-     "BY seq", NULL},
-    {"runs", "who trained which model when", NULL, "SELECT " RUN_COLUMNS " FROM run r ORDER BY r.run_no", NULL},
+     "BY seq"},
+    {"runs", "who trained which model when", NULL, "SELECT " RUN_COLUMNS " FROM run r ORDER BY r.run_no"},
     {"open", "which runs began and never ended, and when they last gave a sign of life", NULL,
-     "SELECT r.run_no, r.run_id, r.actor, r.host, r.started_ms, (SELECT max(at_ms) FROM temp.heartbeat h WHERE h.run_no "
+     "SELECT r.run_no, r.run_id, r.actor, r.host, r.started_ms, (SELECT max(at_ms) FROM temp.heartbeat h WHERE "
+     "h.run_no "
      "= r.run_no) AS last_heartbeat_ms, (SELECT max(step) FROM temp.heartbeat h WHERE h.run_no = r.run_no) AS "
      "last_step, (SELECT max(to_ms) FROM temp.gap g WHERE g.run_no = r.run_no) AS found_without_process_ms, r.dataset, "
-     "r.population, r.epsilon, r.start_leaf AS leaf FROM run r WHERE r.status = 'running' ORDER BY r.run_no",
-     "SELECT run_no, run_id, actor, host, started_ms, dataset, population, epsilon, start_leaf AS leaf FROM run WHERE "
-     "status = 'running' ORDER BY run_no"},
+     "r.population, r.epsilon, r.start_leaf AS leaf FROM run r WHERE r.status = 'running' ORDER BY r.run_no"},
     {"heartbeats", "which signs of life did runs give", "[RUN]",
      "SELECT r.run_id, h.beat, h.step, r.steps, h.interval_s, h.interval_steps, h.at_ms, h.leaf FROM temp.heartbeat h "
-     "JOIN run r ON r.run_no = h.run_no WHERE ?1 IS NULL OR r.run_id = ?1 OR r.run_no = ?1 ORDER BY h.leaf", NULL},
+     "JOIN run r ON r.run_no = h.run_no WHERE ?1 IS NULL OR r.run_id = ?1 OR r.run_no = ?1 ORDER BY h.leaf"},
     {"clock", "when did a machine's clock jump, fall behind, or restart under a running program", NULL,
      "SELECT a.kind, a.at_ms, a.wall_ms, a.expected_ms, a.offset_ms / 1000.0 AS offset_s, a.boot_id_before, a.boot_id, "
-     "a.leaf FROM temp.anomaly a ORDER BY a.leaf", NULL},
+     "a.leaf FROM temp.anomaly a ORDER BY a.leaf"},
     {"overrides", "where did a person assert or supply what the program would otherwise have decided", NULL,
-     "SELECT r.run_id, 'secret supplied by --secret' AS control, r.actor, r.started_ms, r.start_leaf AS leaf FROM run r "
+     "SELECT r.run_id, 'secret supplied by --secret' AS control, r.actor, r.started_ms, r.start_leaf AS leaf FROM run "
+     "r "
      "WHERE r.secret_supplied UNION ALL SELECT r.run_id, 'base model asserted public', r.actor, r.started_ms, "
      "r.start_leaf FROM run r JOIN param p ON p.run_no = r.run_no WHERE p.name = 'configuration.model.base_is_public' "
      "AND p.value = 'true' UNION ALL SELECT r.run_id, 'trained without privacy', r.actor, r.started_ms, r.start_leaf "
      "FROM run r WHERE NOT r.is_private UNION ALL SELECT name, 'data registered as public', NULL, (SELECT "
-     "ts_ms FROM leaf WHERE seq = d.leaf), leaf FROM dataset d WHERE is_public ORDER BY leaf", NULL},
+     "ts_ms FROM leaf WHERE seq = d.leaf), leaf FROM dataset d WHERE is_public ORDER BY leaf"},
     {"trace", "which run made this model file, and from what", "SHA256 of the model",
      "SELECT r.run_id, r.status, a.name AS file, a.sha256, r.dataset, d.commitment, r.base_model, r.code_digest, "
      "r.is_private, r.epsilon, "
      "r.delta, r.actor, r.ended_ms, a.leaf FROM artifact a JOIN run r ON r.run_no = a.run_no JOIN dataset d ON d.name "
      "= r.dataset "
-     "WHERE a.sha256 = ?1 ORDER BY r.run_no", NULL},
+     "WHERE a.sha256 = ?1 ORDER BY r.run_no"},
     {"lineage", "which models were made from this dataset", "DATASET",
      "SELECT r.run_id, r.status, a.sha256 AS model, d.row_bucket AS rows, d.population, r.is_private, r.epsilon, "
      "r.started_ms, "
      "r.start_leaf AS leaf FROM run r JOIN dataset d ON d.name = r.dataset LEFT JOIN artifact a ON a.run_no = r.run_no "
      "WHERE "
-     "r.dataset = ?1 ORDER BY r.run_no, a.ordinal", NULL},
+     "r.dataset = ?1 ORDER BY r.run_no, a.ordinal"},
     {"violations", "which runs had no privacy, or a secret that somebody supplied", NULL,
      "SELECT run_id, status, dataset, is_private, secret_supplied <> 0 AS is_secret_supplied, epsilon, delta, actor, "
      "start_leaf AS leaf "
-     "FROM run WHERE NOT is_private OR secret_supplied ORDER BY run_no", NULL},
+     "FROM run WHERE NOT is_private OR secret_supplied ORDER BY run_no"},
     {"trials", "how many runs stand behind the models of this population, failed ones included", "[POPULATION]",
      "SELECT population, dataset, count(*) AS trials, sum(status = 'complete') AS complete, sum(status IN ('failed', "
      "'aborted')) AS "
      "failed, sum(status = 'running') AS open, sum(is_private) AS charged, min(start_leaf) AS first_leaf, "
      "max(start_leaf) AS last_leaf "
-     "FROM run WHERE ?1 IS NULL OR population = ?1 GROUP BY population, dataset ORDER BY population, dataset", NULL},
+     "FROM run WHERE ?1 IS NULL OR population = ?1 GROUP BY population, dataset ORDER BY population, dataset"},
     {"populations", "whose privacy is limited, and to what", NULL,
      "SELECT p.name, p.unit, p.is_limited, p.epsilon_limit, p.delta_limit, p.filter_order, (SELECT count(*) FROM run r "
      "WHERE "
-     "r.population = p.name) AS runs, p.leaf FROM population p ORDER BY p.name", NULL},
+     "r.population = p.name) AS runs, p.leaf FROM population p ORDER BY p.name"},
     {"programmes", "which runs were fixed in advance, and how many of them were drawn", "[POPULATION]",
-     PROGRAMMES " WHERE ?1 IS NULL OR p.population = ?1 ORDER BY p.leaf", NULL},
+     PROGRAMMES " WHERE ?1 IS NULL OR p.population = ?1 ORDER BY p.leaf"},
     {"drawn", "which runs were drawn from which programme", "[PROGRAMME]",
      "SELECT programme, run_no, run_id, status, dataset, actor, started_ms, start_leaf AS leaf FROM run WHERE "
      "programme "
-     "IS NOT NULL AND (?1 IS NULL OR programme = ?1) ORDER BY run_no", NULL},
+     "IS NOT NULL AND (?1 IS NULL OR programme = ?1) ORDER BY run_no"},
     {"datasets", "which data is registered", NULL,
      "SELECT name, population, unit, population_size, is_public, row_bucket, commitment, schema_digest, leaf FROM "
-     "dataset ORDER BY leaf", NULL},
+     "dataset ORDER BY leaf"},
     {"metrics", "what was measured, by split and release", "[RUN]",
      "SELECT r.run_id, m.name, m.value, m.split, m.released, m.leaf FROM metric m JOIN run r ON r.run_no = m.run_no "
      "WHERE ?1 IS NULL OR "
-     "r.run_id = ?1 OR r.run_no = ?1 ORDER BY m.run_no, m.ordinal", NULL},
+     "r.run_id = ?1 OR r.run_no = ?1 ORDER BY m.run_no, m.ordinal"},
     {"params", "with which settings", "[RUN]",
      "SELECT r.run_id, p.name, p.value, p.leaf FROM param p JOIN run r ON r.run_no = p.run_no WHERE ?1 IS NULL OR "
      "r.run_id = ?1 OR "
-     "r.run_no = ?1 ORDER BY p.run_no, p.name", NULL},
+     "r.run_no = ?1 ORDER BY p.run_no, p.name"},
     {"compare", "in which settings do these two runs differ", "RUN,RUN",
      "WITH pair AS (SELECT substr(?1, 1, instr(?1, ',') - 1) AS x, substr(?1, instr(?1, ',') + 1) AS y), "
      "a AS (SELECT p.* FROM param p JOIN run r ON r.run_no = p.run_no, pair WHERE r.run_id = pair.x OR r.run_no = "
@@ -229,15 +235,13 @@ const struct sg_view sg_views[] = {
      "SELECT n.name, a.value AS first, b.value AS second, a.leaf AS first_leaf, b.leaf AS second_leaf FROM (SELECT "
      "name FROM a UNION "
      "SELECT name FROM b) n LEFT JOIN a ON a.name = n.name LEFT JOIN b ON b.name = n.name WHERE a.value IS NOT b.value "
-     "ORDER BY n.name", NULL},
+     "ORDER BY n.name"},
     {"approvals", "who approved, deployed or retired which model, and did another person develop it", "[MODEL]",
      "SELECT kind, model, (SELECT run_id FROM run r WHERE r.run_no = d.run_no) AS run_id, person, developer, person <> "
      "developer AS is_four_eyes, h.name AS signed_by, h.key AS signing_key, h.needs AS approvals_needed, role, reason, "
-     "expires_ms, decided_ms, d.leaf FROM decision d LEFT JOIN temp.human h ON h.leaf = d.leaf WHERE ?1 IS NULL OR model "
-     "= ?1 ORDER BY d.leaf",
-     "SELECT kind, model, (SELECT run_id FROM run r WHERE r.run_no = d.run_no) AS run_id, person, developer, person <> "
-     "developer AS is_four_eyes, role, reason, expires_ms, decided_ms, leaf FROM decision d WHERE ?1 IS NULL OR model = "
-     "?1 ORDER BY leaf"},
+     "expires_ms, decided_ms, d.leaf FROM decision d LEFT JOIN temp.human h ON h.leaf = d.leaf WHERE ?1 IS NULL OR "
+     "model "
+     "= ?1 ORDER BY d.leaf"},
     {"deployed", "which models are in use, and were they approved before", NULL,
      "SELECT d.model, (SELECT run_id FROM run r WHERE r.run_no = d.run_no) AS run_id, d.person, d.decided_ms, "
      "EXISTS(SELECT 1 FROM decision a "
@@ -245,25 +249,24 @@ const struct sg_view sg_views[] = {
      "(a.expires_ms IS NULL OR "
      "a.expires_ms > d.decided_ms)) AS is_approved_by_another, d.leaf FROM decision d WHERE d.kind = 'model.deploy' "
      "AND NOT EXISTS(SELECT 1 "
-     "FROM decision x WHERE x.model = d.model AND x.kind = 'model.retire' AND x.leaf > d.leaf) ORDER BY d.leaf", NULL},
+     "FROM decision x WHERE x.model = d.model AND x.kind = 'model.retire' AND x.leaf > d.leaf) ORDER BY d.leaf"},
     {"erasures", "which datasets' keys and which runs' files were destroyed", NULL,
-     "SELECT 'dataset key' AS kind, dataset AS name, basis, person, erased_ms, leaf FROM erasure UNION ALL SELECT 'model "
+     "SELECT 'dataset key' AS kind, dataset AS name, basis, person, erased_ms, leaf FROM erasure UNION ALL SELECT "
+     "'model "
      "file', (SELECT run_id FROM run r WHERE r.run_no = x.run_no), basis, person, at_ms, leaf FROM temp.run_erasure x "
-     "ORDER BY leaf",
-     "SELECT dataset AS name, basis, person, erased_ms, leaf FROM erasure ORDER BY leaf"},
-    {"retention", "how long may data and models be kept, and what was erased", NULL,
-     RETENTION " ORDER BY kind, leaf", NULL},
+     "ORDER BY leaf"},
+    {"retention", "how long may data and models be kept, and what was erased", NULL, RETENTION " ORDER BY kind, leaf"},
     {"due", "what is due for erasure on a date (today)", "[DATE]",
      "SELECT * FROM (" RETENTION ") WHERE erased_ms IS NULL AND retain_until_ms <= 1000 * CAST(strftime('%s', "
-     "coalesce(?1, 'now')) AS INTEGER) ORDER BY retain_until_ms, leaf", NULL},
+     "coalesce(?1, 'now')) AS INTEGER) ORDER BY retain_until_ms, leaf"},
     {"keys", "which keys may write, since when; with a date, those in force then", "[DATE]",
      "SELECT k.key_id, k.role, k.vkey, a.ts_ms AS from_ms, e.ts_ms AS until_ms, k.compromised_since_ms, k.added_leaf "
      "AS leaf, "
      "k.ended_leaf FROM signing_key k JOIN leaf a ON a.seq = k.added_leaf LEFT JOIN leaf e ON e.seq = k.ended_leaf "
      "WHERE ?1 IS NULL OR (a.ts_ms <= 1000 * CAST(strftime('%s', ?1) AS INTEGER) AND (e.ts_ms IS NULL OR e.ts_ms > "
-     "1000 * CAST(strftime('%s', ?1) AS INTEGER))) ORDER BY k.added_leaf", NULL},
+     "1000 * CAST(strftime('%s', ?1) AS INTEGER))) ORDER BY k.added_leaf"},
     {"witnesses", "who has seen the ledger at which size", NULL,
-     "SELECT size, witness, line FROM cosignature ORDER BY size, witness", NULL},
+     "SELECT size, witness, line, size - 1 AS leaf FROM cosignature ORDER BY size, witness"},
     {"gaps", "where is something missing: no event for hours (24), a writer or a run that died, silent runs", "[HOURS]",
      "SELECT 'no event' AS cause, NULL AS run_id, previous_ms AS from_ms, ts_ms AS to_ms, (ts_ms - previous_ms) / "
      "3600000 AS hours, seq AS leaf FROM (SELECT seq, ts_ms, lag(ts_ms) OVER (ORDER BY seq) AS previous_ms FROM leaf) "
@@ -272,10 +275,7 @@ const struct sg_view sg_views[] = {
      "from_ms, to_ms, (to_ms - from_ms) / 3600000, leaf FROM temp.gap g UNION ALL SELECT 'heartbeats are missing', "
      "run_id, before_ms, at_ms, (at_ms - before_ms) / 3600000, leaf FROM (SELECT h.leaf, h.at_ms, h.interval_s, "
      "r.run_id, coalesce(lag(h.at_ms) OVER (PARTITION BY h.run_no ORDER BY h.leaf), r.started_ms) AS before_ms FROM "
-     "temp.heartbeat h JOIN run r ON r.run_no = h.run_no) WHERE at_ms - before_ms >= 3000 * interval_s ORDER BY leaf",
-     "SELECT previous_ms AS from_ms, ts_ms AS to_ms, (ts_ms - previous_ms) / 3600000 AS hours, seq AS leaf FROM (SELECT "
-     "seq, ts_ms, lag(ts_ms) OVER (ORDER BY seq) AS previous_ms FROM leaf) WHERE ts_ms - previous_ms >= coalesce(?1, "
-     "24) * 3600000 ORDER BY seq"},
+     "temp.heartbeat h JOIN run r ON r.run_no = h.run_no) WHERE at_ms - before_ms >= 3000 * interval_s ORDER BY leaf"},
 };
 const size_t sg_n_views = sizeof sg_views / sizeof *sg_views;
 
@@ -370,12 +370,31 @@ enum sg_status sg_query_view(struct sg_ledger *ledger, const char *view, const c
         if (subject && v->subject && strcmp(v->subject, "[DATE]") == 0)
             SG_TRY(check_date(ledger, subject));
         if (strstr(v->sql, "temp."))
-            SG_TRY(sg_query_load_events(ledger));
+            SG_TRY(sg_query_load_events(ledger, v->sql));
         return rows_of(ledger, v->sql, subject, rows);
     }
     enum sg_status status = sg_fail(SG_USAGE, "ledger query: there is no view of that name; there are %s", names.data);
     sg_buffer_free(&names);
     return status;
+}
+
+enum sg_status sg_query_columns(struct sg_ledger *ledger, const char *view, json_t **names)
+{
+    sqlite3_stmt *statement = NULL;
+    char key[64];
+    const struct sg_view *v = sg_views;
+    *names = NULL;
+    while (v < sg_views + sg_n_views && strcmp(v->name, view) != 0)
+        v++;
+    if (v == sg_views + sg_n_views)
+        return sg_fail(SG_USAGE, "ledger query: there is no view of that name");
+    SG_TRY(sg_query_load_events(ledger, v->sql));
+    SG_TRY(sg_db_prepare(ledger->db, v->sql, &statement));
+    *names = json_array();
+    for (int column = 0; column < sqlite3_column_count(statement); column++)
+        json_array_append_new(*names, json_string(printed_name(sqlite3_column_name(statement, column), key)));
+    sqlite3_finalize(statement);
+    return SG_OK;
 }
 
 /* ---- One run. */

@@ -1,19 +1,53 @@
 #include "query_events.h"
 
+#include <ctype.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "human.h"
 #include "schema.h"
 
-static const char tables[] =
-    "CREATE TEMP TABLE heartbeat(leaf INTEGER PRIMARY KEY, run_no, beat, step, interval_s, interval_steps, at_ms);"
-    "CREATE TEMP TABLE anomaly(leaf INTEGER PRIMARY KEY, kind, wall_ms, expected_ms, offset_ms, boot_id_before, "
-    "boot_id, "
-    "at_ms);"
-    "CREATE TEMP TABLE gap(leaf INTEGER PRIMARY KEY, kind, run_no, from_ms, to_ms);"
-    "CREATE TEMP TABLE human(leaf INTEGER PRIMARY KEY, name, key, needs);"
-    "CREATE TEMP TABLE retention(leaf INTEGER PRIMARY KEY, name, class, until_ms);"
-    "CREATE TEMP TABLE run_erasure(leaf INTEGER PRIMARY KEY, run_no, basis, file, person, at_ms);";
+/* Each table: its columns behind `leaf`, the events that it is made of, and the same columns in SQL alone, for programs
+ * that have nothing else. No type of event stands in two of them. */
+#define STATED(path) "json_extract(statement, '$.predicate." path "')"
+#define FACT(name) STATED("facts." name)
+/* clang-format off */
+static const struct source {
+    const char *table, *columns, *types, *sql;
+    const char *words[3]; /* only events with one of these in their statement have anything for the table */
+} sources[] = {
+    {"heartbeat", "run_no, beat, step, interval_s, interval_steps, at_ms", "'run.heartbeat'",
+     FACT("run_no") "," FACT("beat") "," FACT("step") "," FACT("interval_s") "," FACT("interval_steps") "," STATED("time_ms"),
+     {NULL}},
+    {"anomaly", "kind, wall_ms, expected_ms, offset_ms, boot_id_before, boot_id, at_ms", "'clock.anomaly'",
+     FACT("kind") "," FACT("wall_ms") "," FACT("expected_ms") "," FACT("offset_ms") "," FACT("boot_id_before") ","
+     FACT("clock.boot_id") "," STATED("time_ms"),
+     {NULL}},
+    {"gap", "kind, run_no, from_ms, to_ms", "'ledger.gap'",
+     FACT("kind") "," FACT("run_no") "," FACT("from_ms") "," FACT("to_ms"),
+     {NULL}},
+    {"human", "name, key, needs", "'model.approve', 'model.deploy', 'model.retire'",
+     FACT("human.name") ", NULL," FACT("needs"), /* a key's fingerprint is beyond SQL */
+     {"\"human\":", "\"needs\":"}},              /* a million decisions that no person signed are not worth parsing */
+    {"retention", "name, class, until_ms", "'dataset.register'",
+     FACT("name") "," FACT("retention_class") "," FACT("retain_until_ms"),
+     {NULL}},
+    {"run_erasure", "run_no, basis, file, person, at_ms", "'run.erase'",
+     FACT("run_no") "," FACT("basis") "," FACT("destroyed[0]") "," STATED("by.user") "," STATED("time_ms"),
+     {NULL}},
+};
+/* clang-format on */
+enum { N_SOURCES = sizeof sources / sizeof *sources };
+
+/* Where SQL asks for the table: behind "temp."; NULL when it does not. */
+static const char *mention(const char *sql, const char *table)
+{
+    size_t n = strlen(table);
+    for (const char *at = sql; (at = strstr(at, "temp.")); at += 5)
+        if (strncmp(at + 5, table, n) == 0 && !isalnum((unsigned char)at[5 + n]) && at[5 + n] != '_')
+            return at;
+    return NULL;
+}
 
 static void bind(sqlite3_stmt *insert, int at, const json_t *value)
 {
@@ -104,18 +138,76 @@ static enum sg_status insert_event(void *db, const struct sg_event *event)
     return insert_decision(db, event);
 }
 
-enum sg_status sg_query_load_events(struct sg_ledger *ledger)
+static enum sg_status load(sqlite3 *db, const struct source *source)
 {
     sqlite3_stmt *rows = NULL;
-    int64_t exists;
-    SG_TRY(sg_db_number(ledger->db, "SELECT count(*) FROM sqlite_temp_schema WHERE name = 'heartbeat'", &exists));
-    if (exists)
-        return SG_OK;
-    SG_TRY(sg_db_run(ledger->db, tables));
-    SG_TRY(
-        sg_db_prepare(ledger->db,
-                      "SELECT body FROM leaf WHERE type IN ('run.heartbeat', 'ledger.gap', 'clock.anomaly', "
-                      "'run.erase', 'dataset.register', 'model.approve', 'model.deploy', 'model.retire') ORDER BY seq",
-                      &rows));
-    return sg_store_events(rows, insert_event, ledger->db);
+    char *create = sg_format("CREATE TEMP TABLE %s(leaf INTEGER PRIMARY KEY, %s)", source->table, source->columns);
+    char *select = sg_format("SELECT body FROM leaf WHERE type IN (%s) ORDER BY seq", source->types);
+    enum sg_status status = sg_db_run(db, create);
+    if (status == SG_OK)
+        status = sg_db_prepare(db, select, &rows);
+    if (status == SG_OK)
+        status = sg_store_events_with(rows, source->words[0] ? source->words : NULL, insert_event, db);
+    free(create);
+    free(select);
+    return status;
+}
+
+enum sg_status sg_query_load_events(struct sg_ledger *ledger, const char *sql)
+{
+    for (int i = 0; i < N_SOURCES; i++) {
+        int64_t exists = 0;
+        if (!mention(sql, sources[i].table))
+            continue;
+        char *ask = sg_format("SELECT count(*) FROM sqlite_temp_schema WHERE name = '%s'", sources[i].table);
+        enum sg_status status = sg_db_number(ledger->db, ask, &exists);
+        free(ask);
+        if (status == SG_OK && !exists)
+            status = load(ledger->db, &sources[i]);
+        SG_TRY(status);
+    }
+    return SG_OK;
+}
+
+/* clang-format off */
+/* ---- The same in SQL alone. base64 by groups of four characters: a group's bytes are cut from the table of all bytes
+ * and joined as they are, so that text in UTF-8 stays what it is. */
+#define DIGIT(k) "(instr(alphabet, substr(payload, at + " k ", 1)) - 1)"
+#define BYTE(value) "substr(all_bytes, 1 + (" value "), 1)"
+static void decoder(struct sg_buffer *out, const char *types)
+{
+    sg_buffer_text(out, "WITH RECURSIVE known(alphabet, all_bytes) AS (SELECT "
+                        "'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/', x'");
+    for (int i = 0; i < 256; i++)
+        sg_buffer_printf(out, "%02x", i);
+    sg_buffer_printf(
+        out,
+        "'), decoded(leaf, type, payload, at, statement) AS (SELECT seq, type, json_extract(CAST(body AS TEXT), "
+        "'$.payload'), 1, '' FROM leaf WHERE type IN (%s) UNION ALL SELECT leaf, type, payload, at + 4, statement || "
+        BYTE("(" DIGIT("0") " << 2) | (" DIGIT("1") " >> 4)")
+        " || CASE WHEN " DIGIT("2") " < 0 THEN '' ELSE " BYTE("((" DIGIT("1") " & 15) << 4) | (" DIGIT("2") " >> 2)")
+        " END || CASE WHEN " DIGIT("3") " < 0 THEN '' ELSE " BYTE("((" DIGIT("2") " & 3) << 6) | " DIGIT("3"))
+        " END FROM decoded, known WHERE at <= length(payload)), event(leaf, type, statement) AS (SELECT leaf, type, "
+        "statement FROM decoded WHERE at > length(payload))",
+        types);
+}
+
+/* clang-format on */
+void sg_query_events_in_sql(const char *sql, struct sg_buffer *out)
+{
+    struct sg_buffer types = {0};
+    for (int i = 0; i < N_SOURCES; i++)
+        if (mention(sql, sources[i].table))
+            sg_buffer_printf(&types, "%s%s", types.len ? ", " : "", sources[i].types);
+    if (types.len)
+        decoder(out, types.data);
+    for (int i = 0; i < N_SOURCES; i++)
+        if (mention(sql, sources[i].table))
+            sg_buffer_printf(out, ", %s(leaf, %s) AS (SELECT leaf, %s FROM event WHERE type IN (%s))", sources[i].table,
+                             sources[i].columns, sources[i].sql, sources[i].types);
+    sg_buffer_text(out, types.len ? " " : "");
+    for (const char *at; (at = strstr(sql, "temp.")); sql = at + 5)
+        sg_buffer_append(out, sql, (size_t)(at - sql));
+    sg_buffer_text(out, sql);
+    sg_buffer_free(&types);
 }

@@ -6,6 +6,10 @@
 
 #include "store.h"
 
-SG_MUST_USE enum sg_status sg_query_load_events(struct sg_ledger *ledger);
+/* Those that `sql` names as temp.NAME. */
+SG_MUST_USE enum sg_status sg_query_load_events(struct sg_ledger *ledger, const char *sql);
+/* Appends the same question for a program that has the file and nothing else: the leaves are decoded in SQL. Only
+ * human.key stays null. */
+void sg_query_events_in_sql(const char *sql, struct sg_buffer *out);
 
 #endif

@@ -332,6 +332,7 @@ static enum sg_status append_end(struct sg_ledger *ledger, const struct sg_run *
     SG_TRY(end_subjects(ledger, run, result, &subjects));
     json_t *facts = end_facts(run, result, &ledger->watch.now);
     enum sg_status status = sg_store_append(ledger, types[result->end], subjects, facts, event_id);
+    sg_watch_run_ends(ledger, run->run_no);
     json_decref(facts);
     json_decref(subjects);
     return status;
@@ -341,7 +342,5 @@ enum sg_status sg_ledger_run_end(struct sg_ledger *ledger, const struct sg_run *
 {
     char event_id[33] = "";
     SG_TRY(sg_store_begin(ledger));
-    SG_TRY(sg_store_end(ledger, append_end(ledger, run, result, event_id), event_id));
-    sg_watch_run_ends(ledger, run->run_no);
-    return SG_OK;
+    return sg_store_end(ledger, append_end(ledger, run, result, event_id), event_id);
 }

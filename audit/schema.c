@@ -247,16 +247,60 @@ static enum sg_status compare_objects(sqlite3 *db, sqlite3_stmt *have, sqlite3_s
     }
 }
 
+static const char objects[] = "SELECT type, name, tbl_name, sql FROM sqlite_schema ORDER BY type, name";
+
 enum sg_status sg_schema_compare(sqlite3 *db, sqlite3 *expected)
 {
-    static const char sql[] = "SELECT type, name, tbl_name, sql FROM sqlite_schema ORDER BY type, name";
     sqlite3_stmt *have = NULL, *want = NULL;
-    enum sg_status status = sg_db_prepare(db, sql, &have);
+    enum sg_status status = sg_db_prepare(db, objects, &have);
     if (status == SG_OK)
-        status = sg_db_prepare(expected, sql, &want);
+        status = sg_db_prepare(expected, objects, &want);
     if (status == SG_OK)
         status = compare_objects(db, have, want);
     sqlite3_finalize(have);
     sqlite3_finalize(want);
+    return status;
+}
+
+/* Each field as type, length and bytes, so that no two lists of objects look alike. */
+enum sg_status sg_schema_objects_digest(sqlite3 *db, uint8_t out[SG_DIGEST_BYTES])
+{
+    sqlite3_stmt *rows = NULL;
+    struct sg_buffer text = {0};
+    int code;
+    SG_TRY(sg_db_prepare(db, objects, &rows));
+    while ((code = sqlite3_step(rows)) == SQLITE_ROW)
+        for (int column = 0; column < 4; column++) {
+            uint8_t type = (uint8_t)sqlite3_column_type(rows, column);
+            const void *bytes = sqlite3_column_blob(rows, column);
+            sg_buffer_append(&text, &type, 1);
+            sg_buffer_field(&text, bytes ? bytes : "", (size_t)sqlite3_column_bytes(rows, column));
+        }
+    sg_sha256(text.data ? text.data : "", text.len, out);
+    sg_buffer_free(&text);
+    enum sg_status status = code == SQLITE_DONE ? SG_OK : sg_db_fail(db, "reading its schema");
+    sqlite3_finalize(rows);
+    return status;
+}
+
+const char sg_schema_known[] = "074fce19db5041828d6c5048b66db2ee61ec89c1c1178b2d179a8d0e3b7e360d";
+
+enum sg_status sg_schema_check(sqlite3 *db)
+{
+    uint8_t digest[SG_DIGEST_BYTES];
+    char hex[2 * SG_DIGEST_BYTES + 1];
+    sqlite3 *expected = NULL;
+    SG_TRY(sg_schema_objects_digest(db, digest));
+    sg_hex_encode(digest, sizeof digest, hex);
+    if (strcmp(hex, sg_schema_known) == 0)
+        return SG_OK;
+    enum sg_status status = SG_OK;
+    if (sqlite3_open(":memory:", &expected) != SQLITE_OK)
+        status = sg_fail(SG_FAILED, "SQLite did not open a database in memory");
+    if (status == SG_OK)
+        status = sg_schema_create(expected);
+    if (status == SG_OK)
+        status = sg_schema_compare(db, expected);
+    sqlite3_close(expected);
     return status;
 }

@@ -12,19 +12,24 @@
 
 static const char writing[] = "writing the side storage";
 
+/* What a power cut may take back: nothing of a key, which an event relies on; of everything else the last transaction.
+ * A journal that comes back undoes it whole, and all of it are lower bounds. */
+#define DURABLE "PRAGMA synchronous=EXTRA;"
+#define CONSISTENT "PRAGMA synchronous=NORMAL;"
+
 static enum sg_status setup(sqlite3 *db)
 {
     sqlite3_busy_timeout(db, 120000);
     return sg_db_run(
-        db,
-        "PRAGMA journal_mode=DELETE; PRAGMA synchronous=EXTRA; PRAGMA secure_delete=ON; PRAGMA trusted_schema=OFF;"
+        db, DURABLE
+        "PRAGMA journal_mode=DELETE; PRAGMA secure_delete=ON; PRAGMA trusted_schema=OFF;"
         "CREATE TABLE IF NOT EXISTS dataset_key(dataset TEXT PRIMARY KEY, key BLOB NOT NULL) STRICT;"
         "CREATE TABLE IF NOT EXISTS anchor(one INTEGER PRIMARY KEY CHECK(one = 1), size INTEGER NOT NULL, "
         "root BLOB NOT NULL) STRICT;"
         "CREATE TABLE IF NOT EXISTS spend(key_id TEXT PRIMARY KEY, record BLOB NOT NULL, signature BLOB NOT NULL) "
         "STRICT;"
         "CREATE TABLE IF NOT EXISTS process(run_no INTEGER PRIMARY KEY, pid INTEGER NOT NULL, start_ticks INTEGER NOT "
-        "NULL, space INTEGER NOT NULL, boot_id TEXT NOT NULL) STRICT;");
+        "NULL, space INTEGER NOT NULL, boot_id TEXT NOT NULL) STRICT;" CONSISTENT);
 }
 
 enum sg_status sg_side_open(const char *ledger_path, sqlite3 **out)
@@ -51,7 +56,9 @@ enum sg_status sg_side_open(const char *ledger_path, sqlite3 **out)
 
 enum sg_status sg_side_put_key(sqlite3 *side, const char *dataset, const uint8_t key[SG_KEY_BYTES])
 {
-    return sg_db_write(side, writing, "INSERT OR REPLACE INTO dataset_key VALUES(?,?)", "tb", dataset, key);
+    SG_TRY(sg_db_run(side, DURABLE));
+    SG_TRY(sg_db_write(side, writing, "INSERT OR REPLACE INTO dataset_key VALUES(?,?)", "tb", dataset, key));
+    return sg_db_run(side, CONSISTENT);
 }
 
 enum sg_status sg_side_get_key(sqlite3 *side, const char *dataset, uint8_t key[SG_KEY_BYTES])
@@ -72,7 +79,9 @@ enum sg_status sg_side_get_key(sqlite3 *side, const char *dataset, uint8_t key[S
 
 enum sg_status sg_side_destroy_key(sqlite3 *side, const char *dataset)
 {
-    return sg_db_write(side, writing, "DELETE FROM dataset_key WHERE dataset = ?", "t", dataset);
+    SG_TRY(sg_db_run(side, DURABLE));
+    SG_TRY(sg_db_write(side, writing, "DELETE FROM dataset_key WHERE dataset = ?", "t", dataset));
+    return sg_db_run(side, CONSISTENT);
 }
 
 enum sg_status sg_side_put_anchor(sqlite3 *side, int64_t size, const uint8_t root[SG_DIGEST_BYTES])

@@ -10,12 +10,13 @@
 #include "base/digest.h"
 #include "base/status.h"
 
-/* Opens or creates. */
+/* Opens or creates. What concerns keys is durable on return; the rest is consistent, and a power cut may take the last of
+ * it back. */
 SG_MUST_USE enum sg_status sg_side_open(const char *ledger_path, sqlite3 **out);
 SG_MUST_USE enum sg_status sg_side_put_key(sqlite3 *side, const char *dataset, const uint8_t key[SG_KEY_BYTES]);
 /* SG_FAILED when the key is not there. */
 SG_MUST_USE enum sg_status sg_side_get_key(sqlite3 *side, const char *dataset, uint8_t key[SG_KEY_BYTES]);
-/* Overwrites it; fine when it is gone already. */
+/* Overwrites it; fine when it is gone already. Neither this nor sg_side_put_key inside a transaction. */
 SG_MUST_USE enum sg_status sg_side_destroy_key(sqlite3 *side, const char *dataset);
 /* The process that carries a run. */
 struct sg_side_process {

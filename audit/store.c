@@ -52,7 +52,20 @@ enum sg_status sg_store_note_keys(sqlite3 *db, struct sg_vkey keys[64], size_t *
     return status;
 }
 
+static bool has_any(const struct sg_buffer *payload, const char *const *words)
+{
+    for (; words && *words && payload->data; words++)
+        if (strstr(payload->data, *words))
+            return true;
+    return !words;
+}
+
 enum sg_status sg_store_events(sqlite3_stmt *rows, sg_store_visit *visit, void *context)
+{
+    return sg_store_events_with(rows, NULL, visit, context);
+}
+
+enum sg_status sg_store_events_with(sqlite3_stmt *rows, const char *const *words, sg_store_visit *visit, void *context)
 {
     struct sg_buffer payload = {0};
     enum sg_status status = SG_OK;
@@ -60,6 +73,8 @@ enum sg_status sg_store_events(sqlite3_stmt *rows, sg_store_visit *visit, void *
     while (status == SG_OK && (step = sqlite3_step(rows)) == SQLITE_ROW) {
         struct sg_event event = {0};
         status = sg_leaf_payload(sqlite3_column_blob(rows, 0), (size_t)sqlite3_column_bytes(rows, 0), &payload);
+        if (status == SG_OK && !has_any(&payload, words))
+            continue;
         if (status == SG_OK)
             status = sg_event_parse(payload.data ? payload.data : "", payload.len, &event);
         if (status == SG_OK)
@@ -67,7 +82,8 @@ enum sg_status sg_store_events(sqlite3_stmt *rows, sg_store_visit *visit, void *
         json_decref(event.statement);
     }
     if (status == SG_OK && step != SQLITE_DONE) /* a shorter past must not pass for the whole one */
-        status = sg_fail(SG_FAILED, "the ledger's events could not be read: %s", sqlite3_errmsg(sqlite3_db_handle(rows)));
+        status =
+            sg_fail(SG_FAILED, "the ledger's events could not be read: %s", sqlite3_errmsg(sqlite3_db_handle(rows)));
     sqlite3_finalize(rows);
     sg_buffer_free(&payload);
     return status;
@@ -137,12 +153,14 @@ static enum sg_status has_event(struct sg_ledger *ledger, const char *event_id, 
     return status;
 }
 
-/* In side storage: lower bounds only. That they may lag behind is harmless, and so is a failure to write them. */
+/* In side storage, in one transaction: lower bounds only. That they may lag behind is harmless, and so is a failure to
+ * write them. */
 static void remember(struct sg_ledger *ledger)
 {
     char label[33];
     if (!ledger->side || sg_db_run(ledger->side, "BEGIN") != SG_OK)
         return;
+    sg_watch_forget(ledger);
     enum sg_status status = sg_side_put_anchor(ledger->side, (int64_t)ledger->tree.size, ledger->root);
     if (status == SG_OK && ledger->spend_text.len) {
         sg_key_label(sg_signer_vkey(ledger->signer), label);

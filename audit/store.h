@@ -53,6 +53,9 @@ SG_MUST_USE enum sg_status sg_store_edge(sqlite3 *db, struct sg_merkle *tree);
 typedef enum sg_status sg_store_visit(void *context, const struct sg_event *event);
 /* The events whose leaves' bodies `rows` selects. Finalizes it. */
 SG_MUST_USE enum sg_status sg_store_events(sqlite3_stmt *rows, sg_store_visit *visit, void *context);
+/* Of these, the events with one of the words somewhere in their statement; the rest is not even parsed. NULL: all. */
+SG_MUST_USE enum sg_status sg_store_events_with(sqlite3_stmt *rows, const char *const *words, sg_store_visit *visit,
+                                                void *context);
 /* The keys that the ledger names, under its origin, for checking checkpoints: at most 64, the newest. */
 SG_MUST_USE enum sg_status sg_store_note_keys(sqlite3 *db, struct sg_vkey keys[64], size_t *n);
 

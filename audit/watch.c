@@ -202,6 +202,7 @@ static enum sg_status look_at_runs(struct sg_ledger *ledger)
 enum sg_status sg_watch_begin(struct sg_ledger *ledger)
 {
     struct sg_watch *w = &ledger->watch;
+    w->ended_run_no = 0;
     read_clock(&w->now);
     SG_TRY(look_at_clock(ledger));
     if (w->has_dead_journal)
@@ -209,27 +210,40 @@ enum sg_status sg_watch_begin(struct sg_ledger *ledger)
     return w->has_looked ? SG_OK : look_at_runs(ledger);
 }
 
+static void forget(struct sg_ledger *ledger, int64_t run_no)
+{
+    if (sg_side_remove_process(ledger->side, run_no) != SG_OK)
+        sg_error_clear();
+}
+
 static void forget_gone(struct sg_ledger *ledger)
 {
     struct sg_side_process *list = NULL;
     size_t n = 0;
-    if (!ledger->side || sg_side_processes(ledger->side, &list, &n) != SG_OK)
+    if (sg_side_processes(ledger->side, &list, &n) != SG_OK)
         return sg_error_clear();
     for (size_t i = 0; i < n; i++)
         if (list[i].run_no != DEAD_JOURNAL && process_is_gone(&ledger->watch.now, &list[i]))
-            sg_watch_run_ends(ledger, list[i].run_no);
+            forget(ledger, list[i].run_no);
     free(list);
+}
+
+void sg_watch_forget(struct sg_ledger *ledger)
+{
+    const struct sg_watch *w = &ledger->watch;
+    if (w->has_dead_journal)
+        forget(ledger, DEAD_JOURNAL);
+    if (w->ended_run_no)
+        forget(ledger, w->ended_run_no);
+    if (!w->has_looked)
+        forget_gone(ledger);
 }
 
 void sg_watch_commit(struct sg_ledger *ledger)
 {
     struct sg_watch *w = &ledger->watch;
     w->seen = w->now;
-    if (w->has_dead_journal)
-        sg_watch_run_ends(ledger, DEAD_JOURNAL);
     w->has_dead_journal = false;
-    if (!w->has_looked)
-        forget_gone(ledger);
     w->has_looked = true;
 }
 
@@ -244,6 +258,5 @@ void sg_watch_run_begins(struct sg_ledger *ledger, int64_t run_no)
 
 void sg_watch_run_ends(struct sg_ledger *ledger, int64_t run_no)
 {
-    if (ledger->side && sg_side_remove_process(ledger->side, run_no) != SG_OK)
-        sg_error_clear();
+    ledger->watch.ended_run_no = run_no;
 }

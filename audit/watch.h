@@ -27,6 +27,7 @@ struct sg_watch {
     bool said_behind;                /* once until the clock has caught up */
     bool has_looked;                 /* for runs without a process: once for each opening */
     int64_t beat_run_no, beat, step; /* the last heartbeat written through this connection */
+    int64_t ended_run_no;            /* of the transaction under way; 0: none */
 };
 
 /* {boot_id, boottime_ms} as events carry it. */
@@ -39,12 +40,14 @@ void sg_watch_open(struct sg_ledger *ledger);
 void sg_watch_keep(struct sg_ledger *ledger);
 /* Inside a transaction, before its own event. */
 SG_MUST_USE enum sg_status sg_watch_begin(struct sg_ledger *ledger);
-/* After the commit: what was noticed is recorded. */
+/* After the commit: what was noticed is recorded. The first within a transaction of side storage. */
+void sg_watch_forget(struct sg_ledger *ledger);
 void sg_watch_commit(struct sg_ledger *ledger);
 
 /* Which process carries a run, remembered in side storage: no evidence, only what lets a later writer say that the
  * process is gone. Failures do not matter. */
 void sg_watch_run_begins(struct sg_ledger *ledger, int64_t run_no);
+/* Before the commit, with which it is forgotten. */
 void sg_watch_run_ends(struct sg_ledger *ledger, int64_t run_no);
 
 #endif

@@ -12,6 +12,7 @@
 
 #define ROUNDS 40
 #define ROWS 512
+static const int32_t one_panel[2] = {0, ROWS};
 #define WIDTH 384
 #define WIDE 1536
 
@@ -95,19 +96,22 @@ static void bias_norm(struct world *w)
 static void embed_absorb(struct world *w)
 {
     bool overflow = false;
-    w->ops->embed_absorb(ROWS, w->id, WIDTH, w->g, WIDTH, w->w, 0x1p-40, 0x1p20, w->sum, &overflow, w->scratch);
+    w->ops->embed_absorb(ROWS, 1, one_panel, 1000, w->id, WIDTH, w->g, WIDTH, w->w, 0x1p-40, 0x1p20, w->sum, &overflow,
+                         w->scratch);
 }
 
 static void scale_absorb(struct world *w)
 {
     bool overflow = false;
-    w->ops->scale_absorb(ROWS, WIDTH, w->x, WIDTH, w->g, WIDTH, w->w, 0x1p-40, 0x1p20, w->sum, &overflow, w->scratch);
+    w->ops->scale_absorb(ROWS, 1, one_panel, WIDTH, w->x, WIDTH, w->g, WIDTH, w->w, 0x1p-40, 0x1p20, w->sum, &overflow,
+                         w->scratch);
 }
 
 static void bias_absorb(struct world *w)
 {
     bool overflow = false;
-    w->ops->absorb(ROWS, 1, WIDTH, w->gain, 0, w->g, WIDTH, w->w, 0x1p-40, 0x1p20, w->sum, &overflow, w->scratch);
+    w->ops->absorb(ROWS, 1, one_panel, 1, WIDTH, w->gain, 0, w->g, WIDTH, w->w, 0x1p-40, 0x1p20, w->sum, &overflow,
+                   w->scratch);
 }
 
 #define HEADS 12

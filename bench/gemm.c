@@ -48,7 +48,9 @@ static void peer_input_gradient(struct problem *p)
 static void ours_absorb(struct problem *p)
 {
     bool overflow = false;
-    p->ops->absorb(p->k, p->n, p->m, p->b, p->n, p->a, p->m, p->w, 0x1p-40, 0x1p20, p->sum, &overflow, p->scratch);
+    const int32_t one_panel[2] = {0, (int32_t)p->k};
+    p->ops->absorb(p->k, 1, one_panel, p->n, p->m, p->b, p->n, p->a, p->m, p->w, 0x1p-40, 0x1p20, p->sum, &overflow,
+                   p->scratch);
 }
 
 static void peer_weight_gradient(struct problem *p)

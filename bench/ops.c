@@ -75,6 +75,7 @@ static void layer_times(const struct sg_ops *ops, const struct layer *l, double 
         first[j] = (int32_t)(j * l->steps);
     for (int i = 0; i < 5; i++)
         t[i] = 1;
+    const int32_t one_panel[2] = {0, (int32_t)r};
     for (int round = 0; round < ROUNDS; round++) {
         double at[6] = {thread_seconds()};
         ops->gemm(r, n_in, n_out, a, n_in, NULL, forward, out, n_out, NULL, false, scratch);
@@ -83,7 +84,7 @@ static void layer_times(const struct sg_ops *ops, const struct layer *l, double 
         at[2] = thread_seconds();
         ops->gemm(n_out, r, n_in, gt, r, NULL, columns, out, n_in, NULL, false, scratch);
         at[3] = thread_seconds();
-        ops->absorb(r, n_in, n_out, a, n_in, g, n_out, weight, 0x1p-40, 0x1p20, sum, &overflow, scratch);
+        ops->absorb(r, 1, one_panel, n_in, n_out, a, n_in, g, n_out, weight, 0x1p-40, 0x1p20, sum, &overflow, scratch);
         at[4] = thread_seconds();
         memset(norm, 0, (size_t)l->units * sizeof *norm);
         ops->group_norm(SG_ROUTE_GRAM, l->units, first, n_in, n_out, a, n_in, g, n_out, norm, scratch);

@@ -1,23 +1,25 @@
-"""Model folders of encoders, there and back: transformers and PEFT read ours, and we read theirs, with the same logits.
+"""Model folders of encoders, there and back: transformers and PEFT read ours, and we read theirs as they save them, with the
+same logits. Every comparison prints its largest difference.
 usage: peers_encoder.py SEALGRAD BASE_FOLDER MESSAGES.csv    (columns id, text, category, split)
 
 What is trained here is not private and not recorded: this is about files. `sealgrad score` gives the best class and its
 probability, so classes are compared by log probability; of two classes the logit itself is compared."""
 import csv
+import filecmp
 import json
 import math
 import os
-import shutil
 import subprocess
 import sys
 import tempfile
 
 os.environ['HF_HUB_OFFLINE'] = '1'
 import torch
-from peft import PeftModel
+from peft import LoraConfig, PeftModel, get_peft_model
 from safetensors.torch import load_file
 from transformers import AutoModelForSequenceClassification, AutoTokenizer, BertForSequenceClassification, BertModel
 
+torch.set_num_threads(1)
 program, base, messages = sys.argv[1:4]
 base, messages = os.path.abspath(base), os.path.abspath(messages)
 WITHIN = 2e-5
@@ -36,13 +38,18 @@ def write_schema(label):
                 '  - {name: split, role: split}\nsplit: {column: split}\n')
 
 
-def train(folder, out, model_keys, learning_rate=.002, steps=3, pooling='cls'):
+def write_config(folder, model_keys='trainable: head', learning_rate=.002, steps=3, pooling='cls'):
     with open('c.yaml', 'w', encoding='utf-8') as f:
         f.write(f'run: {{name: peer}}\ndata: {{file: {messages}, schema: schema.yaml}}\n'
                 f'model: {{kind: encoder, base: {folder}, pooling: {pooling}, {model_keys}}}\nprivacy: none\n'
                 f'training: {{population_size: {len(rows)}, expected_batch_size: 32, steps: {steps}, optimizer: adam, '
                 f'learning_rate: {learning_rate}}}\n')
-    subprocess.run([program, 'train', 'c.yaml', '--no-ledger', '--quiet', '--out', out], check=True, stdout=subprocess.DEVNULL)
+    return 'c.yaml'
+
+
+def train(folder, out, model_keys, **settings):
+    config = write_config(folder, model_keys, **settings)
+    subprocess.run([program, 'train', config, '--no-ledger', '--quiet', '--out', out], check=True, stdout=subprocess.DEVNULL)
 
 
 def scores(folder):
@@ -97,14 +104,22 @@ def there(label, names, out):
 
 
 def back(model, out, names):
-    """The same model saved by transformers, read here; a rate of almost nothing changes no weight."""
+    """The same model saved by transformers, read here as it lies there; a rate of almost nothing changes no weight."""
     theirs = f'{out}-theirs'
     model.save_pretrained(theirs)
     AutoTokenizer.from_pretrained(out).save_pretrained(theirs)
-    if not os.path.exists(f'{theirs}/vocab.txt'):  # transformers 5 keeps the vocabulary in tokenizer.json alone
-        shutil.copy(f'{out}/vocab.txt', theirs)
     train(theirs, f'{out}-again', 'trainable: head', learning_rate=1e-9, steps=1)
     compare(f'{out}: theirs here', f'{out}-again', logits(model, theirs), names)
+    assert filecmp.cmp(f'{out}-again/vocab.txt', f'{out}/vocab.txt', shallow=False)
+
+
+def in_halves(out, dtype, names):
+    """Saved there in halves: the same numbers here, though we compute in floats."""
+    model, theirs = BertForSequenceClassification.from_pretrained(out), f'{out}-{dtype}'
+    model.to(dtype).save_pretrained(theirs)
+    AutoTokenizer.from_pretrained(out).save_pretrained(theirs)
+    train(theirs, f'{theirs}-again', 'trainable: head', learning_rate=1e-9, steps=1)
+    compare(f'{theirs}: theirs here', f'{theirs}-again', logits(model.float(), theirs), names)
 
 
 @torch.no_grad()
@@ -145,17 +160,49 @@ def adapter(keys, out):
     compare(f'{out}: {keys}', out, logits(merged, out), classes)
 
 
+def adapter_back(out):
+    """An adapter that PEFT made and trained, merged there: its folder is a base here."""
+    torch.manual_seed(1)
+    theirs = f'{out}-theirs'
+    base_model, _, _ = load(BertForSequenceClassification, base, num_labels=len(classes))
+    wrapped = get_peft_model(base_model, LoraConfig(task_type='SEQ_CLS', r=4, lora_alpha=8, target_modules=['query', 'value', 'dense']))
+    tokenizer = AutoTokenizer.from_pretrained(out)
+    optimizer = torch.optim.Adam([p for p in wrapped.parameters() if p.requires_grad], lr=.01)
+    for step in range(3):
+        batch = tokenizer(texts[16 * step:][:16], truncation=True, max_length=MAX_TOKENS, padding=True, return_tensors='pt')
+        label = torch.tensor([classes.index(r['category']) for r in rows[16 * step:][:16]])
+        wrapped(**batch, labels=label).loss.backward()
+        optimizer.step()
+        optimizer.zero_grad()
+    wrapped.save_pretrained(f'{theirs}-adapter')
+    refused = subprocess.run([program, 'train', write_config(f'{theirs}-adapter'), '--no-ledger', '--quiet', '--out', 'none'],
+                             capture_output=True, text=True)
+    assert refused.returncode == 2 and 'an adapter, no base model' in refused.stderr, refused
+    merged = wrapped.merge_and_unload()
+    merged.config.id2label = dict(enumerate(classes))
+    merged.save_pretrained(theirs)
+    tokenizer.save_pretrained(theirs)
+    train(theirs, f'{out}-again', 'trainable: head', learning_rate=1e-9, steps=1)
+    compare(f'{out}: theirs here', f'{out}-again', logits(merged, theirs), classes)
+
+
 def main():
     with tempfile.TemporaryDirectory() as folder:
         os.chdir(folder)
         back(there(f'categories: {json.dumps(classes)}', classes, 'classes'), 'classes', classes)
         others = json.dumps(classes[1:])
         back(there(f'positive: [{json.dumps(classes[0])}], negative: {others}', None, 'two'), 'two', None)
+        write_schema(f'categories: {json.dumps(classes)}')
+        in_halves('classes', torch.float16, classes)
+        in_halves('classes', torch.bfloat16, classes)
         by_hand('mean')
         adapter('{rank: 2, alpha: 4}', 'lora')
         adapter('{rank: 3, alpha: 2, targets: [output]}', 'lora-output')
         adapter('{rank: 3, targets: [query, key, value, attention_output, intermediate, output]}', 'lora-all')
-    print(f'{len(texts)} texts, largest differences: ' + '; '.join(f'{n} {d:.1e}' for n, d in worst.items()))
+        adapter_back('lora')
+    for name, difference in worst.items():
+        print(f'  {name:80} {difference:.1e}')
+    print(f'{len(texts)} texts, {len(worst)} comparisons, largest difference {max(worst.values()):.1e} (allowed {WITHIN:.0e})')
 
 
 main()

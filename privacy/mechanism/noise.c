@@ -11,6 +11,7 @@
 #include "noise_source.h"
 
 struct sg_noise {
+    enum sg_noise_source source;
     uint8_t key[SG_KEY_BYTES];
     bool keyed; /* for `step` */
     uint64_t step;
@@ -21,6 +22,7 @@ struct sg_noise {
     struct sg_noise_table table;
 };
 
+static const char first_words[] = "noise first words of step", further_words[] = "noise further words of step";
 static const char *const names[] = {[SG_NOISE_CHACHA20] = "chacha20", [SG_NOISE_CURAND] = "curand"};
 enum { N_SOURCES = sizeof names / sizeof names[0] };
 
@@ -70,6 +72,7 @@ enum sg_status sg_noise_open(enum sg_noise_source source, const uint8_t key[SG_K
     SG_TRY(source == SG_NOISE_CURAND ? sg_noise_words_curand(&words) : sg_noise_words_chacha20(&words));
     struct sg_noise *noise = sg_alloc_aligned(sizeof *noise);
     memcpy(noise->key, key, sizeof noise->key);
+    noise->source = source;
     noise->words = words;
     noise->more.block = more_block;
     noise->add = sg_noise_add_best();
@@ -103,13 +106,31 @@ static enum sg_status key_step(struct sg_noise *noise, uint64_t step)
         return SG_OK;
     uint8_t step_key[SG_KEY_BYTES];
     noise->keyed = false;
-    derive(noise, "noise first words of step", step, step_key);
+    derive(noise, first_words, step, step_key);
     enum sg_status status = noise->words->key_step(noise->words, step_key);
-    derive(noise, "noise further words of step", step, noise->more.key);
+    derive(noise, further_words, step, noise->more.key);
     sg_wipe(step_key, sizeof step_key);
     noise->keyed = status == SG_OK;
     noise->step = step;
     return status;
+}
+
+const void *sg_noise_table(const struct sg_noise *noise, size_t *bytes)
+{
+    *bytes = sizeof noise->table;
+    return &noise->table;
+}
+
+void sg_noise_add_device(struct sg_noise *noise, const struct sg_device_noise *device, const void *table, uint64_t step,
+                         uint64_t first, int64_t n, int64_t *sum)
+{
+    struct sg_noise_keys keys;
+    assert(n >= 0 && first < (uint64_t)1 << 62 && device->table_bytes == sizeof noise->table);
+    derive(noise, first_words, step, keys.first);
+    derive(noise, further_words, step, keys.further);
+    device->add(noise->source == SG_NOISE_CURAND ? SG_NOISE_WORDS_PHILOX : SG_NOISE_WORDS_CHACHA20, &keys, table, first,
+                n, sum);
+    sg_wipe(&keys, sizeof keys);
 }
 
 enum sg_status sg_noise_add(struct sg_noise *noise, uint64_t step, uint64_t first, int64_t n, int64_t *sum)

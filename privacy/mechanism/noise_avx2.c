@@ -1,4 +1,4 @@
-/* Eight values at a time; the arithmetic of decide_quickly in noise_core.c, lane by lane. Lanes that their word does
+/* Eight values at a time; the arithmetic of noise_decide_quickly, lane by lane. Lanes that their word does
  * not decide go through the scalar code one by one. */
 #include <immintrin.h>
 

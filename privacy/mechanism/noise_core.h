@@ -11,53 +11,16 @@
 #ifndef SG_NOISE_CORE_H
 #define SG_NOISE_CORE_H
 
-#include <stdbool.h>
-#include <stdint.h>
-
-typedef unsigned __int128 sg_u128;
-
-/* 2^cell_bits cells of width std 2^-std_bits, 2^offset_bits grid points in each, weights of weight_bits bits.
- * cell_bits <= 2 std_bits keeps t below 1. */
-struct sg_noise_shape {
-    int cell_bits, std_bits, offset_bits, weight_bits;
-};
-
-enum {
-    SG_NOISE_CELL_BITS = 12,
-    SG_NOISE_STD_BITS = 8,
-    SG_NOISE_OFFSET_BITS = 24,
-    SG_NOISE_WEIGHT_BITS = 128,
-    SG_NOISE_CELLS = 1 << SG_NOISE_CELL_BITS,
-};
+#include "noise_decide.h"
 
 /* The shape in use: cells of std/256 up to 16 std, grid std 2^-32. */
 extern const struct sg_noise_shape sg_noise_shape;
-
-/* Walker's alias table over the cells. A column keeps its own cell with probability own 2^-128 (own has weight_bits -
- * cell_bits significant bits, at the top), else gives its alias; a column that always keeps itself has own = 0 and is
- * its own alias. `quick` holds, for the shape in use, the top 13 bits of own above the 12 bits of the alias. */
-struct sg_noise_table {
-    struct sg_noise_shape shape;
-    sg_u128 own[SG_NOISE_CELLS];
-    uint16_t alias[SG_NOISE_CELLS];
-    uint32_t quick[SG_NOISE_CELLS];
-};
 
 void sg_noise_table_build(const struct sg_noise_shape *shape, struct sg_noise_table *table);
 
 /* The integer weights (2^cell_bits) that the table reproduces: probabilities times 2^weight_bits, rounded to nearest,
  * but the first, which takes what is left so that the sum is 2^weight_bits exactly (modulo 2^128). */
 void sg_noise_weights(const struct sg_noise_shape *shape, sg_u128 *weight);
-
-/* All the random numbers of one attempt, as binary fractions where they are uniform on [0,1). */
-struct sg_noise_draw {
-    uint32_t column; /* cell_bits bits */
-    sg_u128 kept;    /* 2^-128: the column's own cell or its alias */
-    uint32_t offset; /* offset_bits bits: floor(J) */
-    uint64_t fine;  /* 2^-64: the fraction of J; the last bit is taken as 1, the middle of what the others leave open */
-    sg_u128 accept; /* 2^-128 */
-    bool negative;
-};
 
 /* One attempt: false when it is rejected. */
 bool sg_noise_decide(const struct sg_noise_table *table, const struct sg_noise_draw *draw, int64_t *value);
@@ -87,8 +50,7 @@ struct sg_noise_more {
     struct sg_noise_counts counts;
 };
 
-/* sum[i] += value(first + i), decided by word[i] where that is enough, else by the words of `more`. The layout of a
- * word, from bit 0: column 12, kept 13, accept (low part) 7, offset 24, accept (high part) 7, sign 1. */
+/* sum[i] += value(first + i), decided by word[i] where that is enough, else by the words of `more`. */
 typedef void sg_noise_add_fn(const struct sg_noise_table *table, struct sg_noise_more *more, const uint64_t *word,
                              uint64_t first, int64_t n, int64_t *sum);
 sg_noise_add_fn sg_noise_add_scalar;

@@ -9,6 +9,7 @@
 #include "options.h"
 #include "print_rows.h"
 #include "run/config.h"
+#include "run/encoder_base.h"
 #include "run/step_bench.h"
 
 static const struct workload {
@@ -39,32 +40,38 @@ static const struct text_workload {
     {"MINILM", 256, 384, 6, 12, 1536, 512, 2, 0, 1e-12, NULL, 0}, /* the published encoder's shape, all of it learns */
 };
 
-static enum sg_status from_config(const char *path, struct sg_step_bench *bench)
+/* Shape, batch and what learns, as a run of that configuration has them. Rows are generated, and so are the weights. */
+static enum sg_status fit(const struct sg_config *config, const struct sg_schema *schema, struct sg_step_bench *bench)
 {
-    struct sg_config *config;
+    bench->model = config->model;
+    SG_TRY(sg_config_fit_schema(config, schema, &bench->model));
+    bench->n_steps = sg_schema_steps_max(schema);
+    bench->n_units = config->plan.expected_batch_size > 0 ? (int64_t)config->plan.expected_batch_size : 1024;
+    bench->trainable = config->trainable;
+    bench->n_trainable = config->n_trainable;
+    if (bench->model.kind != SG_MODEL_ENCODER)
+        return SG_OK;
+    if (bench->model.objective == SG_MASKED_TOKENS)
+        return sg_fail(SG_USAGE, "bench: %s: steps that predict labels are timed, not those that predict masked tokens",
+                       config->path);
+    bench->n_steps = sg_schema_max_tokens(schema);
+    SG_TRY(sg_encoder_base_spec(config->base_folder, &bench->model.encoder));
+    if (bench->n_steps > bench->model.encoder.positions)
+        return sg_fail(SG_USAGE,
+                       "bench: %s: the schema lets a message have %lld tokens and the base knows %lld positions",
+                       config->path, (long long)bench->n_steps, (long long)bench->model.encoder.positions);
+    return SG_OK;
+}
+
+/* *config is borrowed from by the bench; the caller closes it. */
+static enum sg_status from_config(const char *path, struct sg_step_bench *bench, struct sg_config **config)
+{
     struct sg_schema *schema = NULL;
-    SG_TRY(sg_config_read(path, &config));
-    enum sg_status status = SG_OK;
-    if (sg_model_has_blocks(config->model.kind))
-        status =
-            sg_fail(SG_USAGE,
-                    "bench: %s: configurations of recurrent and logistic models are timed; for transformers W2, W3 or "
-                    "MINILM",
-                    path);
+    SG_TRY(sg_config_read(path, config));
+    enum sg_status status = sg_schema_read((*config)->schema_file, &schema);
     if (status == SG_OK)
-        status = sg_schema_read(config->schema_file, &schema);
-    if (status == SG_OK) {
-        bench->n_units = 1024;
-        bench->model = config->model;
-        bench->model.n_features = sg_schema_n_features(schema);
-        bench->model.n_static = sg_schema_n_static(schema);
-        bench->n_steps = sg_schema_steps_max(schema);
-        bench->model.linear_steps = config->linear_path ? bench->n_steps : 0;
-        if (config->plan.expected_batch_size > 0)
-            bench->n_units = (int64_t)config->plan.expected_batch_size;
-    }
+        status = fit(*config, schema, bench);
     sg_schema_close(&schema);
-    sg_config_close(&config);
     return status;
 }
 
@@ -99,11 +106,11 @@ static bool choose_text(const char *name, struct sg_step_bench *bench)
     return false;
 }
 
-static enum sg_status choose_workload(const char *name, struct sg_step_bench *bench)
+static enum sg_status choose_workload(const char *name, struct sg_step_bench *bench, struct sg_config **config)
 {
     size_t n = strlen(name);
     if (n > 5 && strcmp(name + n - 5, ".yaml") == 0)
-        return from_config(name, bench);
+        return from_config(name, bench, config);
     for (size_t i = 0; i < sizeof workloads / sizeof *workloads; i++) {
         const struct workload *w = &workloads[i];
         if (strcmp(name, w->name) != 0)
@@ -184,7 +191,9 @@ enum sg_status sg_cmd_bench(int argc, char **argv)
         {"noise-source", SG_OPTION_TEXT, &bench.noise_source, "NAME", "chacha20 (default) or curand", 0, 0, false},
         {"tensors", SG_OPTION_TEXT, &bench.tensors, "FILE", "rows and weights from a safetensors file", 0, 0, false},
         {"workers", SG_OPTION_INT, &workers, "N", "worker threads (default 1)", 1, 1024, false},
-        {"backend", SG_OPTION_TEXT, &backend, "NAME", "cpu (default), cuda or reference", 0, 0, false},
+        {"panels", SG_OPTION_INT, &bench.panels, "N", "panels that a worker takes at once (default 1)", 1, 1000000, false},
+        {"recompute", SG_OPTION_FLAG, &bench.recompute, NULL, "compute blocks again in backward", 0, 0, false},
+        {"backend", SG_OPTION_TEXT, &backend, "NAME", "cpu (default), cuda, cuda:CARD or reference", 0, 0, false},
         {"json", SG_OPTION_FLAG, &json, NULL, "print one JSON object", 0, 0, false},
     };
     const struct sg_command_line line = {"bench",
@@ -197,22 +206,26 @@ enum sg_status sg_cmd_bench(int argc, char **argv)
                                          NULL};
     size_t n;
     SG_TRY(sg_options_parse(&line, argc, argv, &name, &n));
-    int64_t units_asked = bench.n_units;
-    SG_TRY(choose_workload(name, &bench));
-    if (units_asked)
-        bench.n_units = units_asked;
+    if (strcmp(mode, "both") != 0 && strcmp(mode, "plain") != 0 && strcmp(mode, "private") != 0)
+        return sg_fail(SG_USAGE, "bench: --mode is both, private or plain");
     bench.is_private = strcmp(mode, "plain") != 0;
     bench.is_plain = strcmp(mode, "private") != 0;
-    if (bench.is_private && bench.is_plain && strcmp(mode, "both") != 0)
-        return sg_fail(SG_USAGE, "bench: --mode is both, private or plain");
     bench.n_workers = (int)workers;
+    int64_t units_asked = bench.n_units;
+    struct sg_config *config = NULL;
     const struct sg_ops *ops;
-    SG_TRY(sg_backend_choose(backend, &ops));
     struct sg_step_bench_result result;
-    SG_TRY(sg_step_bench_run(&bench, ops, &result));
-    if (json)
-        print_json(name, &bench, &result);
-    else
-        print_words(name, &bench, &result);
-    return SG_OK;
+    enum sg_status status = choose_workload(name, &bench, &config);
+    if (units_asked)
+        bench.n_units = units_asked;
+    if (status == SG_OK && bench.recompute && !sg_model_has_blocks(bench.model.kind))
+        status = sg_fail(SG_USAGE, "bench: --recompute is for models with blocks: encoder and tabular_transformer");
+    if (status == SG_OK)
+        status = sg_backend_choose(backend, &ops);
+    if (status == SG_OK)
+        status = sg_step_bench_run(&bench, ops, &result);
+    sg_config_close(&config);
+    if (status == SG_OK)
+        (json ? print_json : print_words)(name, &bench, &result);
+    return status;
 }

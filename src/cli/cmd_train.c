@@ -23,9 +23,9 @@ static void on_signal(int signal_number)
 }
 
 struct flags {
-    const char *ledger, *key, *unlock_file, *programme, *out, *backend, *noise_source, *secret;
+    const char *ledger, *key, *unlock_file, *programme, *out, *backend, *noise_source, *secret, *memory_limit;
     int64_t workers, seed;
-    bool dry_run, no_ledger, json, show_internal, quiet;
+    bool dry_run, no_ledger, json, show_internal, quiet, recompute;
 };
 
 static void override_path(char **member, const char *flag)
@@ -50,10 +50,38 @@ static void override(struct sg_config *config, const struct flags *flags)
     }
 }
 
-static void print_memory(const struct sg_prepared *prepared, const struct sg_train_options *options)
+static void print_part(const char *name, size_t bytes, const char *remark)
 {
-    printf("  %-22s at most %.1f MiB for %d worker%s, weights and optimizer; the data's numbers come on top\n", "memory",
-           (double)prepared->memory_bytes / 1048576, options->n_workers, options->n_workers == 1 ? "" : "s");
+    if (bytes > 0)
+        printf("  %-22s %9.1f MiB  %s\n", name, (double)bytes / 0x1p20, remark);
+}
+
+/* Its parts are the most that each can take; they are not all there at one time. */
+static void print_memory(const struct sg_memory *memory, const struct sg_shape *shape)
+{
+    char workers[160], limit[64] = "";
+    if (memory->limit)
+        snprintf(limit, sizeof limit, ", limit %.1f MiB", (double)memory->limit / 0x1p20);
+    snprintf(workers, sizeof workers, "of %d, each with %lld panel%s at once%s", shape->n_workers, (long long)shape->panels,
+             shape->panels == 1 ? "" : "s", shape->recompute ? ", blocks computed again in backward" : "");
+    printf("memory                 at most %.1f MiB%s\n", (double)memory->total / 0x1p20, limit);
+    print_part("program", memory->process, "with libraries, ledger and what is read in blocks");
+    print_part("data", memory->data, "every unit with the most rows; twice while it is read");
+    print_part("weights", memory->weights, "as they are and packed");
+    print_part("optimizer", memory->optimizer, "with the gradient");
+    print_part("sums", memory->sums, "of 64 bits");
+    print_part("first worker", memory->worker[0], workers);
+    print_part("each other worker", shape->n_workers > 1 ? memory->worker[1] : 0, "with sums of its own");
+    print_part("scoring", memory->sweep, "of each worker, for metrics");
+    print_part("frozen part", memory->prefix, "its outputs for every unit, kept where there is room");
+}
+
+/* Of an encoder it is not all that the usual configurations mean by dropout. */
+static void print_dropout(const struct sg_model_spec *model)
+{
+    if (sg_model_has_blocks(model->kind) && model->dropout > 0)
+        printf("  %-22s %g after embeddings and sublayers and before the head; none on attention's probabilities\n",
+               "dropout", model->dropout);
 }
 
 /* The population that the run would have: 0 when the configuration names no ledger. */
@@ -87,12 +115,14 @@ static enum sg_status dry_run(const struct sg_train_options *options, bool json)
     }
     if (json) {
         json_t *object = sg_plan_to_json(&prepared.plan);
-        json_object_set_new(object, "memory_bytes", json_integer((json_int_t)prepared.memory_bytes));
+        json_object_set_new(object, "memory_bytes", json_integer((json_int_t)prepared.memory.total));
+        json_object_set_new(object, "memory", sg_memory_to_json(&prepared.memory, &prepared.shape));
         sg_print_json(object);
         json_decref(object);
     } else {
         sg_report_plan(&prepared.plan);
-        print_memory(&prepared, options);
+        print_dropout(sg_model_spec_of(prepared.model));
+        print_memory(&prepared.memory, &prepared.shape);
         printf("no data was opened, and nothing was spent\n");
     }
     sg_prepared_free(&prepared);
@@ -171,12 +201,15 @@ static enum sg_status with_config(const char *path, const struct flags *flags, s
         .programme = flags->programme,
         .secret_file = flags->secret,
         .no_ledger = flags->no_ledger,
+        .recompute = flags->recompute,
         .show_internal = flags->show_internal,
         .quiet = flags->quiet,
         .code_digest = SG_CODE_DIGEST,
         .stopped = &stopped,
     };
     enum sg_status status = sg_backend_choose(flags->backend, &options.ops);
+    if (status == SG_OK && flags->memory_limit && !sg_memory_parse(flags->memory_limit, &options.memory_limit))
+        status = sg_fail(SG_USAGE, "train: --memory-limit is a number of bytes, such as 2GiB or 500MB");
     if (status == SG_OK)
         status = sg_config_read(path, &options.config);
     status = sg_comm_agree_all(comm, status);
@@ -201,7 +234,11 @@ static enum sg_status train(int argc, char **argv)
         {"out", SG_OPTION_TEXT, &flags.out, "FOLDER", "where the model goes", 0, 0, false},
         {"workers", SG_OPTION_INT, &flags.workers, "N", "worker threads (default: one a core); changes no bit", 1, 1024,
          false},
-        {"backend", SG_OPTION_TEXT, &flags.backend, "NAME", "cpu (default), cuda or reference", 0, 0, false},
+        {"memory-limit", SG_OPTION_TEXT, &flags.memory_limit, "SIZE",
+         "what a process may take, such as 2GiB; changes no bit", 0, 0, false},
+        {"recompute", SG_OPTION_FLAG, &flags.recompute, NULL,
+         "compute blocks again in backward: less memory, more time; changes no bit", 0, 0, false},
+        {"backend", SG_OPTION_TEXT, &flags.backend, "NAME", "cpu (default), cuda, cuda:CARD or reference", 0, 0, false},
         {"noise-source", SG_OPTION_TEXT, &flags.noise_source, "NAME", "chacha20 (default) or curand", 0, 0, false},
         {"seed", SG_OPTION_INT, &flags.seed, "N", "public seed of initial weights and dropout", 0, 1e15, false},
         {"secret", SG_OPTION_TEXT, &flags.secret, "FILE",

@@ -36,7 +36,8 @@ static const json_t *figure(const json_t *by_split, const char *split, const cha
 
 void sg_report_metrics(const json_t *by_split)
 {
-    static const char *const splits[] = {"train", "validation", "test"};
+    static const char *const splits[] = {"train", "validation", "test", "all"};
+    enum { N_COLUMNS = sizeof splits / sizeof *splits };
     static const char *const rows[][2] = {
         {"auc", "AUC"},           {"auc_low", "  95 % from"},    {"auc_high", "  95 % to"},   {"gini", "Gini"},
         {"ks", "KS"},             {"brier", "Brier score"},      {"log_loss", "log loss"},    {"ece", "calibration error"},
@@ -46,15 +47,18 @@ void sg_report_metrics(const json_t *by_split)
         {"psi_from_validation", "PSI from validation"}, {"psi_from_train", "PSI from train"},
     };
     printf("%-24s", "metrics");
-    for (size_t s = 0; s < 3; s++)
+    for (size_t s = 0; s < N_COLUMNS; s++)
         if (json_object_get(by_split, splits[s]))
             printf("%12s", splits[s]);
     printf("\n");
     for (size_t r = 0; r < sizeof rows / sizeof *rows; r++) {
-        if (!figure(by_split, "test", rows[r][0]) && !figure(by_split, "validation", rows[r][0]))
+        bool is_there = false;
+        for (size_t s = 0; s < N_COLUMNS; s++)
+            is_there |= figure(by_split, splits[s], rows[r][0]) != NULL;
+        if (!is_there)
             continue;
         printf("  %-22s", rows[r][1]);
-        for (size_t s = 0; s < 3; s++) {
+        for (size_t s = 0; s < N_COLUMNS; s++) {
             const json_t *value = figure(by_split, splits[s], rows[r][0]);
             if (!json_object_get(by_split, splits[s]))
                 continue;

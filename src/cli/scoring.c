@@ -22,7 +22,7 @@ static enum sg_status choose_units(const struct sg_scoring_flags *flags, struct 
     return SG_OK;
 }
 
-static bool ends_in(const char *text, const char *end)
+bool sg_scoring_ends_in(const char *text, const char *end)
 {
     size_t n = strlen(text), m = strlen(end);
     return n >= m && strcmp(text + n - m, end) == 0;
@@ -37,7 +37,7 @@ enum sg_status sg_scoring_open(const char *folder, const struct sg_scoring_flags
     SG_TRY(sg_model_folder_read(folder, ops, 0, &s->model));
     if (sg_model_spec_of(s->model.model)->objective == SG_MASKED_TOKENS)
         return sg_fail(SG_USAGE, "%s: this model guesses masked words; give it to a training as model: base", folder);
-    bool is_text_lines = s->model.tokenizer && !need_label && ends_in(flags->data, ".txt");
+    bool is_text_lines = s->model.tokenizer && !need_label && sg_scoring_ends_in(flags->data, ".txt");
     if (is_text_lines && flags->split)
         return sg_fail(SG_USAGE, "%s: a file of plain lines has no splits; leave --split out", flags->data);
     const struct sg_dataset_options reading = {

@@ -23,6 +23,8 @@ struct sg_scoring {
  * The caller closes, also after a fault. */
 SG_MUST_USE enum sg_status sg_scoring_open(const char *folder, const struct sg_scoring_flags *flags, bool need_label,
                                            struct sg_scoring *out);
+/* By how a file's name ends its kind is told. */
+bool sg_scoring_ends_in(const char *text, const char *end);
 void sg_scoring_close(struct sg_scoring *scoring);
 
 #endif

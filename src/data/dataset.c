@@ -223,7 +223,7 @@ static enum sg_status bind(struct loader *l, int64_t line, const struct sg_csv_f
         encoder_bind_text(l->encoder);
     else
         SG_TRY(encoder_bind(l->encoder, line, fields, n, o->need_label, o->need_split));
-    l->has_label = l->schema->label_column >= 0 && l->encoder->field_of_column[l->schema->label_column] >= 0;
+    l->has_label = o->need_label && l->schema->label_column >= 0 && l->encoder->field_of_column[l->schema->label_column] >= 0;
     l->header_done = true;
     return SG_OK;
 }

@@ -187,6 +187,30 @@ int64_t sg_schema_n_static(const struct sg_schema *schema)
     return schema->n_static_floats;
 }
 
+void sg_schema_label_bounds(const struct sg_schema *schema, double *low, double *high)
+{
+    bool is_number = schema->label_kind == SG_LABEL_NUMBER;
+    *low = is_number ? schema->label_bounds[0] : 0;
+    *high = is_number ? schema->label_bounds[1] : 0;
+}
+
+int64_t sg_schema_static_widths(const struct sg_schema *schema, int64_t max, int32_t *width)
+{
+    int64_t n = 0;
+    for (size_t i = 0; i < schema->n_features; i++) {
+        const struct feature *f = &schema->feature[i];
+        int64_t floats = (f->other_float >= 0) + (f->missing_float >= 0);
+        for (size_t k = 0; k < f->n_encodings; k++)
+            floats += f->encoding[k].n_floats;
+        if (!f->is_static || floats == 0)
+            continue;
+        if (n < max)
+            width[n] = (int32_t)floats;
+        n++;
+    }
+    return n;
+}
+
 const char *sg_schema_float_name(const struct sg_schema *schema, int64_t i)
 {
     return i >= 0 && (size_t)i < schema->n_names ? schema->float_name[i] : "";

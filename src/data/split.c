@@ -36,6 +36,15 @@ uint8_t split_carve(const struct split *split, const uint8_t digest[SG_UNIT_DIGE
                                                                                              : given;
 }
 
+double sg_schema_train_share(const struct sg_schema *schema)
+{
+    const struct split_spec *spec = &schema->split;
+    if (spec->kind == SPLIT_NONE)
+        return 1;
+    double given = spec->kind == SPLIT_FRACTIONS ? spec->fraction[SG_SPLIT_TRAIN] : 0.5;
+    return given * (1 - spec->validation_fraction);
+}
+
 static uint8_t by_fraction(const struct split_spec *spec, const uint8_t digest[SG_UNIT_DIGEST_BYTES])
 {
     uint64_t word = draw("sealgrad split", spec->seed, digest);

@@ -7,20 +7,10 @@
 #include "base/digest.h"
 #include "base/file.h"
 #include "base/json.h"
+#include "tokenizer_files.h"
 #include "tokenizer_vocabulary.h"
 
 #define VOCABULARY_BYTES_MAX (64u << 20)
-#define SETTINGS_BYTES_MAX (16u << 20)
-
-struct special {
-    const char *key, *text;
-};
-
-static const struct special specials[SG_N_SPECIAL_TOKENS] = {
-    [SG_TOKEN_PAD] = {"pad_token", "[PAD]"},    [SG_TOKEN_UNK] = {"unk_token", "[UNK]"},
-    [SG_TOKEN_CLS] = {"cls_token", "[CLS]"},    [SG_TOKEN_SEP] = {"sep_token", "[SEP]"},
-    [SG_TOKEN_MASK] = {"mask_token", "[MASK]"},
-};
 
 struct sg_tokenizer {
     struct word_rules rules;
@@ -29,148 +19,98 @@ struct sg_tokenizer {
     uint8_t digest[SG_DIGEST_BYTES];
 };
 
-/* ---- settings ---- */
-
-static enum sg_status read_bool(const json_t *object, const char *key, const char *path, bool *out)
-{
-    const json_t *value = json_object_get(object, key);
-    if (value && !json_is_null(value) && !json_is_boolean(value))
-        return sg_fail(SG_USAGE, "%s: %s must be true, false or null", path, key);
-    if (json_is_boolean(value))
-        *out = json_is_true(value);
-    return SG_OK;
-}
-
-/* A special token is given as text or as an object with its text in "content". */
-static enum sg_status check_special(const json_t *object, const struct special *special, const char *path)
-{
-    const json_t *value = json_object_get(object, special->key);
-    if (json_is_object(value))
-        value = json_object_get(value, "content");
-    if (value && !json_is_null(value) &&
-        (!json_is_string(value) || strcmp(json_string_value(value), special->text) != 0))
-        return sg_fail(SG_USAGE, "%s: %s is not %s; only vocabularies with BERT's special tokens are supported", path,
-                       special->key, special->text);
-    return SG_OK;
-}
-
-/* tokenizer_config.json */
-static enum sg_status read_config(const json_t *root, const char *path, struct sg_tokenizer_settings *out)
-{
-    bool basic = true;
-    for (int i = 0; i < SG_N_SPECIAL_TOKENS; i++)
-        SG_TRY(check_special(root, &specials[i], path));
-    SG_TRY(read_bool(root, "do_basic_tokenize", path, &basic));
-    if (!basic)
-        return sg_fail(SG_USAGE, "%s: do_basic_tokenize: false is not supported", path);
-    const json_t *never = json_object_get(root, "never_split");
-    if (never && !json_is_null(never) && json_array_size(never) > 0)
-        return sg_fail(SG_USAGE, "%s: never_split is not supported", path);
-    SG_TRY(read_bool(root, "do_lower_case", path, &out->lower_case));
-    out->strip_accents = out->lower_case;
-    SG_TRY(read_bool(root, "strip_accents", path, &out->strip_accents));
-    return read_bool(root, "tokenize_chinese_chars", path, &out->spaced_cjk);
-}
-
-/* tokenizer.json, whose normalizer holds the same settings */
-static enum sg_status read_fast_config(const json_t *root, const char *path, struct sg_tokenizer_settings *out)
-{
-    const json_t *normalizer = json_object_get(root, "normalizer");
-    const char *type = json_string_value(json_object_get(normalizer, "type"));
-    bool clean = true;
-    if (!type || strcmp(type, "BertNormalizer") != 0)
-        return sg_fail(SG_USAGE, "%s: its normalizer is no BertNormalizer; only BERT's WordPiece is supported", path);
-    SG_TRY(read_bool(normalizer, "clean_text", path, &clean));
-    if (!clean)
-        return sg_fail(SG_USAGE, "%s: clean_text: false is not supported", path);
-    SG_TRY(read_bool(normalizer, "lowercase", path, &out->lower_case));
-    out->strip_accents = out->lower_case;
-    SG_TRY(read_bool(normalizer, "strip_accents", path, &out->strip_accents));
-    return read_bool(normalizer, "handle_chinese_chars", path, &out->spaced_cjk);
-}
-
-typedef enum sg_status settings_reader(const json_t *root, const char *path, struct sg_tokenizer_settings *out);
-
-static enum sg_status read_json(const char *path, settings_reader *reader, struct sg_tokenizer_settings *out)
-{
-    struct sg_buffer bytes;
-    json_t *root = NULL;
-    SG_TRY(sg_file_read(path, "tokenizer settings", SETTINGS_BYTES_MAX, &bytes));
-    enum sg_status status = sg_json_parse(bytes.data ? bytes.data : "", bytes.len, path, SG_USAGE, &root);
-    sg_buffer_free(&bytes);
-    if (status == SG_OK && !json_is_object(root))
-        status = sg_fail(SG_USAGE, "%s: not a JSON object", path);
-    if (status == SG_OK)
-        status = reader(root, path, out);
-    json_decref(root);
-    return status;
-}
-
-static enum sg_status settings_beside(const char *folder, struct sg_tokenizer_settings *out)
-{
-    char *config = sg_path_join(folder, "tokenizer_config.json"), *fast = sg_path_join(folder, "tokenizer.json");
-    enum sg_status status = SG_OK;
-    if (sg_file_exists(config))
-        status = read_json(config, read_config, out);
-    else if (sg_file_exists(fast))
-        status = read_json(fast, read_fast_config, out);
-    free(config);
-    free(fast);
-    return status;
-}
-
 /* ---- opening ---- */
 
-static enum sg_status read_vocabulary(const char *path, struct sg_tokenizer *t)
+/* Where a tokenizer's files are. */
+struct place {
+    char *vocabulary, *config, *fast; /* vocab.txt or another name, tokenizer_config.json, tokenizer.json */
+};
+
+/* `path` is a folder, or a vocabulary with the others beside it. */
+static struct place find_place(const char *path)
 {
-    struct sg_buffer bytes;
-    SG_TRY(sg_file_read(path, "vocabulary", VOCABULARY_BYTES_MAX, &bytes));
-    sg_sha256(bytes.data ? bytes.data : "", bytes.len, t->digest);
-    SG_TRY(vocabulary_read(path, &bytes, &t->vocabulary));
+    char *probe = sg_path_join(path, "."), *folder = sg_strdup(path), *file = sg_path_join(path, "vocab.txt");
+    if (sg_file_exists(path) && !sg_file_exists(probe)) {
+        const char *slash = strrchr(path, '/');
+        free(folder);
+        free(file);
+        folder = slash ? sg_format("%.*s", (int)(slash - path + 1), path) : sg_strdup(".");
+        file = sg_strdup(path);
+    }
+    struct place place = {file, sg_path_join(folder, "tokenizer_config.json"), sg_path_join(folder, "tokenizer.json")};
+    free(probe);
+    free(folder);
+    return place;
+}
+
+static void free_place(struct place *place)
+{
+    free(place->vocabulary);
+    free(place->config);
+    free(place->fast);
+}
+
+/* The bytes of vocab.txt. Without the file they are what it would hold by tokenizer.json; with both, they agree. */
+static enum sg_status read_words(const struct place *place, const struct tokenizer_json *fast, struct sg_buffer *bytes)
+{
+    if (sg_file_exists(place->vocabulary)) {
+        SG_TRY(sg_file_read(place->vocabulary, "vocabulary", VOCABULARY_BYTES_MAX, bytes));
+        return fast->present ? tokenizer_json_agrees(fast, place->fast, place->vocabulary, bytes) : SG_OK;
+    }
+    if (!fast->present)
+        return sg_fail(SG_USAGE, "%s: cannot open the vocabulary: there is neither this file nor a tokenizer.json",
+                       place->vocabulary);
+    sg_buffer_append(bytes, fast->vocabulary.data, fast->vocabulary.len);
+    return SG_OK;
+}
+
+static enum sg_status index_words(const char *path, struct sg_buffer *bytes, struct sg_tokenizer *t)
+{
+    sg_sha256(bytes->data ? bytes->data : "", bytes->len, t->digest);
+    SG_TRY(vocabulary_read(path, bytes, &t->vocabulary));
     for (int i = 0; i < SG_N_SPECIAL_TOKENS; i++) {
-        t->special[i] = vocabulary_find(&t->vocabulary, specials[i].text, strlen(specials[i].text));
+        t->special[i] = vocabulary_find(&t->vocabulary, special_tokens[i].text, strlen(special_tokens[i].text));
         if (t->special[i] < 0)
             return sg_fail(SG_USAGE, "%s: no line %s; this is not the vocabulary of a BERT model", path,
-                           specials[i].text);
+                           special_tokens[i].text);
     }
     return SG_OK;
 }
 
-/* The folder of a path, and the vocabulary in it. */
-static void resolve(const char *path, char **folder, char **file)
+/* Settings that are given come alone: then nothing but the vocabulary is read. */
+static enum sg_status read_files(const struct place *place, const struct sg_tokenizer_settings *given,
+                                 struct sg_tokenizer *t)
 {
-    *file = sg_path_join(path, "vocab.txt");
-    *folder = sg_strdup(path);
-    if (sg_file_exists(*file) || !sg_file_exists(path))
-        return;
-    char *probe = sg_path_join(path, ".");
-    bool is_folder = sg_file_exists(probe);
-    free(probe);
-    if (is_folder)
-        return; /* without a vocabulary: the message names what is missing */
-    const char *slash = strrchr(path, '/');
-    free(*file);
-    free(*folder);
-    *file = sg_strdup(path);
-    *folder = slash ? sg_format("%.*s", (int)(slash - path + 1), path) : sg_strdup(".");
+    struct tokenizer_json fast = {0};
+    struct sg_tokenizer_settings found = {.lower_case = true, .strip_accents = true, .spaced_cjk = true};
+    struct sg_buffer bytes = {0};
+    enum sg_status status = SG_OK;
+    if (sg_file_exists(place->fast) && (!given || !sg_file_exists(place->vocabulary)))
+        status = tokenizer_json_read(place->fast, &fast);
+    if (status == SG_OK && !given && fast.present)
+        found = fast.settings;
+    if (status == SG_OK && !given && sg_file_exists(place->config))
+        status = tokenizer_config_read(place->config, &found);
+    if (status == SG_OK)
+        status = read_words(place, &fast, &bytes);
+    if (status == SG_OK)
+        status = index_words(sg_file_exists(place->vocabulary) ? place->vocabulary : place->fast, &bytes, t);
+    if (status == SG_OK)
+        word_rules_set(&t->rules, given ? given : &found);
+    sg_buffer_free(&bytes);
+    tokenizer_json_free(&fast);
+    return status;
 }
 
 enum sg_status sg_tokenizer_read(const char *path, const struct sg_tokenizer_settings *settings,
                                  struct sg_tokenizer **out)
 {
-    struct sg_tokenizer_settings found = {.lower_case = true, .strip_accents = true, .spaced_cjk = true};
-    char *folder, *file;
-    struct sg_tokenizer *t = *out = sg_alloc(1, sizeof *t);
-    resolve(path, &folder, &file);
-    enum sg_status status = read_vocabulary(file, t);
-    if (status == SG_OK && !settings)
-        status = settings_beside(folder, &found);
-    if (status == SG_OK)
-        word_rules_set(&t->rules, settings ? settings : &found);
-    else
+    struct place place = find_place(path);
+    *out = sg_alloc(1, sizeof **out);
+    enum sg_status status = read_files(&place, settings, *out);
+    if (status != SG_OK)
         sg_tokenizer_close(out);
-    free(folder);
-    free(file);
+    free_place(&place);
     return status;
 }
 
@@ -214,8 +154,8 @@ static bool on_word(void *context, const char *text, size_t n)
 static int special_at(const char *text, size_t n)
 {
     for (int i = 0; i < SG_N_SPECIAL_TOKENS; i++) {
-        size_t length = strlen(specials[i].text);
-        if (length <= n && memcmp(text, specials[i].text, length) == 0)
+        size_t length = strlen(special_tokens[i].text);
+        if (length <= n && memcmp(text, special_tokens[i].text, length) == 0)
             return i;
     }
     return -1;
@@ -248,7 +188,7 @@ static bool encode(struct encoding *e, const char *text, size_t n)
             return false;
         if (which >= 0 && !add_ids(e, &e->tokenizer->special[which], 1))
             return false;
-        at += length + (which >= 0 ? strlen(specials[which].text) : 0);
+        at += length + (which >= 0 ? strlen(special_tokens[which].text) : 0);
     }
     return true;
 }
@@ -297,7 +237,7 @@ enum sg_status sg_tokenizer_write(const struct sg_tokenizer *tokenizer, const ch
                                s->lower_case, "strip_accents", s->strip_accents, "tokenize_chinese_chars",
                                s->spaced_cjk, "model_max_length", (json_int_t)max_tokens);
     for (int i = 0; i < SG_N_SPECIAL_TOKENS; i++)
-        json_object_set_new(config, specials[i].key, json_string(specials[i].text));
+        json_object_set_new(config, special_tokens[i].key, json_string(special_tokens[i].text));
     struct sg_buffer text = {0};
     sg_json_dump(config, &text);
     sg_buffer_text(&text, "\n");

@@ -4,7 +4,6 @@
 #include <string.h>
 
 #define FACTOR 0x9e3779b97f4a7c15u /* odd, so that no byte is lost */
-#define TOKENS_MAX (1 << 22)
 
 enum { FIRST, CONTINUED }; /* a token that begins with ## continues a word */
 
@@ -72,8 +71,8 @@ enum sg_status vocabulary_read(const char *path, struct sg_buffer *bytes, struct
     *bytes = (struct sg_buffer){0};
     SG_TRY(check_bytes(path, &v->bytes));
     v->n_tokens = count_lines(&v->bytes);
-    if (v->n_tokens > TOKENS_MAX)
-        return sg_fail(SG_USAGE, "%s: more than %d lines; this is no vocabulary", path, TOKENS_MAX);
+    if (v->n_tokens > VOCABULARY_TOKENS_MAX)
+        return sg_fail(SG_USAGE, "%s: more than %d lines; this is no vocabulary", path, VOCABULARY_TOKENS_MAX);
     v->n_slots = 64;
     while (v->n_slots < 2 * (uint64_t)v->n_tokens)
         v->n_slots *= 2;

@@ -5,6 +5,8 @@
 #include "base/bytes.h"
 #include "tokenizer_words.h"
 
+#define VOCABULARY_TOKENS_MAX (1 << 22)
+
 /* A hash table of tokens. The hash of a piece of a word comes from two prefix sums, so that every length is tried at
  * the price of one probe. */
 struct vocabulary {

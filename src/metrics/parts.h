@@ -9,6 +9,9 @@ void metrics_rank(int64_t n, const float *score, const float *label, struct sg_m
 /* brier, log_loss, ece. n > 0, finite scores. */
 void metrics_calibrate(int64_t n, const float *score, const float *label, struct sg_metrics *out);
 
+/* Which of the calibration's bins a probability lies in. */
+int metrics_bin_of(double p);
+
 static inline int metrics_is_positive(float label)
 {
     return label > 0.5f;

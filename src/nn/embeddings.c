@@ -1,25 +1,31 @@
 /* From a batch's rows to the input of the first block: BERT's sum of three embeddings, or a history's projected rows
- * behind one row of static features; layer norm, dropout. */
+ * behind its unit's static features, in one row or in a row each (feature tokens, Gorishniy et al. 2021); layer norm,
+ * dropout. */
 #include <assert.h>
 
 #include "internal.h"
 
-/* A tabular unit of n rows has 1 + n here: the static features at place 0, then the rows, the newest at place 1. */
+/* A tabular unit of n rows has K + n here: those in front at places 0 .. K - 1, then its own, the newest at place K. */
 static void tabular_rows(const struct pass *pass)
 {
     const struct sg_batch *batch = pass->batch;
     struct encoder_memory *m = &pass->w->encoder;
-    int32_t at = 0;
+    int32_t at = 0, front = (int32_t)rows_in_front(&pass->model->spec);
     for (int32_t b = 0; b < batch->n_units; b++) {
         m->own_offset[b] = m->first_row[b] = at;
-        m->place[at++] = 0;
+        m->static_offset[b] = b * front;
+        for (int32_t i = 0; i < front; i++) {
+            m->static_row[b * front + i] = at;
+            m->place[at++] = i;
+        }
         for (int32_t r = batch->offset[b]; r < batch->offset[b + 1]; r++) {
             m->step_row[r] = at;
-            m->place[at++] = batch->offset[b + 1] - r;
+            m->place[at++] = front - 1 + batch->offset[b + 1] - r;
         }
-        assert(batch->offset[b + 1] - batch->offset[b] < pass->model->spec.encoder.positions);
+        assert(at - m->own_offset[b] <= pass->model->spec.encoder.positions);
     }
     m->own_offset[batch->n_units] = at;
+    m->static_offset[batch->n_units] = (int32_t)batch->n_units * front;
     m->n_rows = at;
     m->offset = m->own_offset;
 }
@@ -61,6 +67,24 @@ static void token_sum(const struct pass *pass)
     ops->add_rows(m->n_rows, d, m->xhat, d, sg_nn_weights(pass, t->type), 0);
 }
 
+/* Each static feature alone in a row of zeros, so that the projection takes its columns only: one weight serves all
+ * tokens. The first row stays empty. Without tokens all features are the first row. */
+static void static_rows(const struct pass *pass)
+{
+    const struct sg_model_spec *spec = &pass->model->spec;
+    const struct sg_batch *batch = pass->batch;
+    struct encoder_memory *m = &pass->w->encoder;
+    int64_t s = spec->n_static, front = rows_in_front(spec), first = 0;
+    if (!spec->n_static_tokens) {
+        pass->model->ops->copy_rows(batch->n_units, s, batch->statics, s, NULL, m->statics, s, NULL);
+        return;
+    }
+    pass->model->ops->copy_rows(batch->n_units * front, s, pass->w->zeros, 0, NULL, m->statics, s, NULL);
+    for (int64_t i = 0; i < spec->n_static_tokens; first += spec->static_token[i++])
+        pass->model->ops->copy_rows(batch->n_units, spec->static_token[i], batch->statics + first, s, NULL,
+                                    m->statics + (i + 1) * s + first, front * s, NULL);
+}
+
 static void tabular_sum(const struct pass *pass)
 {
     const struct sg_model_spec *spec = &pass->model->spec;
@@ -73,9 +97,9 @@ static void tabular_sum(const struct pass *pass)
     sg_nn_dense_forward(pass, &t->features, batch->n_rows, m->features, spec->n_features, m->xhat, d, m->step_row,
                         NULL);
     if (spec->n_static)
-        pass->model->ops->copy_rows(batch->n_units, spec->n_static, batch->statics, spec->n_static, NULL, m->statics,
-                                    spec->n_static, NULL);
-    sg_nn_dense_forward(pass, &t->statics, batch->n_units, m->statics, spec->n_static, m->xhat, d, m->first_row, NULL);
+        static_rows(pass);
+    sg_nn_dense_forward(pass, &t->statics, batch->n_units * rows_in_front(spec), m->statics, spec->n_static, m->xhat, d,
+                        m->static_row, NULL);
 }
 
 void sg_nn_embeddings_forward(const struct pass *pass)
@@ -109,7 +133,8 @@ void sg_nn_embeddings_backward(const struct pass *pass)
     if (pass->model->spec.kind != SG_MODEL_TABULAR)
         return;
     ops->copy_rows(pass->batch->n_rows, d, m->dembeddings, d, m->step_row, m->dfeatures, d, NULL);
-    ops->copy_rows(pass->batch->n_units, d, m->dembeddings, d, m->first_row, m->dstatics, d, NULL);
+    ops->copy_rows(pass->batch->n_units * rows_in_front(&pass->model->spec), d, m->dembeddings, d, m->static_row,
+                   m->dstatics, d, NULL);
 }
 
 static void embed_tap(const struct pass *pass, int parameter, const int32_t *id)
@@ -131,7 +156,7 @@ void sg_nn_embeddings_taps(const struct pass *pass)
     int64_t d = spec->encoder.width;
     if (spec->kind == SG_MODEL_TABULAR) {
         sg_nn_dense_taps(pass, &t->features, pass->batch->offset, m->features, spec->n_features, m->dfeatures, d, NULL);
-        sg_nn_dense_taps(pass, &t->statics, pass->w->unit_offset, m->statics, spec->n_static, m->dstatics, d, NULL);
+        sg_nn_dense_taps(pass, &t->statics, m->static_offset, m->statics, spec->n_static, m->dstatics, d, NULL);
         embed_tap(pass, t->position, m->place);
     } else {
         embed_tap(pass, t->word, pass->batch->token);

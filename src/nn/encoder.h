@@ -84,9 +84,10 @@ struct encoder_memory {
     int64_t n_rows;                                   /* R of the last forward */
     const int32_t *offset;                            /* (B+1): rows of each unit */
     int32_t *own_offset, *first_row, *step_row;       /* tabular: (B+1); (B), (rows of the batch): where they are */
+    int32_t *static_offset, *static_row;              /* tabular, K rows in front: (B+1) 0, K, 2 K, ...; (B K) */
     int32_t *place, *type;                            /* (R): ids of the position and type embeddings */
     int32_t *first;                                   /* (B): first row of each unit, for SG_POOL_CLS */
-    float *features, *statics, *dfeatures, *dstatics; /* tabular: taps of the two projections */
+    float *features, *statics, *dfeatures, *dstatics; /* tabular: taps of the two projections, statics (B K) */
     float *summand;                                   /* (R, d) */
     float *xhat, *rstd;                               /* (R, d), (R): the sum of the embeddings, normalised in place */
     struct block_memory shared, blocks[SG_ENCODER_LAYERS_MAX];
@@ -107,6 +108,12 @@ struct encoder_memory {
 static inline int stage_of_block(int64_t block)
 {
     return STAGE_BLOCKS + N_STAGES * (int)block;
+}
+
+/* K: rows in front of a tabular unit's own. */
+static inline int64_t rows_in_front(const struct sg_model_spec *spec)
+{
+    return sg_model_unit_rows(spec, 0);
 }
 
 /* In encoder_spec.c */

@@ -127,12 +127,15 @@ static void carve_embeddings(const struct holder *h, struct sg_workspace *w)
     m->own_offset = sg_nn_carve_ints(h->carver, w->units_max + 1);
     m->first_row = sg_nn_carve_ints(h->carver, w->units_max);
     m->step_row = sg_nn_carve_ints(h->carver, w->rows_max);
+    int64_t front = w->units_max * rows_in_front(spec);
+    m->static_offset = sg_nn_carve_ints(h->carver, w->units_max + 1);
+    m->static_row = sg_nn_carve_ints(h->carver, front);
     m->features = sg_nn_carve_floats(h->carver, w->rows_max, spec->n_features);
-    m->statics = sg_nn_carve_floats(h->carver, w->units_max, spec->n_static);
+    m->statics = sg_nn_carve_floats(h->carver, front, spec->n_static);
     if (!sum)
         return;
     m->dfeatures = sg_nn_carve_floats(h->carver, w->rows_max, d);
-    m->dstatics = sg_nn_carve_floats(h->carver, w->units_max, d);
+    m->dstatics = sg_nn_carve_floats(h->carver, front, d);
 }
 
 static void carve_head(const struct holder *h, struct sg_workspace *w)

@@ -27,16 +27,37 @@ static enum sg_status check_head(const struct sg_model_spec *spec)
     return sg_nn_check_dropout(spec->dropout);
 }
 
+static enum sg_status check_tokens(const struct sg_model_spec *spec)
+{
+    int64_t sum = 0;
+    if (!spec->n_static_tokens)
+        return SG_OK;
+    if (spec->kind != SG_MODEL_TABULAR || spec->n_static_tokens < 0 || spec->n_static_tokens > SG_STATIC_TOKENS_MAX)
+        return sg_fail(SG_USAGE, "model: %lld static tokens; a tabular transformer has up to %d",
+                       (long long)spec->n_static_tokens, SG_STATIC_TOKENS_MAX);
+    for (int64_t i = 0; i < spec->n_static_tokens; i++) {
+        if (spec->static_token[i] < 1)
+            return sg_fail(SG_USAGE, "model: static token %lld has %d floats; it must have at least one", (long long)i,
+                           spec->static_token[i]);
+        sum += spec->static_token[i];
+    }
+    if (sum != spec->n_static)
+        return sg_fail(SG_USAGE, "model: the static tokens have %lld floats and n_static is %lld", (long long)sum,
+                       (long long)spec->n_static);
+    return SG_OK;
+}
+
 enum sg_status sg_nn_check_encoder(const struct sg_model_spec *spec)
 {
     const struct sg_encoder_spec *e = &spec->encoder;
     bool tabular = spec->kind == SG_MODEL_TABULAR;
+    SG_TRY(check_tokens(spec));
     const struct range ranges[] = {
         {"width", e->width, 1, WIDTH_MAX / 4},
         {"layers", e->layers, 1, SG_ENCODER_LAYERS_MAX},
         {"heads", e->heads, 1, e->width},
         {"intermediate", e->intermediate, 1, WIDTH_MAX},
-        {"positions", e->positions, tabular ? 2 : 1, 1 << 20},
+        {"positions", e->positions, sg_model_unit_rows(spec, 1), 1 << 20},
         {"vocabulary", e->vocabulary, tabular ? 0 : 1, INT32_MAX},
         {"types", e->types, tabular ? 0 : 1, WIDTH_MAX},
         {"n_features", spec->n_features, tabular ? 1 : 0, tabular ? WIDTH_MAX : 0},

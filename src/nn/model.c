@@ -107,7 +107,7 @@ const struct sg_parameter *sg_model_parameters(const struct sg_model *model, siz
 
 int64_t sg_model_unit_rows(const struct sg_model_spec *spec, int64_t rows)
 {
-    return rows + (spec->kind == SG_MODEL_TABULAR);
+    return rows + (spec->kind == SG_MODEL_TABULAR ? 1 + spec->n_static_tokens : 0);
 }
 
 const struct sg_parameter *sg_model_find_parameter(const struct sg_model *model, const char *name)

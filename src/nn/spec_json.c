@@ -12,16 +12,18 @@ static const char *const GELUS[] = {"gelu", "gelu_new"};
 static const char *const TARGETS[] = {"query", "key", "value", "attention_output", "intermediate", "output"};
 enum { N_TARGETS = sizeof TARGETS / sizeof *TARGETS, N_OBJECTIVES = sizeof OBJECTIVES / sizeof *OBJECTIVES };
 
-/* The keys of each kind; "lora" may be left out, and "objective" of the first two where it is "binary". */
-static const char *const LOGISTIC_KEYS[] = {"kind", "n_features", "n_static", "linear_steps", "objective", NULL};
-static const char *const BILSTM_KEYS[] = {"kind",           "n_features", "n_static",  "linear_steps",
-                                          "hidden",         "layers",     "attention", "mlp",
-                                          "mlp_activation", "dropout",    "objective", NULL};
+/* The keys of each kind; "lora", "static_tokens" and "value_range" may be left out, and "objective" of the first two
+ * where it is "binary". */
+static const char *const LOGISTIC_KEYS[] = {"kind",      "n_features",  "n_static", "linear_steps",
+                                            "objective", "value_range", NULL};
+static const char *const BILSTM_KEYS[] = {"kind",      "n_features",  "n_static", "linear_steps",   "hidden",
+                                          "layers",    "attention",   "mlp",      "mlp_activation", "dropout",
+                                          "objective", "value_range", NULL};
 #define BLOCK_KEYS                                                                                                     \
     "kind", "objective", "n_outputs", "dropout", "vocabulary", "width", "layers", "heads", "intermediate",             \
-        "positions", "types", "gelu", "layer_norm_epsilon", "pooling", "unit_length", "lora"
+        "positions", "types", "gelu", "layer_norm_epsilon", "pooling", "unit_length", "lora", "value_range"
 static const char *const ENCODER_KEYS[] = {BLOCK_KEYS, NULL};
-static const char *const TABULAR_KEYS[] = {BLOCK_KEYS, "n_features", "n_static", "linear_steps", NULL};
+static const char *const TABULAR_KEYS[] = {BLOCK_KEYS, "n_features", "n_static", "static_tokens", "linear_steps", NULL};
 static const char *const LORA_KEYS[] = {"rank", "alpha", "targets", NULL};
 static const char *const *const KEYS[] = {LOGISTIC_KEYS, BILSTM_KEYS, ENCODER_KEYS, TABULAR_KEYS};
 
@@ -55,6 +57,14 @@ static json_t *lora_to_json(const struct sg_encoder_spec *e)
     return lora;
 }
 
+static json_t *tokens_to_json(const struct sg_model_spec *spec)
+{
+    json_t *tokens = json_array();
+    for (int64_t i = 0; i < spec->n_static_tokens; i++)
+        json_array_append_new(tokens, json_integer(spec->static_token[i]));
+    return tokens;
+}
+
 static void blocks_to_json(const struct sg_model_spec *spec, json_t *object)
 {
     struct sg_model_spec copy = *spec;
@@ -81,11 +91,16 @@ json_t *sg_model_spec_to_json(const struct sg_model_spec *spec)
         blocks_to_json(spec, object);
     else if (spec->objective != SG_BINARY)
         json_object_set_new(object, "objective", json_string(OBJECTIVES[spec->objective]));
+    if (spec->value_low < spec->value_high)
+        json_object_set_new(object, "value_range",
+                            json_pack("[o, o]", sg_json_real(spec->value_low), sg_json_real(spec->value_high)));
     if (spec->kind == SG_MODEL_ENCODER)
         return object;
     json_object_set_new(object, "n_features", json_integer(spec->n_features));
     json_object_set_new(object, "n_static", json_integer(spec->n_static));
     json_object_set_new(object, "linear_steps", json_integer(spec->linear_steps));
+    if (spec->n_static_tokens)
+        json_object_set_new(object, "static_tokens", tokens_to_json(spec));
     if (spec->kind != SG_MODEL_BILSTM_ATTENTION)
         return object;
     json_object_set_new(object, "hidden", json_integer(spec->hidden));
@@ -157,6 +172,38 @@ static enum sg_status read_lora(const json_t *object, struct sg_encoder_spec *ou
     return SG_OK;
 }
 
+static enum sg_status read_range(const json_t *object, struct sg_model_spec *out)
+{
+    const json_t *range = json_object_get(object, "value_range");
+    if (!range)
+        return SG_OK;
+    const json_t *low = json_array_get(range, 0), *high = json_array_get(range, 1);
+    if (json_array_size(range) != 2 || !json_is_number(low) || !json_is_number(high) ||
+        !(json_number_value(low) < json_number_value(high)) || out->objective != SG_REGRESSION)
+        return sg_fail(SG_USAGE, "%s: \"value_range\" is the lower and the upper bound of a regression's value", WHAT);
+    out->value_low = json_number_value(low);
+    out->value_high = json_number_value(high);
+    return SG_OK;
+}
+
+static enum sg_status read_tokens(const json_t *object, struct sg_model_spec *out)
+{
+    const json_t *tokens = json_object_get(object, "static_tokens");
+    size_t n = json_array_size(tokens);
+    if (!tokens)
+        return SG_OK;
+    if (!json_is_array(tokens) || n < 1 || n > SG_STATIC_TOKENS_MAX)
+        return sg_fail(SG_USAGE, "%s: \"static_tokens\" is a list of 1 to %d numbers", WHAT, SG_STATIC_TOKENS_MAX);
+    for (size_t i = 0; i < n; i++) {
+        json_int_t width = json_integer_value(json_array_get(tokens, i)); /* 0 of what is no integer */
+        if (width < 1 || width > INT32_MAX)
+            return sg_fail(SG_USAGE, "%s: \"static_tokens\" holds numbers of floats, from 1", WHAT);
+        out->static_token[i] = (int32_t)width;
+    }
+    out->n_static_tokens = (int64_t)n;
+    return SG_OK;
+}
+
 static enum sg_status read_blocks(const json_t *object, struct sg_model_spec *out)
 {
     struct integer integers[N_INTEGERS];
@@ -189,11 +236,13 @@ enum sg_status sg_model_spec_from_json(const json_t *object, struct sg_model_spe
         SG_TRY(read_blocks(object, out));
     else if (json_object_get(object, "objective"))
         SG_TRY(read_choice(object, "objective", OBJECTIVES, N_OBJECTIVES, &out->objective));
+    SG_TRY(read_range(object, out));
     if (kind == SG_MODEL_ENCODER)
         return SG_OK;
     SG_TRY(sg_json_int(object, "n_features", WHAT, SG_USAGE, &out->n_features));
     SG_TRY(sg_json_int(object, "n_static", WHAT, SG_USAGE, &out->n_static));
     SG_TRY(sg_json_int(object, "linear_steps", WHAT, SG_USAGE, &out->linear_steps));
+    SG_TRY(read_tokens(object, out));
     if (kind != SG_MODEL_BILSTM_ATTENTION)
         return SG_OK;
     SG_TRY(sg_json_int(object, "hidden", WHAT, SG_USAGE, &out->hidden));

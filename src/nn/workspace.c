@@ -118,7 +118,7 @@ size_t sg_workspace_bytes(const struct sg_model *model, int64_t units_max, int64
 
 int64_t sg_model_tap_rows_max(const struct sg_model *model, int64_t units_max, int64_t rows_max)
 {
-    return model->spec.kind == SG_MODEL_TABULAR ? rows_max + units_max : rows_max;
+    return rows_max + units_max * sg_model_unit_rows(&model->spec, 0);
 }
 
 struct sg_workspace *sg_workspace_place(const struct sg_model *model, int64_t units_max, int64_t rows_max,

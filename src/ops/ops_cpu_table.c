@@ -12,6 +12,7 @@
 #include "cpu/pool.h"
 #include "cpu/rows.h"
 #include "ops_cpu.h"
+#include "ops_ref.h"
 
 static size_t larger(size_t x, size_t y)
 {
@@ -61,6 +62,9 @@ const struct sg_ops *SG_CPU_TABLE(void)
         .embed_norm = embed_norm,
         .scale_norm = scale_norm,
         .clip_weight = clip_weight,
+        .count_groups = sg_ref_count_groups,
+        .clear_rows = sg_ref_clear_rows,
+        .spread_weights = sg_ref_spread_weights,
         .absorb = absorb,
         .embed_absorb = embed_absorb,
         .scale_absorb = scale_absorb,

@@ -183,9 +183,9 @@ static void pool_backward(int64_t n_units, const int32_t *offset, int64_t width,
         const float *dp = dpooled + b * lddp;
         double mean = 0; /* sum over rows of alpha_r (dpooled . h_r) */
         for (int32_t r = offset[b]; r < offset[b + 1]; r++)
-            mean += alpha[r] * dot(width, dp, h + r * ldh);
+            mean += alpha[r] * ref_dot(width, dp, h + r * ldh);
         for (int32_t r = offset[b]; r < offset[b + 1]; r++) {
-            dscore[r] = (float)(alpha[r] * (dot(width, dp, h + r * ldh) - mean));
+            dscore[r] = (float)(alpha[r] * (ref_dot(width, dp, h + r * ldh) - mean));
             for (int64_t j = 0; j < width; j++)
                 dh[r * lddh + j] = alpha[r] * dp[j];
         }
@@ -275,6 +275,9 @@ const struct sg_ops *sg_ops_reference(void)
         .embed_norm = sg_ref_embed_norm,
         .scale_norm = sg_ref_scale_norm,
         .clip_weight = sg_ref_clip_weight,
+        .count_groups = sg_ref_count_groups,
+        .clear_rows = sg_ref_clear_rows,
+        .spread_weights = sg_ref_spread_weights,
         .absorb = sg_ref_absorb,
         .embed_absorb = sg_ref_embed_absorb,
         .scale_absorb = sg_ref_scale_absorb,

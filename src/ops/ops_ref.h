@@ -5,7 +5,7 @@
 #include "ops/ops.h"
 
 /* In double, where a product of two floats is exact; the sum over ascending i. */
-static inline double dot(int64_t n, const float *x, const float *y)
+static inline double ref_dot(int64_t n, const float *x, const float *y)
 {
     double sum = 0;
     for (int64_t i = 0; i < n; i++)
@@ -52,12 +52,19 @@ void sg_ref_embed_norm(int64_t n_groups, const int32_t *first, const int32_t *id
 void sg_ref_scale_norm(int64_t n_groups, const int32_t *first, int64_t width, const float *xhat, int64_t ldx,
                        const float *g, int64_t ldg, struct sg_group_norm *norm, void *scratch);
 void sg_ref_clip_weight(int64_t n_groups, const struct sg_group_norm *norm, double clip, double kappa, double *w);
-void sg_ref_absorb(int64_t n_rows, int64_t n_in, int64_t n_out, const float *a, int64_t lda, const float *g,
-                   int64_t ldg, const double *w, double grid, double limit, int64_t *sum, bool *overflow,
-                   void *scratch);
-void sg_ref_embed_absorb(int64_t n_rows, const int32_t *id, int64_t width, const float *g, int64_t ldg, const double *w,
-                         double grid, double limit, int64_t *sum, bool *overflow, void *scratch);
-void sg_ref_scale_absorb(int64_t n_rows, int64_t width, const float *xhat, int64_t ldx, const float *g, int64_t ldg,
-                         const double *w, double grid, double limit, int64_t *sum, bool *overflow, void *scratch);
+void sg_ref_count_groups(int64_t n_groups, const struct sg_group_norm *norm, const double *w,
+                         struct sg_clip_counts *counts);
+void sg_ref_clear_rows(int64_t n_groups, const int32_t *first, const struct sg_group_norm *norm, int64_t width,
+                       float *x, int64_t ldx);
+void sg_ref_spread_weights(int64_t n_groups, const int32_t *first, const double *w, double *row_weight);
+void sg_ref_absorb(int64_t n_rows, int64_t n_panels, const int32_t *panel_row, int64_t n_in, int64_t n_out,
+                   const float *a, int64_t lda, const float *g, int64_t ldg, const double *w, double grid, double limit,
+                   int64_t *sum, bool *overflow, void *scratch);
+void sg_ref_embed_absorb(int64_t n_rows, int64_t n_panels, const int32_t *panel_row, int64_t n_ids, const int32_t *id,
+                         int64_t width, const float *g, int64_t ldg, const double *w, double grid, double limit,
+                         int64_t *sum, bool *overflow, void *scratch);
+void sg_ref_scale_absorb(int64_t n_rows, int64_t n_panels, const int32_t *panel_row, int64_t width, const float *xhat,
+                         int64_t ldx, const float *g, int64_t ldg, const double *w, double grid, double limit,
+                         int64_t *sum, bool *overflow, void *scratch);
 
 #endif

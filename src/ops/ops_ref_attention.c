@@ -18,7 +18,7 @@ static double probabilities(int64_t n, int64_t width, float scale, const float *
 {
     double top = -INFINITY, total = 0;
     for (int64_t s = 0; s < n; s++) {
-        p[s] = scale * dot(width, q, k + s * ld);
+        p[s] = scale * ref_dot(width, q, k + s * ld);
         top = fmax(top, p[s]);
     }
     for (int64_t s = 0; s < n; s++)
@@ -65,7 +65,7 @@ static void query_backward(const struct head *h, int64_t t)
     double mean = 0;
     probabilities(h->n, h->width, h->scale, q, h->k, h->ld, h->p);
     for (int64_t s = 0; s < h->n; s++) {
-        h->dp[s] = dot(h->width, dout, h->v + s * h->ld);
+        h->dp[s] = ref_dot(h->width, dout, h->v + s * h->ld);
         mean += h->p[s] * h->dp[s];
     }
     for (int64_t s = 0; s < h->n; s++)

@@ -124,7 +124,7 @@ void sg_ref_mean_backward(int64_t n_units, const int32_t *offset, int64_t width,
 void sg_ref_unit_length(int64_t n_rows, int64_t width, float *x, int64_t ldx, float *length)
 {
     for (int64_t r = 0; r < n_rows; r++) {
-        float norm = (float)sqrt(dot(width, x + r * ldx, x + r * ldx));
+        float norm = (float)sqrt(ref_dot(width, x + r * ldx, x + r * ldx));
         length[r] = norm < LENGTH_MIN ? LENGTH_MIN : norm;
         for (int64_t j = 0; j < width; j++)
             x[r * ldx + j] /= length[r];
@@ -136,7 +136,7 @@ void sg_ref_unit_length_backward(int64_t n_rows, int64_t width, const float *y, 
                                  float *g, int64_t ldg)
 {
     for (int64_t r = 0; r < n_rows; r++) {
-        double along = length[r] == LENGTH_MIN ? 0 : dot(width, y + r * ldy, g + r * ldg);
+        double along = length[r] == LENGTH_MIN ? 0 : ref_dot(width, y + r * ldy, g + r * ldg);
         for (int64_t j = 0; j < width; j++)
             g[r * ldg + j] = (float)((g[r * ldg + j] - y[r * ldy + j] * along) / length[r]);
     }

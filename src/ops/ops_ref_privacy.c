@@ -2,6 +2,7 @@
  * docs/privacy.md beside it. Norms are taken in double; sums are the specified chains, bit for bit. */
 #include <assert.h>
 #include <math.h>
+#include <string.h>
 
 #include "ops_ref.h"
 
@@ -24,7 +25,7 @@ static double gram_norm2(int64_t n_rows, int64_t n_in, int64_t n_out, const floa
     double sum = 0;
     for (int64_t t = 0; t < n_rows; t++)
         for (int64_t s = 0; s <= t; s++) {
-            double pair = dot(n_in, a + t * lda, a + s * lda) * dot(n_out, g + t * ldg, g + s * ldg);
+            double pair = ref_dot(n_in, a + t * lda, a + s * lda) * ref_dot(n_out, g + t * ldg, g + s * ldg);
             sum += s == t ? pair : 2 * pair;
         }
     return sum < 0 ? 0 : sum; /* rows that cancel can leave a negative rest; a NaN stays one */
@@ -55,7 +56,7 @@ void sg_ref_group_norm(enum sg_norm_route route, int64_t n_groups, const int32_t
         double mass = 0;
         bool fit = true;
         for (int64_t r = 0; r < n_rows; r++) {
-            double a2 = dot(n_in, aj + r * lda, aj + r * lda), g2 = dot(n_out, gj + r * ldg, gj + r * ldg);
+            double a2 = ref_dot(n_in, aj + r * lda, aj + r * lda), g2 = ref_dot(n_out, gj + r * ldg, gj + r * ldg);
             /* A double holds the sum of squares of any finite floats: it is finite exactly when they are. */
             fit = fit && isfinite(a2) && isfinite(g2) && sqrt(a2) <= ROW_NORM_MAX;
             mass += sqrt(a2) * sqrt(g2);
@@ -64,7 +65,7 @@ void sg_ref_group_norm(enum sg_norm_route route, int64_t n_groups, const int32_t
             norm[j].excluded = true;
             continue;
         }
-        bool gram = route == SG_ROUTE_GRAM;
+        bool gram = sg_norm_route_of(route, n_rows, n_in, n_out) == SG_ROUTE_GRAM;
         assert(!gram || n_rows <= GRAM_ROWS_MAX);
         double slack = gram ? gamma_of((double)(n_in + n_out + 4)) : 3 * gamma_of((double)(n_rows + 2));
         norm[j].norm2 += gram ? gram_norm2(n_rows, n_in, n_out, aj, lda, gj, ldg)
@@ -121,7 +122,7 @@ void sg_ref_embed_norm(int64_t n_groups, const int32_t *first, const int32_t *id
         double norm2 = 0, mass = 0;
         for (int64_t r = 0; r < n_rows; r++)
             if (idj[r] >= 0)
-                mass += sqrt(dot(width, gj + r * ldg, gj + r * ldg));
+                mass += sqrt(ref_dot(width, gj + r * ldg, gj + r * ldg));
         if (!isfinite(mass)) {
             norm[j].excluded = true;
             continue;
@@ -146,7 +147,7 @@ void sg_ref_scale_norm(int64_t n_groups, const int32_t *first, int64_t width, co
             double product2 = 0; /* exact products of two floats, whose squares a double holds */
             for (int64_t i = 0; i < width; i++)
                 product2 += square((double)xj[r * ldx + i] * gj[r * ldg + i]);
-            fit = fit && sqrt(dot(width, xj + r * ldx, xj + r * ldx)) <= ROW_NORM_MAX;
+            fit = fit && sqrt(ref_dot(width, xj + r * ldx, xj + r * ldx)) <= ROW_NORM_MAX;
             mass += sqrt(product2);
         }
         if (!fit || !isfinite(mass)) {
@@ -183,6 +184,32 @@ void sg_ref_clip_weight(int64_t n_groups, const struct sg_group_norm *norm, doub
     }
 }
 
+void sg_ref_count_groups(int64_t n_groups, const struct sg_group_norm *norm, const double *w,
+                         struct sg_clip_counts *counts)
+{
+    for (int64_t j = 0; j < n_groups; j++) {
+        counts->n_groups++;
+        counts->n_clipped += !norm[j].excluded && w[j] < 1;
+        counts->n_excluded += norm[j].excluded;
+        counts->norm_sum += norm[j].excluded ? 0 : sqrt(norm[j].norm2);
+    }
+}
+
+void sg_ref_clear_rows(int64_t n_groups, const int32_t *first, const struct sg_group_norm *norm, int64_t width,
+                       float *x, int64_t ldx)
+{
+    for (int64_t j = 0; j < n_groups; j++)
+        for (int64_t r = first[j]; norm[j].excluded && r < first[j + 1]; r++)
+            memset(x + r * ldx, 0, (size_t)width * sizeof *x);
+}
+
+void sg_ref_spread_weights(int64_t n_groups, const int32_t *first, const double *w, double *row_weight)
+{
+    for (int64_t j = 0; j < n_groups; j++)
+        for (int64_t r = first[j]; r < first[j + 1]; r++)
+            row_weight[r] = w[j];
+}
+
 /* One finished sum to the grid; what is out of range is left out and noted. */
 static void add_rounded(double total, double grid, double limit, int64_t *sum, bool *overflow)
 {
@@ -194,13 +221,13 @@ static void add_rounded(double total, double grid, double limit, int64_t *sum, b
         *overflow = true;
 }
 
-/* The sum of one coordinate: chains of fmaf, added in double. */
-static double coordinate(int64_t n_rows, int64_t o, int64_t i, const float *a, int64_t lda, const float *g, int64_t ldg,
-                         const double *w)
+/* The sum of one coordinate over the rows of a panel: chains of fmaf, added in double. */
+static double coordinate(int64_t first, int64_t last, int64_t o, int64_t i, const float *a, int64_t lda, const float *g,
+                         int64_t ldg, const double *w)
 {
     double total = 0;
-    for (int64_t begin = 0; begin < n_rows; begin += SG_CHAIN_ROWS) {
-        int64_t end = begin + SG_CHAIN_ROWS < n_rows ? begin + SG_CHAIN_ROWS : n_rows;
+    for (int64_t begin = first; begin < last; begin += SG_CHAIN_ROWS) {
+        int64_t end = begin + SG_CHAIN_ROWS < last ? begin + SG_CHAIN_ROWS : last;
         float chain = 0;
         for (int64_t r = begin; r < end; r++)
             chain = fmaf((float)(w[r] * g[r * ldg + o]), a[r * lda + i], chain);
@@ -209,16 +236,21 @@ static double coordinate(int64_t n_rows, int64_t o, int64_t i, const float *a, i
     return total;
 }
 
-void sg_ref_absorb(int64_t n_rows, int64_t n_in, int64_t n_out, const float *a, int64_t lda, const float *g,
-                   int64_t ldg, const double *w, double grid, double limit, int64_t *sum, bool *overflow, void *scratch)
+void sg_ref_absorb(int64_t n_rows, int64_t n_panels, const int32_t *panel_row, int64_t n_in, int64_t n_out,
+                   const float *a, int64_t lda, const float *g, int64_t ldg, const double *w, double grid, double limit,
+                   int64_t *sum, bool *overflow, void *scratch)
 {
     (void)scratch;
-    for (int64_t o = 0; n_rows && o < n_out; o++)
-        for (int64_t i = 0; i < n_in; i++)
-            add_rounded(coordinate(n_rows, o, i, a, lda, g, ldg, w), grid, limit, &sum[o * n_in + i], overflow);
+    assert(panel_row[0] == 0 && panel_row[n_panels] == n_rows);
+    for (int64_t p = 0; p < n_panels; p++) {
+        int64_t begin = panel_row[p], end = panel_row[p + 1];
+        for (int64_t o = 0; begin < end && o < n_out; o++)
+            for (int64_t i = 0; i < n_in; i++)
+                add_rounded(coordinate(begin, end, o, i, a, lda, g, ldg, w), grid, limit, &sum[o * n_in + i], overflow);
+    }
 }
 
-/* Column i of the rows from r on that share r's id: chains of additions, added in double. */
+/* Column i of the rows from r on, up to n_rows, that share r's id: chains of additions, added in double. */
 static double one_id_coordinate(int64_t r, int64_t n_rows, const int32_t *id, int64_t i, const float *g, int64_t ldg,
                                 const double *w)
 {
@@ -238,22 +270,32 @@ static double one_id_coordinate(int64_t r, int64_t n_rows, const int32_t *id, in
     return in_chain ? total + chain : total;
 }
 
-void sg_ref_embed_absorb(int64_t n_rows, const int32_t *id, int64_t width, const float *g, int64_t ldg, const double *w,
-                         double grid, double limit, int64_t *sum, bool *overflow, void *scratch)
+void sg_ref_embed_absorb(int64_t n_rows, int64_t n_panels, const int32_t *panel_row, int64_t n_ids, const int32_t *id,
+                         int64_t width, const float *g, int64_t ldg, const double *w, double grid, double limit,
+                         int64_t *sum, bool *overflow, void *scratch)
 {
     (void)scratch;
-    for (int64_t r = 0; r < n_rows; r++) {
-        if (id[r] < 0 || !is_first(id, r))
-            continue;
-        for (int64_t i = 0; i < width; i++)
-            add_rounded(one_id_coordinate(r, n_rows, id, i, g, ldg, w), grid, limit, &sum[id[r] * width + i], overflow);
-    }
+    assert(panel_row[0] == 0 && panel_row[n_panels] == n_rows);
+    for (int64_t p = 0; p < n_panels; p++)
+        for (int64_t begin = panel_row[p], end = panel_row[p + 1], r = begin; r < end; r++) {
+            assert(id[r] < n_ids); /* or the sum of another weight is written */
+            if (id[r] < 0 || !is_first(id + begin, r - begin))
+                continue;
+            for (int64_t i = 0; i < width; i++)
+                add_rounded(one_id_coordinate(r, end, id, i, g, ldg, w), grid, limit, &sum[id[r] * width + i],
+                            overflow);
+        }
 }
 
-void sg_ref_scale_absorb(int64_t n_rows, int64_t width, const float *xhat, int64_t ldx, const float *g, int64_t ldg,
-                         const double *w, double grid, double limit, int64_t *sum, bool *overflow, void *scratch)
+void sg_ref_scale_absorb(int64_t n_rows, int64_t n_panels, const int32_t *panel_row, int64_t width, const float *xhat,
+                         int64_t ldx, const float *g, int64_t ldg, const double *w, double grid, double limit,
+                         int64_t *sum, bool *overflow, void *scratch)
 {
     (void)scratch;
-    for (int64_t i = 0; n_rows && i < width; i++)
-        add_rounded(coordinate(n_rows, 0, 0, xhat + i, ldx, g + i, ldg, w), grid, limit, &sum[i], overflow);
+    assert(panel_row[0] == 0 && panel_row[n_panels] == n_rows);
+    for (int64_t p = 0; p < n_panels; p++) {
+        int64_t begin = panel_row[p], end = panel_row[p + 1];
+        for (int64_t i = 0; begin < end && i < width; i++)
+            add_rounded(coordinate(begin, end, 0, 0, xhat + i, ldx, g + i, ldg, w), grid, limit, &sum[i], overflow);
+    }
 }

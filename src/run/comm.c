@@ -1,12 +1,11 @@
 #include "run/comm.h"
 
-#include <dlfcn.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "base/bytes.h"
+#include "run/module.h"
 
 static void nothing_sum(int64_t *values, int64_t n)
 {
@@ -22,39 +21,19 @@ static void nothing_broadcast(void *bytes, size_t n)
 
 static void nothing_close(void) {}
 
-/* The module stands beside the program or in its library folder. */
-static void *load_module(void)
-{
-    char self[4096];
-    ssize_t n = readlink("/proc/self/exe", self, sizeof self - 1);
-    if (n <= 0)
-        return NULL;
-    self[n] = 0;
-    *strrchr(self, '/') = 0;
-    static const char *const places[] = {"", "../lib/sealgrad/", "../../lib/sealgrad/"};
-    for (size_t i = 0; i < sizeof places / sizeof *places; i++) {
-        char *path = sg_format("%s/%ssealgrad-mpi.so", self, places[i]);
-        void *module = dlopen(path, RTLD_NOW | RTLD_GLOBAL);
-        free(path);
-        if (module)
-            return module;
-    }
-    return NULL;
-}
-
 enum sg_status sg_comm_open(struct sg_comm *out)
 {
     *out = (struct sg_comm){0, 1, nothing_sum, nothing_broadcast, nothing_close};
     if (!getenv("OMPI_COMM_WORLD_SIZE"))
         return SG_OK;
-    void *module = load_module();
+    static const char file[] = "sealgrad-mpi.so";
+    void *module;
+    SG_TRY(sg_module_load(file, &module));
     if (!module)
-        return sg_fail(SG_FAILED,
-                       "started by mpirun, but sealgrad-mpi.so is not installed here; build with -Dmpi=enabled");
+        return sg_fail(SG_FAILED, "started by mpirun, but %s is not installed here; build with -Dmpi=enabled", file);
     enum sg_status (*open)(struct sg_comm *);
-    *(void **)&open = dlsym(module, "sg_comm_mpi_open");
-    return open ? open(out)
-                : sg_fail(SG_FAILED, "sealgrad-mpi.so is not this version's; install both programs together");
+    SG_TRY(sg_module_symbol(module, file, "sg_comm_mpi_open", (void **)&open));
+    return open(out);
 }
 
 void sg_comm_close(struct sg_comm *comm)

@@ -9,6 +9,7 @@
 #include "base/file.h"
 #include "base/yaml.h"
 #include "config_parts.h"
+#include "run/memory.h"
 
 /* What the tables fill; text is borrowed from the document until it is copied into the configuration. */
 struct draft {
@@ -19,6 +20,7 @@ struct draft {
     const char *noise_source;
     const char *ledger_file, *key_file, *unlock_file;
     const char *retention, *retain_until;
+    const char *memory_limit;
 };
 
 static const char *const relations[] = {"add_or_remove_one", "replace_one", NULL};
@@ -77,6 +79,12 @@ static const struct sg_yaml_field training_fields[] = {
     {"average_decay", SG_YAML_NUMBER, IN_CONFIG(training.average_decay), false, 0, 0.99999, NULL},
     {"validation_points", SG_YAML_INT, IN_CONFIG(training.validation_points), false, 0, 50, NULL},
     {"public_seed", SG_YAML_INT, IN_CONFIG(training.public_seed), false, 0, 1e15, NULL},
+};
+
+static const struct sg_yaml_field memory_fields[] = {
+    {"limit", SG_YAML_TEXT, IN_DRAFT(memory_limit), false, 0, 0, NULL},
+    {"panels_at_once", SG_YAML_INT, IN_CONFIG(panels_at_once), false, 1, 1000000, NULL},
+    {"recompute", SG_YAML_BOOL, IN_CONFIG(recompute), false, 0, 0, NULL},
 };
 
 static const struct sg_yaml_field ledger_fields[] = {
@@ -146,8 +154,9 @@ static enum sg_status read_sections(const struct sg_yaml_node *root, const char 
         {"data", data_fields, COUNT(data_fields), true},
         {"training", training_fields, COUNT(training_fields), true},
         {"ledger", ledger_fields, COUNT(ledger_fields), false},
+        {"memory", memory_fields, COUNT(memory_fields), false},
     };
-    enum { MODEL = COUNT(sections), PRIVACY, N_NODES };
+    enum { MEMORY = COUNT(sections) - 1, MODEL, PRIVACY, N_NODES };
     const struct sg_yaml_node *nodes[N_NODES] = {0};
     struct sg_yaml_field top[N_NODES];
     for (size_t i = 0; i < COUNT(sections); i++)
@@ -160,15 +169,18 @@ static enum sg_status read_sections(const struct sg_yaml_node *root, const char 
             SG_TRY(sg_yaml_table(nodes[i], sections[i].key, sections[i].fields, sections[i].n_fields, draft));
     if (nodes[0])
         SG_TRY(check_run(nodes[0], draft));
+    if (draft->memory_limit && !sg_memory_parse(draft->memory_limit, &draft->config.memory_limit))
+        return sg_yaml_fail(nodes[MEMORY], "memory: limit is a number of bytes, such as 2GiB or 500MB");
     SG_TRY(read_privacy(nodes[PRIVACY], draft));
     return sg_config_read_model(nodes[MODEL], path, &draft->config);
 }
 
-/* The configuration for the record: everything but paths. */
+/* The configuration for the record: everything but paths and what changes no bit. */
 static json_t *record_of(const struct sg_yaml_node *root)
 {
     json_t *record = sg_yaml_to_json(root);
     json_object_del(record, "ledger");
+    json_object_del(record, "memory");
     static const char *const paths[][2] = {{"run", "out"}, {"data", "file"}, {"data", "schema"}, {"model", "base"}};
     for (size_t i = 0; i < COUNT(paths); i++)
         json_object_del(json_object_get(record, paths[i][0]), paths[i][1]);
@@ -177,7 +189,8 @@ static json_t *record_of(const struct sg_yaml_node *root)
 
 static const struct sg_config defaults = {
     .plan = {.microbatch_size = 1},
-    .heartbeat_s = 600,
+    .heartbeat_s = 3600,
+    .panels_at_once = 1,
     .training = {.momentum = 0.9, .beta1 = 0.9, .beta2 = 0.999, .adam_epsilon = 1e-8, .decay_start = 0.5, .public_seed = 1},
 };
 

@@ -11,7 +11,7 @@
 /* What the tables fill; text is borrowed from the document. */
 struct model_draft {
     struct sg_model_spec model;
-    bool linear_path, base_is_public;
+    bool linear_path, static_tokens, base_is_public;
     int kind, mlp_activation, head_start, task;
     double head_scale;
     const char *base_folder;
@@ -59,6 +59,7 @@ static const struct sg_yaml_field tabular_fields[] = {
     {"heads", SG_YAML_INT, HERE(model.encoder.heads), false, 1, 256, NULL},
     {"layers", SG_YAML_INT, HERE(model.encoder.layers), false, 1, SG_ENCODER_LAYERS_MAX, NULL},
     {"intermediate", SG_YAML_INT, HERE(model.encoder.intermediate), false, 1, 16384, NULL},
+    {"static_tokens", SG_YAML_BOOL, HERE(static_tokens), false, 0, 0, NULL},
     {"linear_path", SG_YAML_BOOL, HERE(linear_path), false, 0, 0, NULL},
 };
 
@@ -184,6 +185,7 @@ static const struct model_draft defaults = {
                           .layer_norm_epsilon = 1e-12,
                           .pooling = SG_POOL_MEAN}},
     .linear_path = true,
+    .static_tokens = true,
     .head_scale = 5,
     .mlp_activation = SG_RELU,
 };
@@ -201,12 +203,13 @@ enum sg_status sg_config_read_model(const struct sg_yaml_node *node, const char 
         config->model.objective = SG_MASKED_TOKENS;
     config->model.mlp_activation = (enum sg_activation)draft.mlp_activation;
     config->linear_path = draft.kind == SG_MODEL_LOGISTIC || (draft.kind != SG_MODEL_ENCODER && draft.linear_path);
+    config->static_tokens = draft.kind == SG_MODEL_TABULAR && draft.static_tokens;
     config->base_is_public = draft.base_is_public;
     config->base_folder = sg_config_path(config_path, draft.base_folder);
     config->head_scale = draft.head_start == 1 ? draft.head_scale : 0;
     if (draft.kind == SG_MODEL_ENCODER && !draft.base_folder)
-        return sg_yaml_fail(node,
-                            "model: an encoder needs base: the folder with its config.json, model.safetensors and "
-                            "vocab.txt; without model.safetensors in it, it starts from random weights");
+        return sg_yaml_fail(
+            node, "model: an encoder needs base: the folder with its config.json, model.safetensors and "
+                  "vocab.txt or tokenizer.json; without model.safetensors in it, it starts from random weights");
     return draft.trainable ? read_trainable(draft.trainable, config) : SG_OK;
 }

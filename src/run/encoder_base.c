@@ -1,15 +1,25 @@
-#include "encoder_base.h"
+#include "run/encoder_base.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "base/bytes.h"
 #include "base/file.h"
 #include "folder_files.h"
 
+static bool is_there(const char *folder, const char *name)
+{
+    char *path = sg_path_join(folder, name);
+    bool found = sg_file_exists(path);
+    free(path);
+    return found;
+}
+
 enum sg_status sg_encoder_base_spec(const char *folder, struct sg_encoder_spec *spec)
 {
+    if (!is_there(folder, "config.json") && is_there(folder, "adapter_config.json"))
+        return sg_fail(SG_USAGE, "%s: an adapter, no base model: merge it with its base and save the whole", folder);
     char *path = sg_path_join(folder, "config.json");
     json_t *config = NULL;
     enum sg_status status = sg_folder_read_json(path, "base model's config", &config);
@@ -28,41 +38,112 @@ static bool starts_with(const char *text, const char *prefix)
     return strncmp(text, prefix, strlen(prefix)) == 0;
 }
 
-static enum sg_status take(const char *path, const struct sg_safetensors *file, const struct sg_model *model,
-                           const struct sg_parameter *p, float *weights)
+static bool ends_with(const char *text, size_t n, const char *end)
 {
-    char name[128];
-    sg_tensor_name(model, p, name);
-    const struct sg_tensor *t = sg_safetensors_find(file, name);
-    if (!t)
-        t = sg_safetensors_find(file, p->name);
+    size_t n_end = strlen(end);
+    return n >= n_end && memcmp(text + n - n_end, end, n_end) == 0;
+}
+
+/* The name that a parameter has here, of a tensor in a published file: without "bert.", and layer norm's gain and shift
+ * as "weight" and "bias", which the oldest files call gamma and beta. */
+static void plain_name(const char *published, char out[256])
+{
+    static const char *const old[] = {"LayerNorm.gamma", "LayerNorm.beta"}, *const now[] = {"weight", "bias"};
+    const char *bare = starts_with(published, "bert.") ? published + 5 : published;
+    size_t n = strlen(bare);
+    for (int i = 0; i < 2; i++)
+        if (ends_with(bare, n, old[i])) {
+            int stem = (int)(n - strlen(strrchr(old[i], '.') + 1));
+            snprintf(out, 256, "%.*s%s", stem < 200 ? stem : 200, bare, now[i]);
+            return;
+        }
+    snprintf(out, 256, "%s", bare);
+}
+
+/* Of every parameter its tensor, or NULL. What is not asked for may be heads and poolers that this model does without,
+ * never a part of the encoder: then config.json describes another one. */
+static enum sg_status match(const char *path, const struct sg_safetensors *file, const struct sg_model *model,
+                            const struct sg_tensor **found)
+{
+    size_t n;
+    const struct sg_parameter *all = sg_model_parameters(model, &n);
+    for (size_t i = 0; i < file->n_tensors; i++) {
+        char name[256];
+        plain_name(file->tensors[i].name, name);
+        const struct sg_parameter *p = sg_model_find_parameter(model, name);
+        if (p && found[p - all])
+            return sg_fail(SG_USAGE, "%s: two tensors are %s, with and without \"bert.\" or by the old name", path,
+                           p->name);
+        if (p)
+            found[p - all] = &file->tensors[i];
+        else if ((starts_with(name, "embeddings.") || starts_with(name, "encoder.")) &&
+                 strcmp(name, "embeddings.position_ids") != 0)
+            return sg_fail(SG_USAGE, "%s: tensor \"%.100s\" is no part of the encoder that config.json describes", path,
+                           file->tensors[i].name);
+    }
+    return SG_OK;
+}
+
+static enum sg_status take(const char *path, const struct sg_tensor *t, const struct sg_parameter *p, float *weights)
+{
     bool may_start_anew =
         starts_with(p->name, "classifier.") || starts_with(p->name, "cls.") || strstr(p->name, ".lora_") != NULL;
     if (may_start_anew && (!t || !sg_tensor_fits(t, p)))
         return SG_OK;
+    if (!t && starts_with(p->name, "pooler."))
+        return sg_fail(SG_USAGE, "%s: no tensor %s: this base has no pooler; use pooling: mean", path, p->name);
     if (!t || !sg_tensor_fits(t, p))
         return sg_fail(SG_USAGE, "%s: tensor %s is missing or not of the shape that config.json beside it describes",
                        path, p->name);
     return sg_tensor_take(path, t, p, weights);
 }
 
+static enum sg_status take_all(const char *path, const struct sg_safetensors *file, const struct sg_model *model,
+                               float *weights)
+{
+    size_t n;
+    const struct sg_parameter *p = sg_model_parameters(model, &n);
+    const struct sg_tensor **found = sg_alloc(n, sizeof *found);
+    enum sg_status status = match(path, file, model, found);
+    for (size_t i = 0; i < n && status == SG_OK; i++)
+        status = take(path, found[i], &p[i], weights);
+    free(found);
+    return status;
+}
+
+/* Weights in another form must not look like none: a random start would be silent. */
+static enum sg_status refuse_other_weights(const char *folder)
+{
+    static const struct {
+        const char *name, *what;
+    } others[] = {
+        {"model.safetensors.index.json", "the weights are in several files; save them as one model.safetensors"},
+        {"pytorch_model.bin", "pickled weights are not read, for a pickle can run code; save model.safetensors"},
+        {"pytorch_model.bin.index.json", "pickled weights are not read, for a pickle can run code; save "
+                                         "model.safetensors"},
+        {"tf_model.h5", "weights of this form are not read; save model.safetensors"},
+        {"flax_model.msgpack", "weights of this form are not read; save model.safetensors"},
+        {"adapter_model.safetensors", "an adapter, no base model: merge it with its base and save the whole"},
+    };
+    for (size_t i = 0; i < sizeof others / sizeof *others; i++)
+        if (is_there(folder, others[i].name))
+            return sg_fail(SG_USAGE, "%s/%s: %s", folder, others[i].name, others[i].what);
+    return SG_OK;
+}
+
 enum sg_status sg_encoder_base_load(const char *folder, const struct sg_model *model, float *weights, char digest[65])
 {
-    char *path = sg_path_join(folder, "model.safetensors");
     digest[0] = 0;
-    if (access(path, F_OK) != 0) {
-        free(path);
-        return SG_OK;
-    }
+    if (!is_there(folder, "model.safetensors"))
+        return refuse_other_weights(folder);
+    char *path = sg_path_join(folder, "model.safetensors");
     struct sg_safetensors file = {0};
     uint8_t sha256[SG_DIGEST_BYTES] = {0};
     enum sg_status status = sg_sha256_file(path, sha256);
     if (status == SG_OK)
         status = sg_safetensors_read(path, &file);
-    size_t n;
-    const struct sg_parameter *p = sg_model_parameters(model, &n);
-    for (size_t i = 0; i < n && status == SG_OK; i++)
-        status = take(path, &file, model, &p[i], weights);
+    if (status == SG_OK)
+        status = take_all(path, &file, model, weights);
     sg_hex_encode(sha256, sizeof sha256, digest);
     sg_safetensors_free(&file);
     free(path);

@@ -11,6 +11,7 @@
 #include "base/file.h"
 #include "folder_files.h"
 #include "format/safetensors.h"
+#include "run/encoder_base.h"
 
 #define WHAT "model folder's file"
 
@@ -44,11 +45,15 @@ static json_t *published_config(const struct sg_model_spec *spec, const struct s
                         json_pack("[s]", spec->objective == SG_MASKED_TOKENS ? "BertForMaskedLM"
                                          : whole                             ? "BertForSequenceClassification"
                                                                              : "BertModel"));
+    /* Where the model had dropout, so that who trains on with the usual library does the same; its defaults are others.
+     */
+    json_object_set_new(config, "hidden_dropout_prob", sg_json_real(spec->dropout));
+    json_object_set_new(config, "attention_probs_dropout_prob", json_real(0));
     bool has_classes = spec->objective == SG_CLASSES, is_number = spec->objective == SG_REGRESSION;
     /* One output has to be named, too: from the names the usual library takes how many there are. */
     for (int64_t c = 0; c < spec->n_outputs && spec->objective != SG_MASKED_TOKENS; c++) {
         char number[24];
-        const char *name = has_classes ? sg_schema_class_name(schema, c) : is_number ? "value" : "positive";
+        const char *name = sg_output_name(spec, schema, c);
         snprintf(number, sizeof number, "%lld", (long long)c);
         json_object_set_new(id2label, number, json_string(name));
         json_object_set_new(label2id, name, json_integer(c));
@@ -113,6 +118,16 @@ static enum sg_status named(const char *path, enum sg_status status)
     return status == SG_USAGE ? sg_fail(status, "%s: %s", path, sg_error_text()) : status;
 }
 
+/* A tabular model's tokens are the schema's static features, and there is a place for every row. */
+static bool has_places_for(const struct sg_model_spec *spec, const struct sg_schema *schema)
+{
+    int32_t width[SG_STATIC_TOKENS_MAX];
+    int64_t n = sg_schema_static_widths(schema, SG_STATIC_TOKENS_MAX, width);
+    bool are_its = !spec->n_static_tokens ||
+                   (spec->n_static_tokens == n && memcmp(width, spec->static_token, (size_t)n * sizeof *width) == 0);
+    return are_its && sg_model_unit_rows(spec, sg_schema_steps_max(schema)) <= spec->encoder.positions;
+}
+
 static bool fits_schema(const struct sg_model_spec *spec, const struct sg_schema *schema)
 {
     bool has_classes = sg_schema_label_kind(schema) == SG_LABEL_CLASSES;
@@ -123,6 +138,8 @@ static bool fits_schema(const struct sg_model_spec *spec, const struct sg_schema
         return false;
     if (spec->kind == SG_MODEL_ENCODER)
         return sg_schema_max_tokens(schema) > 0 && sg_schema_max_tokens(schema) <= spec->encoder.positions;
+    if (spec->kind == SG_MODEL_TABULAR && !has_places_for(spec, schema))
+        return false;
     return sg_schema_max_tokens(schema) == 0 && spec->n_features == sg_schema_n_features(schema) &&
            spec->n_static == sg_schema_n_static(schema);
 }

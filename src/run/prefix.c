@@ -5,14 +5,25 @@
 #include "base/bytes.h"
 #include "sweep.h"
 
-/* Rows of the prefix that a unit with `rows` rows has: one vector where all below the head is frozen; a tabular model
- * has one row more, in front. */
-static int64_t prefix_rows(const struct sg_model *model, int64_t rows)
+/* One vector where all below the head is frozen; a tabular model has one row more, in front. */
+int64_t sg_prefix_rows(const struct sg_model *model, int64_t rows)
 {
     const struct sg_model_spec *spec = sg_model_spec_of(model);
     if (sg_model_frozen_layers(model) > spec->encoder.layers)
         return 1;
     return sg_model_unit_rows(spec, rows);
+}
+
+size_t sg_prefix_bytes(const struct sg_model *model, const struct sg_dataset *dataset, const int32_t *unit,
+                       int64_t n_units)
+{
+    if (sg_model_frozen_layers(model) == 0)
+        return 0;
+    int64_t rows = 0;
+    for (int64_t i = 0; i < n_units; i++)
+        rows += sg_prefix_rows(model, dataset->offset[unit[i] + 1] - dataset->offset[unit[i]]);
+    return (size_t)(rows * sg_model_spec_of(model)->encoder.width) * sizeof(float) +
+           (size_t)dataset->n_units * sizeof(int64_t);
 }
 
 static void find_chunk(const struct sg_sweep *sweep, int64_t first, const struct sg_gathered *gathered,
@@ -31,7 +42,7 @@ void sg_prefix_find(const struct sg_model *model, const float *weights, const st
         return;
     out->offset = sg_alloc((size_t)dataset->n_units + 1, sizeof *out->offset);
     for (int64_t i = 0; i < n_units; i++)
-        out->offset[unit[i] + 1] = prefix_rows(model, dataset->offset[unit[i] + 1] - dataset->offset[unit[i]]);
+        out->offset[unit[i] + 1] = sg_prefix_rows(model, dataset->offset[unit[i] + 1] - dataset->offset[unit[i]]);
     for (int64_t u = 0; u < dataset->n_units; u++)
         out->offset[u + 1] += out->offset[u];
     out->rows = sg_alloc_aligned((size_t)(out->offset[dataset->n_units] * out->width) * sizeof *out->rows);

@@ -3,18 +3,17 @@
 
 #include "base/bytes.h"
 #include "data/schema.h"
-#include "encoder_base.h"
 #include "mask.h"
 #include "mechanism/noise.h"
-#include "optimizer.h"
+#include "run/encoder_base.h"
 #include "run/model_folder.h"
 #include "run/trainer.h"
-#include "team.h"
 
 static enum sg_status load_encoder(const struct sg_train_options *options, struct sg_prepared *out)
 {
     const struct sg_config *config = options->config;
     SG_TRY(sg_encoder_base_load(config->base_folder, out->model, out->weights, out->base_digest));
+    SG_TRY(sg_head_keep_or_zero(config->base_folder, out->model, out->schema, out->weights));
     if (config->head_scale > 0)
         SG_TRY(sg_head_from_names(out->model, options->ops, out->schema, out->tokenizer, config->head_scale, out->weights));
     return SG_OK;
@@ -42,30 +41,6 @@ static enum sg_status load_base(const struct sg_train_options *options, struct s
     return status;
 }
 
-/* Inputs and outputs as the schema has them. */
-static enum sg_status complete_spec(const struct sg_config *config, const struct sg_schema *schema, struct sg_model_spec *spec)
-{
-    static const int objectives[] = {
-        [SG_LABEL_BINARY] = SG_BINARY, [SG_LABEL_CLASSES] = SG_CLASSES, [SG_LABEL_NUMBER] = SG_REGRESSION};
-    enum sg_label_kind kind = sg_schema_label_kind(schema);
-    bool is_text = sg_schema_max_tokens(schema) > 0;
-    if (is_text != (spec->kind == SG_MODEL_ENCODER))
-        return sg_fail(SG_USAGE, is_text ? "model: the schema has a text column; use kind: encoder"
-                                         : "model: an encoder reads a text column, and the schema has none");
-    spec->n_features = is_text ? 0 : sg_schema_n_features(schema);
-    spec->n_static = is_text ? 0 : sg_schema_n_static(schema);
-    spec->linear_steps = config->linear_path ? sg_schema_steps_max(schema) : 0;
-    if (spec->objective == SG_MASKED_TOKENS)
-        return config->plan.is_private
-                   ? sg_fail(SG_USAGE, "model: objective: masked_tokens is for pretraining on public text: say privacy: none")
-                   : SG_OK;
-    spec->objective = objectives[kind];
-    spec->n_outputs = kind == SG_LABEL_CLASSES ? sg_schema_n_classes(schema) : 1;
-    if (spec->kind == SG_MODEL_TABULAR)
-        spec->encoder.positions = sg_model_unit_rows(spec, sg_schema_steps_max(schema));
-    return SG_OK;
-}
-
 /* An encoder's shape and vocabulary come from its base. */
 static enum sg_status complete_encoder(const struct sg_config *config, struct sg_prepared *out, struct sg_model_spec *spec)
 {
@@ -90,7 +65,7 @@ static enum sg_status make_model(const struct sg_train_options *options, struct 
 {
     struct sg_config *config = options->config;
     struct sg_model_spec spec = config->model;
-    SG_TRY(complete_spec(config, out->schema, &spec));
+    SG_TRY(sg_config_fit_schema(config, out->schema, &spec));
     if (spec.kind == SG_MODEL_ENCODER)
         SG_TRY(complete_encoder(config, out, &spec));
     uint64_t seed = (uint64_t)config->training.public_seed;
@@ -128,6 +103,11 @@ static enum sg_status make_plan(const struct sg_train_options *options, int64_t 
                                      "expected_batch_size");
         request.population_size = registered_population;
     }
+    bool is_half = request.population_size == 0 && (request.sample_rate > 0) != (request.expected_batch_size > 0);
+    if (registered_population == 0 && is_half && options->config->dataset && !options->no_ledger)
+        return sg_fail(SG_USAGE, "training: how many people there are stands in the ledger where dataset %s is registered: give --ledger FILE, "
+                                 "or population_size here",
+                       options->config->dataset);
     request.n_weights = sg_model_n_trainable(out->model);
     request.rows_per_unit_max = sg_model_unit_rows(sg_model_spec_of(out->model), sg_schema_steps_max(out->schema));
     request.noise_source = options->config->noise_source ? options->config->noise_source : "chacha20";
@@ -135,6 +115,22 @@ static enum sg_status make_plan(const struct sg_train_options *options, int64_t 
         SG_TRY(check_noise_source(request.noise_source));
     request.noise_tau_log2 = sg_noise_tau_log2();
     return sg_plan_resolve(&request, &out->plan);
+}
+
+static enum sg_status choose_memory(const struct sg_train_options *options, struct sg_prepared *out)
+{
+    const struct sg_config *config = options->config;
+    const struct sg_memory_request request = {
+        .model = out->model,
+        .plan = &out->plan,
+        .training = &config->training,
+        .ops = options->ops,
+        .schema = out->schema,
+        .has_base = config->base_folder != NULL,
+        .asked = {options->n_workers, config->panels_at_once, config->recompute || options->recompute},
+        .limit = options->memory_limit > 0 ? options->memory_limit : config->memory_limit,
+    };
+    return sg_memory_choose(&request, &out->shape, &out->memory);
 }
 
 /* What the configuration asks for and cannot have: the file's name in front. */
@@ -153,16 +149,11 @@ enum sg_status sg_train_prepare(const struct sg_train_options *options, int64_t 
         status = load_base(options, out);
     if (status == SG_OK)
         status = in_config(options, make_plan(options, registered_population, out));
-    if (status != SG_OK) {
+    if (status == SG_OK)
+        status = in_config(options, choose_memory(options, out));
+    if (status != SG_OK)
         sg_prepared_free(out);
-        return status;
-    }
-    size_t weights = (size_t)sg_model_n_weights(out->model);
-    out->memory_bytes = sg_team_bytes(out->model, &out->plan, NULL, options->n_workers) +
-                        sg_model_packed_bytes(out->model) + weights * sizeof(float) +
-                        sg_optimizer_place(&options->config->training, options->ops, out->plan.n_weights, out->plan.steps, NULL, NULL) +
-                        (size_t)out->plan.n_weights * (sizeof(int64_t) + sizeof(float));
-    return SG_OK;
+    return status;
 }
 
 const struct sg_masking *sg_prepared_masking(const struct sg_prepared *prepared, const struct sg_training *training,

@@ -20,7 +20,7 @@ json_t *sg_record_parameters(const struct sg_train_options *options, const struc
                                  "warmup_steps", (json_int_t)t->warmup_steps, "average_decay", t->average_decay, "public_seed",
                                  (json_int_t)t->public_seed);
     json_t *parameters = json_pack("{s:o, s:o, s:s, s:i, s:i}", "model", sg_model_spec_to_json(sg_model_spec_of(prepared->model)), "training",
-                     training, "backend", options->ops->name, "workers", options->n_workers, "ranks", options->comm->size);
+                     training, "backend", options->ops->name, "workers", prepared->shape.n_workers, "ranks", options->comm->size);
     if (prepared->tokenizer)
         json_object_set_new(parameters, "tokenizer", sg_record_tokenizer(prepared->tokenizer));
     return parameters;

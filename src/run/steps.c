@@ -74,11 +74,13 @@ static enum sg_status open_loop(struct loop *l, const struct sg_dataset *dataset
     l->sum = sg_alloc_aligned(n_weights * sizeof *l->sum);
     l->gradient = sg_alloc_aligned(n_weights * sizeof *l->gradient);
     const struct sg_masking *masking = sg_prepared_masking(l->prepared, &l->options->config->training, &l->masking);
-    if ((double)plan->steps * plan->sample_rate > 1 && !masking)
-        sg_prefix_find(l->prepared->model, l->prepared->weights, dataset, l->train_unit, l->n_train, l->options->n_workers,
-                       &l->prefix);
+    /* Where there is no room for it, each step goes through the frozen part anew. */
+    if ((double)plan->steps * plan->sample_rate > 1 && !masking &&
+        sg_prefix_bytes(l->prepared->model, dataset, l->train_unit, l->n_train) <= l->prepared->memory.prefix_room)
+        sg_prefix_find(l->prepared->model, l->prepared->weights, dataset, l->train_unit, l->n_train,
+                       l->prepared->shape.n_workers, &l->prefix);
     const struct sg_team_setup setup = {l->prepared->model, l->options->ops, plan, dataset,
-                                        l->prefix.rows ? &l->prefix : NULL, masking, l->options->n_workers};
+                                        l->prefix.rows ? &l->prefix : NULL, masking, l->prepared->shape};
     return sg_team_open(&setup, &l->team);
 }
 

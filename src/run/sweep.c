@@ -48,6 +48,17 @@ static int64_t longest_unit(const struct sg_dataset *dataset)
     return longest;
 }
 
+size_t sg_sweep_bytes(const struct sg_model *model, int64_t rows_per_unit_max)
+{
+    const struct sg_model_spec *spec = sg_model_spec_of(model);
+    int64_t rows = rows_per_unit_max > ROWS_AT_ONCE ? rows_per_unit_max : ROWS_AT_ONCE;
+    size_t outputs = 0;
+    if (spec->objective == SG_MASKED_TOKENS)
+        outputs = (size_t)(sg_mask_rows_max(UNITS_AT_ONCE, rows) * spec->n_outputs) * sizeof(float);
+    return outputs + sg_gathered_place(spec, NULL, UNITS_AT_ONCE, rows, NULL, NULL) +
+           sg_workspace_bytes(model, UNITS_AT_ONCE, rows, SG_WORKSPACE_SCORING);
+}
+
 void sg_sweep_run(const struct sg_sweep *asked, int n_workers)
 {
     void *packed = sg_alloc_aligned(sg_model_packed_bytes(asked->model));

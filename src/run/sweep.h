@@ -21,6 +21,8 @@ struct sg_sweep {
     const void *packed;               /* the weights, packed by sg_sweep_run; what chunk gives to the model */
 };
 
+/* The most bytes that each worker takes over units of up to rows_per_unit_max rows. */
+size_t sg_sweep_bytes(const struct sg_model *model, int64_t rows_per_unit_max);
 void sg_sweep_run(const struct sg_sweep *sweep, int n_workers);
 
 #endif

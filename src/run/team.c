@@ -1,5 +1,6 @@
 #include "team.h"
 
+#include <math.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdlib.h>
@@ -44,17 +45,33 @@ static size_t round_up(size_t bytes)
     return (bytes + 63) / 64 * 64;
 }
 
+/* Units of the largest panel that the plan allows, thrice the usual one, and of the others as many as are usual: a
+ * worker takes fewer panels where more would not fit. */
+static int64_t units_of(const struct sg_plan *plan, const struct sg_shape *shape)
+{
+    int64_t panels = shape->panels < plan->n_panels ? shape->panels : plan->n_panels;
+    int64_t usual = (int64_t)ceil(plan->expected_batch_size / (double)plan->n_panels);
+    usual = usual < plan->units_per_panel_max ? usual : plan->units_per_panel_max;
+    return plan->units_per_panel_max + (panels - 1) * usual;
+}
+
+static enum sg_workspace_use use_of(const struct sg_shape *shape)
+{
+    return shape->recompute ? SG_WORKSPACE_RECOMPUTED : SG_WORKSPACE_TRAINING;
+}
+
 /* Sizing and carving in one: memory NULL only counts. The first worker sums into the caller's vector. */
 static size_t place_worker(const struct sg_model *model, const struct sg_plan *plan, const struct sg_prefix *prefix,
-                           bool is_first, void *memory, struct worker *w)
+                           const struct sg_shape *shape, bool is_first, void *memory, struct worker *w)
 {
-    int64_t units = plan->units_per_panel_max, rows = units * plan->rows_per_unit_max;
+    int64_t units = units_of(plan, shape), rows = units * plan->rows_per_unit_max;
     const struct sg_model_spec *spec = sg_model_spec_of(model);
+    struct sg_absorber_room room = {is_first ? 0 : plan->n_weights, units, sg_model_tap_rows_max(model, units, rows),
+                                    shape->panels, 0};
+    sg_model_parameters(model, &room.taps_max);
     char *at = memory;
     size_t gathered = round_up(sg_gathered_place(spec, prefix, units, rows, at, w ? &w->gathered : NULL));
-    size_t absorber =
-        round_up(sg_absorber_place(is_first ? 0 : plan->n_weights, units, sg_model_tap_rows_max(model, units, rows),
-                                   at ? at + gathered : NULL, w ? &w->absorber : NULL));
+    size_t absorber = round_up(sg_absorber_place(&room, at ? at + gathered : NULL, w ? &w->absorber : NULL));
     int64_t answers = spec->objective == SG_MASKED_TOKENS ? sg_mask_rows_max(units, rows) : units;
     size_t outputs = round_up((size_t)(answers * sg_outputs_of(spec)) * sizeof(float));
     size_t vector = round_up((size_t)units * sizeof(int32_t));
@@ -64,38 +81,71 @@ static size_t place_worker(const struct sg_model *model, const struct sg_plan *p
         w->doutput = (float *)(at + gathered + absorber + outputs);
         w->unit = (int32_t *)(at + gathered + absorber + 2 * outputs);
         w->target = (int32_t *)(at + gathered + absorber + 2 * outputs + vector);
-        w->workspace = sg_workspace_place(model, units, rows, true, at + workspace);
+        w->workspace = sg_workspace_place(model, units, rows, use_of(shape), at + workspace);
     }
-    return workspace + sg_workspace_bytes(model, units, rows, true);
+    return workspace + sg_workspace_bytes(model, units, rows, use_of(shape));
 }
 
-size_t sg_team_bytes(const struct sg_model *model, const struct sg_plan *plan, const struct sg_prefix *prefix,
-                     int n_workers)
+size_t sg_worker_bytes(const struct sg_model *model, const struct sg_plan *plan, const struct sg_prefix *prefix,
+                       const struct sg_shape *shape, int worker)
 {
-    return place_worker(model, plan, prefix, true, NULL, NULL) +
-           (size_t)(n_workers - 1) * place_worker(model, plan, prefix, false, NULL, NULL);
+    return place_worker(model, plan, prefix, shape, worker == 0, NULL, NULL);
 }
 
-/* There is room for the largest panel that the plan allows, thrice the usual one, of units that all have the most rows:
- * pages that no panel reaches are never touched, so they cost nothing. */
+/* There is room for units that all have the most rows: pages that no panel reaches are never touched, so they cost
+ * nothing. */
 static void open_worker(const struct sg_team_setup *setup, bool is_first, struct worker *w)
 {
-    w->bytes = place_worker(setup->model, setup->plan, setup->prefix, is_first, NULL, NULL);
+    w->bytes = place_worker(setup->model, setup->plan, setup->prefix, &setup->shape, is_first, NULL, NULL);
     w->memory = sg_alloc_pages(w->bytes);
-    place_worker(setup->model, setup->plan, setup->prefix, is_first, w->memory, w);
+    place_worker(setup->model, setup->plan, setup->prefix, &setup->shape, is_first, w->memory, w);
 }
 
-/* One panel at a time: more at once was never faster, and this way everything stays in the cache. */
-static void work_on(struct worker *w, int64_t panel)
+static void take_norms(void *worker, const struct sg_tap *taps, size_t n_taps)
+{
+    struct worker *w = worker;
+    sg_mechanism_take_norms(w->team->job.mechanism, taps, n_taps, &w->absorber, sg_workspace_scratch(w->workspace));
+}
+
+static void sum(void *worker, const struct sg_tap *taps, size_t n_taps)
+{
+    struct worker *w = worker;
+    sg_mechanism_sum(w->team->job.mechanism, taps, n_taps, &w->absorber, sg_workspace_scratch(w->workspace));
+}
+
+/* Backward and absorb. Where blocks are computed again their taps come part by part, and twice with privacy: a weight
+ * is known only when the norms of all parts are. */
+static void absorb(struct worker *w, int64_t first_panel, int64_t n_panels)
+{
+    const struct sg_team *team = w->team;
+    const struct sg_model *model = team->setup.model;
+    const struct job *job = &team->job;
+    const struct sg_batch *batch = &w->gathered.batch;
+    sg_mechanism_begin(job->sample, first_panel, n_panels, &w->absorber);
+    if (team->setup.shape.recompute) {
+        if (team->setup.plan->is_private)
+            sg_model_backward_in_parts(model, job->packed, batch, w->doutput, w->workspace, take_norms, w);
+        sg_mechanism_weigh(job->mechanism, &w->absorber);
+        sg_model_backward_in_parts(model, job->packed, batch, w->doutput, w->workspace, sum, w);
+        return;
+    }
+    size_t n_taps;
+    const struct sg_tap *taps = sg_model_backward(model, job->packed, batch, w->doutput, w->workspace, &n_taps);
+    take_norms(w, taps, n_taps);
+    sg_mechanism_weigh(job->mechanism, &w->absorber);
+    sum(w, taps, n_taps);
+}
+
+/* Panels first .. first + n, whose units fit. */
+static void work_on(struct worker *w, int64_t first_panel, int64_t n_panels)
 {
     const struct sg_team *team = w->team;
     const struct job *job = &team->job;
-    const struct sg_sample *sample = job->sample;
-    int64_t begin = sample->panel_unit[panel], n = sample->panel_unit[panel + 1] - begin;
+    int64_t begin = job->sample->panel_unit[first_panel], n = job->sample->panel_unit[first_panel + n_panels] - begin;
     if (n == 0)
-        return; /* a panel without units adds nothing */
+        return; /* panels without units add nothing */
     for (int64_t b = 0; b < n; b++)
-        w->unit[b] = job->train_unit[sample->unit[begin + b]];
+        w->unit[b] = job->train_unit[job->sample->unit[begin + b]];
     sg_gather(team->setup.dataset, team->setup.prefix, w->unit, n, job->step, &w->gathered);
     if (team->setup.masking)
         sg_gather_masked(team->setup.masking, &w->gathered);
@@ -109,22 +159,36 @@ static void work_on(struct worker *w, int64_t panel)
                        w->doutput);
     else
         sg_loss_gradient(spec, team->setup.ops, n, w->output, batch->label, scale, w->target, w->doutput);
-    size_t n_taps;
-    const struct sg_tap *taps =
-        sg_model_backward(team->setup.model, job->packed, batch, w->doutput, w->workspace, &n_taps);
-    sg_mechanism_absorb(job->mechanism, sample, panel, taps, n_taps, &w->absorber, sg_workspace_scratch(w->workspace));
+    absorb(w, first_panel, n_panels);
+}
+
+/* How many of the panels begin .. end have no more units together than there is room for: at least one. */
+static int64_t fitting(const struct worker *w, int64_t begin, int64_t end)
+{
+    const int32_t *panel_unit = w->team->job.sample->panel_unit;
+    int64_t n = 1;
+    while (begin + n < end && panel_unit[begin + n + 1] - panel_unit[begin] <= w->gathered.units_max)
+        n++;
+    return n;
 }
 
 static void work(struct worker *w)
 {
     struct sg_team *team = w->team;
+    const struct job *job = &team->job;
+    /* This rank's share of the panels, and the worker's next ones of it. */
+    int64_t share = job->sample->n_panels * job->rank / job->n_ranks;
+    int64_t share_end = job->sample->n_panels * (job->rank + 1) / job->n_ranks, panels = team->setup.shape.panels;
     sg_absorber_reset(&w->absorber, team->setup.plan->n_weights);
     for (;;) {
-        /* Every n_ranks-th panel is this rank's. */
-        int64_t panel = atomic_fetch_add(&team->next_panel, 1) * team->job.n_ranks + team->job.rank;
-        if (panel >= team->job.sample->n_panels)
+        int64_t begin = share + atomic_fetch_add(&team->next_panel, panels);
+        int64_t end = begin + panels < share_end ? begin + panels : share_end;
+        if (begin >= share_end)
             return;
-        work_on(w, panel);
+        for (int64_t n; begin < end; begin += n) {
+            n = fitting(w, begin, end);
+            work_on(w, begin, n);
+        }
     }
 }
 
@@ -144,17 +208,17 @@ enum sg_status sg_team_open(const struct sg_team_setup *setup, struct sg_team **
 {
     struct sg_team *team = sg_alloc(1, sizeof *team);
     team->setup = *setup;
-    team->workers = sg_alloc((size_t)setup->n_workers, sizeof *team->workers);
-    pthread_barrier_init(&team->start, NULL, (unsigned)setup->n_workers);
-    pthread_barrier_init(&team->finish, NULL, (unsigned)setup->n_workers);
+    team->workers = sg_alloc((size_t)setup->shape.n_workers, sizeof *team->workers);
+    pthread_barrier_init(&team->start, NULL, (unsigned)setup->shape.n_workers);
+    pthread_barrier_init(&team->finish, NULL, (unsigned)setup->shape.n_workers);
     *out = NULL; /* stays so on failure: the threads already started wait for good, and the program ends */
-    for (; team->n_workers < setup->n_workers; team->n_workers++) {
+    for (; team->n_workers < setup->shape.n_workers; team->n_workers++) {
         struct worker *w = &team->workers[team->n_workers];
         w->team = team;
         open_worker(setup, team->n_workers == 0, w);
     }
     /* Worker 0 is the calling thread. */
-    for (int i = 1; i < setup->n_workers; i++)
+    for (int i = 1; i < setup->shape.n_workers; i++)
         if (pthread_create(&team->workers[i].thread, NULL, run_worker, &team->workers[i]) != 0)
             return sg_fail(SG_FAILED, "a worker thread could not be started; use fewer --workers");
     *out = team;

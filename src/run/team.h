@@ -7,6 +7,7 @@
 #include "mechanism/mechanism.h"
 #include "nn/model.h"
 #include "run/comm.h"
+#include "run/memory.h"
 
 struct sg_team;
 
@@ -17,12 +18,12 @@ struct sg_team_setup {
     const struct sg_dataset *dataset;
     const struct sg_prefix *prefix;   /* of the dataset's units, or NULL */
     const struct sg_masking *masking; /* of SG_MASKED_TOKENS, else NULL */
-    int n_workers;
+    struct sg_shape shape;
 };
 
-/* The most bytes that the workers can need. prefix may be NULL. */
-size_t sg_team_bytes(const struct sg_model *model, const struct sg_plan *plan, const struct sg_prefix *prefix,
-                     int n_workers);
+/* The most bytes that the n-th worker can need, the first of all being 0. prefix may be NULL. */
+size_t sg_worker_bytes(const struct sg_model *model, const struct sg_plan *plan, const struct sg_prefix *prefix,
+                       const struct sg_shape *shape, int worker);
 
 SG_MUST_USE enum sg_status sg_team_open(const struct sg_team_setup *setup, struct sg_team **out);
 void sg_team_close(struct sg_team **team);

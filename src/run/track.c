@@ -12,7 +12,7 @@ void sg_track_open(const struct sg_train_options *options, const struct sg_prepa
                    const struct sg_dataset *dataset, struct sg_track *out)
 {
     *out = (struct sg_track){
-        .model = prepared->model, .dataset = dataset, .n_workers = options->n_workers, .n_steps = prepared->plan.steps};
+        .model = prepared->model, .dataset = dataset, .n_workers = prepared->shape.n_workers, .n_steps = prepared->plan.steps};
     if (options->config->training.validation_points == 0 || options->comm->rank != 0)
         return;
     out->masking = sg_prepared_masking(prepared, &options->config->training, &out->masking_memory);

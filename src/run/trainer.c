@@ -248,11 +248,16 @@ static enum sg_status release_model(struct session *s, struct sg_train_result *o
     s->reason = "evaluation";
     struct sg_masking masking;
     out->metrics = sg_evaluate(s->prepared.model, s->prepared.weights, s->dataset,
-                               sg_prepared_masking(&s->prepared, &o->config->training, &masking), o->n_workers, o->show_internal,
+                               sg_prepared_masking(&s->prepared, &o->config->training, &masking), s->prepared.shape.n_workers, o->show_internal,
                                &out->curves);
     s->reason = "model_not_written";
     const char *unit = s->options->no_ledger ? sg_schema_unit(s->prepared.schema) : s->entry.unit;
-    json_t *statement = sg_statement(&s->prepared.plan, unit, o->secret_file != NULL, o->no_ledger);
+    const struct sg_statement_facts told = {.unit = unit,
+                                            .secret_supplied = o->secret_file != NULL,
+                                            .without_ledger = o->no_ledger,
+                                            .base_digest = s->prepared.base_digest,
+                                            .base_is_public = o->config->base_is_public};
+    json_t *statement = sg_statement(&s->prepared.plan, &told);
     enum sg_status status = sg_model_folder_write(o->config->out_folder, s->prepared.model, s->prepared.weights, s->prepared.schema,
                                                   s->prepared.tokenizer, statement);
     json_decref(statement);

@@ -215,7 +215,8 @@ static void put(struct sg_buffer *file, int64_t offset, const uint8_t *bytes, si
     memcpy(file->data + offset, bytes, n);
 }
 
-/* A disk keeps sectors: of a write that was not synced, any of them. `keep` says which, by chance; 1 keeps all. */
+/* A disk keeps sectors: of a write that was not synced, any of them; `all` of one that was. A journal's first sync
+ * syncs the folder as well, and with it that the one before it is gone. */
 static void apply(struct image *image, const struct fault_event *event, bool all)
 {
     int i = index_of(event->name);
@@ -230,7 +231,7 @@ static void apply(struct image *image, const struct fault_event *event, bool all
     } else if (event->what == LOG_TRUNCATE && (all || next_random() & 1) &&
                (size_t)event->offset < image->bytes[i].len) {
         image->bytes[i].len = (size_t)event->offset;
-    } else if (event->what == LOG_UNLINK_SYNCED || (event->what == LOG_UNLINK && next_random() & 1)) {
+    } else if (event->what == LOG_UNLINK_SYNCED || (event->what == LOG_UNLINK && (all || next_random() & 1))) {
         image->exists[i] = false;
         image->bytes[i].len = 0;
     }

@@ -51,6 +51,18 @@ static void test_first_events(void **state)
     assert_memory_equal(root, again, sizeof root);
 }
 
+/* The digest by which a file is recognised is that of the tables which are made; else every opening takes the long way.
+ */
+static void test_known_schema(void **state)
+{
+    struct fixture *stage = *state;
+    uint8_t digest[SG_DIGEST_BYTES];
+    char hex[2 * SG_DIGEST_BYTES + 1];
+    assert_ok(sg_schema_objects_digest(stage->ledger->db, digest));
+    sg_hex_encode(digest, sizeof digest, hex);
+    assert_string_equal(hex, sg_schema_known);
+}
+
 static enum sg_status count_event(void *context, const struct sg_event *event)
 {
     (void)event;
@@ -69,8 +81,8 @@ static void test_events_that_cannot_be_read(void **state)
     assert_ok(sg_store_events(rows, count_event, &n));
     assert_int_equal(n, 2);
     n = 0;
-    assert_ok(sg_db_prepare(stage->ledger->db,
-                            "SELECT iif(seq = 0, body, abs(-9223372036854775807 - seq)) FROM leaf ORDER BY seq", &rows));
+    assert_ok(sg_db_prepare(
+        stage->ledger->db, "SELECT iif(seq = 0, body, abs(-9223372036854775807 - seq)) FROM leaf ORDER BY seq", &rows));
     assert_int_equal(sg_store_events(rows, count_event, &n), SG_FAILED);
     assert_int_equal(n, 1);
 }
@@ -294,6 +306,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(test_first_events),
+        TEST(test_known_schema),
         TEST(test_events_that_cannot_be_read),
         TEST(test_limit_three_admits_one_run_of_three),
         TEST(test_limit_six_composes),

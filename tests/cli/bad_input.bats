@@ -95,7 +95,7 @@ patch_at_end() { # file, bytes for printf that replace its last four
     export SEALGRAD_CURAND=/nonexistent/libcurand.so.10
     refused 1 curand "chacha20" -- train train.yaml --out m --noise-source curand
 }
-@test "configuration: backend that is not built" { refused 1 cuda "use --backend cpu" -- train train.yaml --out m --backend cuda; }
+@test "configuration: card that is no number" { refused 2 'cuda:first' "the number of a card" -- train train.yaml --out m --backend cuda:first; }
 @test "configuration: schema missing" { config 's/schema.yaml/none.yaml/'; refused 2 none.yaml: "cannot open the schema" -- train c.yaml --out m; }
 @test "configuration: no dataset" { config '/dataset/d'; refused 2 c.yaml: "dataset is required" -- train c.yaml --out m; }
 @test "configuration: nowhere to write" { refused 2 train "--out DIR" -- train train.yaml; }

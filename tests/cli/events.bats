@@ -1,4 +1,5 @@
-# Would catch: a training run without its heartbeats, or with more than its interval; a ledger that tells who was in the data; an
+# Would catch: a training run without its heartbeats, or with more than its interval, by steps or seconds, on one rank or two, stopped,
+# killed or cut off from its ledger; a ledger that tells who was in the data; an
 # item that is due for erasure and not listed, or erased and still due; a question of an officer that no view answers, or that
 # is answered with an empty cell where nothing was recorded.
 load book
@@ -26,6 +27,109 @@ print([(o["beat"], o["step"], o["interval_steps"], o["interval_s"]) for o in map
     fixture=$SEALGRAD_PROGRAMS/../../tests/audit/make_fixture # in a build folder
     [ ! -x "$fixture" ] || python3 "$root/tests/audit/schemas.py" "$SEALGRAD_PROGRAMS/sealgrad" "$fixture" "$root/docs/schemas" \
         "$root/audit/derive.c" "$PWD/ledger.db"
+}
+
+# Beats count from 1, steps only grow, one of the two intervals is said. The pairs go to stdout.
+beats() {
+    view heartbeats --json | python3 -c 'import json, sys
+rows = [json.loads(line) for line in sys.stdin]
+assert [row["beat"] for row in rows] == list(range(1, len(rows) + 1)), rows
+assert all(a["step"] < b["step"] for a, b in zip(rows, rows[1:])), rows
+print(len(rows), rows[-1]["step"] if rows else 0, *sorted({(row["interval_s"], row["interval_steps"]) for row in rows}))'
+}
+
+fast_clock() {
+    clock=$SEALGRAD_PROGRAMS/../../tests/cli/libfast_clock.so
+    [ -e "$clock" ] || skip "the clock to preload is not built"
+    export ASAN_OPTIONS=${ASAN_OPTIONS:-}:verify_asan_link_order=0
+}
+
+@test "heartbeats by seconds, to a clock that runs ahead" {
+    fast_clock
+    sed -i 's/  name: nightly/  name: nightly\n  heartbeat_s: 60/' train.yaml
+    LD_PRELOAD=$clock train train.yaml --out m
+    read -r n last intervals <<<"$(beats)"
+    [ "$intervals" = "(60, None)" ] && [ "$n" -ge 3 ] && [ "$last" -lt 20 ]
+    sealgrad ledger verify ledger.db --trust keys/signing.pub --allow-unwitnessed
+    second ledger.db --trust keys/signing.pub --allow-unwitnessed
+    sed -i 's/heartbeat_s: 60/heartbeat_s: 86400/' train.yaml # and none before its time
+    sed -i 's/target_epsilon: 3/target_epsilon: .5/' train.yaml
+    LD_PRELOAD=$clock train train.yaml --out m2
+    [ "$(beats)" = "$n $last $intervals" ]
+}
+
+@test "heartbeats of two ranks are those of one run" {
+    command -v mpirun >/dev/null || skip "no mpirun here"
+    [ -e "$SEALGRAD_PROGRAMS/sealgrad-mpi.so" ] || skip "built without Open MPI"
+    export OMPI_MCA_btl_vader_single_copy_mechanism=none OMPI_MCA_rmaps_base_oversubscribe=1
+    ranks() { timeout -k 5 60 mpirun -n 2 --allow-run-as-root --oversubscribe "$@" --ledger ledger.db --key keys/signing.key --quiet; }
+    sed -i 's/  name: nightly/  name: nightly\n  heartbeat_steps: 6/' train.yaml
+    ranks sealgrad train train.yaml --out m
+    [ "$(beats)" = "3 18 (None, 6)" ]
+    fast_clock
+    sed -i 's/heartbeat_steps: 6/heartbeat_s: 60/; s/target_epsilon: 3/target_epsilon: .5/' train.yaml
+    ranks env LD_PRELOAD="$clock" sealgrad train train.yaml --out m2
+    [ "$(view heartbeats --json | tail -n 1 | python3 -c 'import json, sys; print(json.load(sys.stdin)["interval_s"])')" = 60 ]
+    sealgrad ledger verify ledger.db --trust keys/signing.pub --allow-unwitnessed
+    second ledger.db --trust keys/signing.pub --allow-unwitnessed
+}
+
+# A long run in the background, $job; returns when it has given $1 heartbeats.
+long_run() {
+    sed -i 's/  name: nightly/  name: nightly\n  heartbeat_steps: 2/; s/steps: 20/steps: 100000000/
+        s/target_epsilon: 3/noise_multiplier: 1e5/' train.yaml
+    sealgrad train train.yaml --ledger ledger.db --key keys/signing.key --out m --quiet >out 2>err 3>&- &
+    job=$!
+    for _ in $(seq 200); do
+        [ "$(view heartbeats --json 2>/dev/null | wc -l)" -lt "$1" ] || return 0
+        sleep .05
+    done
+    false
+}
+
+@test "a run that is stopped in the middle keeps its heartbeats, and ends behind the last" {
+    long_run 3
+    kill -TERM $job
+    code=0
+    wait $job || code=$?
+    [ "$code" -eq 1 ]
+    read -r n last _ <<<"$(beats)"
+    [ "$n" -ge 3 ]
+    sealgrad ledger runs ledger.db --json | python3 -c 'import json, sys
+run = json.load(sys.stdin)
+assert run["status"] == "aborted" and run["steps_done"] >= int(sys.argv[1]), run' "$last"
+    sealgrad ledger verify ledger.db --trust keys/signing.pub --allow-unwitnessed
+    second ledger.db --trust keys/signing.pub --allow-unwitnessed
+}
+
+@test "a run that is killed in the middle is open, with its last heartbeat, and found without its process" {
+    long_run 3
+    kill -KILL $job
+    wait $job || true
+    read -r n last _ <<<"$(beats)"
+    view open --json | python3 -c 'import json, sys
+run = json.load(sys.stdin)
+assert run["last_step"] == int(sys.argv[1]) and run["last_heartbeat"] and not run["found_without_process"], run' "$last"
+    sed -i 's/heartbeat_steps: 2/heartbeat_steps: 7/; s/steps: 100000000/steps: 20/; s/noise_multiplier: 1e5/target_epsilon: 1/' train.yaml
+    train train.yaml --out m2 # what the next writer notices it says first
+    view open --json | grep -q '"found_without_process":"20'
+    capture sealgrad ledger verify ledger.db --trust keys/signing.pub --allow-unwitnessed
+    [ "$status" -eq 4 ] || complain "an unfinished run"
+    capture second ledger.db --trust keys/signing.pub --allow-unwitnessed
+    [ "$status" -eq 4 ] || complain "an unfinished run, by the second verifier"
+}
+
+@test "a heartbeat that cannot be written ends the run: no training without its ledger" {
+    sed -i 's/  name: nightly/  name: nightly\n  heartbeat_steps: 1/; s/steps: 20/steps: 1000/; s/target_epsilon: 3/noise_multiplier: 1e5/' train.yaml
+    room=$(($(stat -c %s ledger.db) / 1024 + 60)) # KiB: a file that may not grow further
+    capture bash -c "trap '' XFSZ; ulimit -f $room; sealgrad train train.yaml --ledger ledger.db --key keys/signing.key --out m --quiet"
+    [ "$status" -eq 1 ] && [ "$(wc -l <"$BATS_TEST_TMPDIR/stderr")" -eq 1 ] || complain "one line, status 1"
+    grep -q "ledger" "$BATS_TEST_TMPDIR/stderr" || complain "that it was the ledger"
+    [ ! -e m/model.safetensors ]
+    read -r n last _ <<<"$(beats)"
+    [ "$n" -ge 3 ] && [ "$last" -lt 100 ]
+    capture sealgrad ledger verify ledger.db --trust keys/signing.pub --allow-unwitnessed
+    [ "$status" -eq 4 ] || complain "intact, with an unfinished run"
 }
 
 @test "bad input: heartbeats and retention" {

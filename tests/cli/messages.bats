@@ -225,6 +225,23 @@ same_bytes() { # what is trained
     [ "$(cut -d, -f2 s.csv | tr '\n' ' ')" = "class close_account exchange_rate pin_blocked " ]
 }
 
+@test "bench times the step of a configuration: what learns, a batch of its size, messages as long as its schema lets them be" {
+    config 's/sample_rate: 0.2/expected_batch_size: 64/'
+    weights() { sealgrad bench c.yaml --steps 1 "$@" --json | grep -oE '"(weights|units)":[0-9]*' | tr '\n' ' '; }
+    all=$(weights)
+    [[ "$all" == '"units":64 "weights":'* ]]
+    trains head
+    # Twelve classes of 32 weights and a bias; 9 units asked for.
+    [ "$(weights --units 9)" = '"units":9 "weights":396 ' ]
+    trains "$lora"
+    [ "$(sealgrad bench c.yaml --steps 1 --units 5 --json | grep -o '"weights":[0-9]*')" != "${all#* }" ]
+    config 's/base: base/base: none/'
+    refused 2 none/config.json -- sealgrad bench c.yaml
+    config 's/pooling: cls/&\n  objective: masked_tokens/'
+    not_private c.yaml
+    refused 2 c.yaml "masked tokens" -- sealgrad bench c.yaml
+}
+
 # ---- what is refused
 lora_of() { trains "lora\n  lora: {$1}"; } # bats takes no brace inside a test of one line
 refused_here() { # place, words

@@ -74,6 +74,11 @@ static void taiwan(void **state)
     assert_int_equal(d->n_rows, 180000);
     assert_int_equal(d->n_features, 11);
     assert_int_equal(d->n_static, 7);
+    int32_t width[5], fewer[2]; /* LIMIT_BAL, SEX, EDUCATION, MARRIAGE, AGE */
+    static const int32_t widths[] = {1, 1, 3, 1, 1};
+    assert_int_equal(sg_schema_static_widths(schema, 2, fewer), 5);
+    assert_int_equal(sg_schema_static_widths(schema, 5, width), 5);
+    assert_memory_equal(width, widths, sizeof width);
     for (int u = 0; u < 2; u++) {
         for (int t = 0; t < 6; t++) {
             const float *x = d->x + (6 * u + t) * 11;
@@ -119,6 +124,7 @@ static void german(void **state)
     struct sg_dataset *d = read_book(path, schema);
     assert_int_equal(d->n_units, 1000);
     assert_int_equal(d->n_static, 0);
+    assert_int_equal(sg_schema_static_widths(schema, 0, NULL), 0);
     assert_int_equal(d->n_split[SG_SPLIT_TRAIN], 800);
     assert_int_equal(d->n_split[SG_SPLIT_TEST], 200);
     assert_int_equal(d->n_clipped, 0);

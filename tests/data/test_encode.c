@@ -248,6 +248,11 @@ static void label_and_split_only_where_needed(void **state)
     assert_null(d->label);
     assert_int_equal(d->split[0], SG_SPLIT_TEST);
     sg_dataset_close(&d);
+    assert_int_equal(read_csv(schema, "ID,A,Y\n1,2,never seen\n", &options, &d), SG_OK);
+    assert_null(d->label);
+    sg_dataset_close(&d);
+    options.need_label = true;
+    assert_int_equal(read_csv(schema, "ID,A,Y\n1,2,never seen\n", &options, &d), SG_USAGE);
     assert_int_equal(read_csv(schema, "ID,A,Y\n1,2,1\n", &options, &d), SG_OK);
     assert_true(d->label[0] == 1);
     sg_dataset_close(&d);

@@ -386,13 +386,35 @@ static void number_all(struct sg_sample *sample, int64_t left_out)
         sample->unit[i] += sample->unit[i] >= left_out;
 }
 
+/* Panels first .. first + n of the sample by the real path. */
+static void absorb_panels(const struct test_step *s, struct sg_mechanism *mechanism, const struct sg_sample *sample,
+                          int64_t first, int64_t n, struct sg_absorber *absorber, void *scratch)
+{
+    int64_t begin = sample->panel_unit[first], units = sample->panel_unit[first + n] - begin;
+    size_t n_taps;
+    if (units == 0)
+        return;
+    const struct sg_tap *taps = s->fill(s->self, sample->unit + begin, units, &n_taps);
+    if (!s->in_parts) {
+        sg_mechanism_absorb(mechanism, sample, first, n, taps, n_taps, absorber, scratch);
+        return;
+    }
+    sg_mechanism_begin(sample, first, n, absorber);
+    for (size_t t = 0; t < n_taps; t++)
+        sg_mechanism_take_norms(mechanism, taps + t, 1, absorber, scratch);
+    sg_mechanism_weigh(mechanism, absorber);
+    for (size_t t = 0; t < n_taps; t++)
+        sg_mechanism_sum(mechanism, taps + t, 1, absorber, scratch);
+}
+
 int64_t *test_step_sum(const struct test_step *s, int64_t left_out, struct sg_sample *keep)
 {
     const struct sg_plan *plan = s->plan;
     const struct sg_buffer context = {0};
     struct sg_mechanism *mechanism;
     assert_int_equal(sg_mechanism_open(plan, s->ops, test_secret, &context, &mechanism), SG_OK);
-    int64_t n = s->n_units - (left_out >= 0), rows_max = plan->units_per_panel_max * plan->rows_per_unit_max;
+    int64_t panels = s->panels ? s->panels : 1, units_max = panels * plan->units_per_panel_max;
+    int64_t n = s->n_units - (left_out >= 0), rows_max = units_max * plan->rows_per_unit_max;
     uint8_t(*digest)[SG_ID_DIGEST_BYTES] = sg_alloc((size_t)n + 1, sizeof *digest);
     for (int64_t i = 0, k = 0; i < s->n_units; i++)
         if (i != left_out)
@@ -403,18 +425,14 @@ int64_t *test_step_sum(const struct test_step *s, int64_t left_out, struct sg_sa
         s->regroup(&sample);
     number_all(&sample, left_out);
     struct sg_absorber absorber;
-    void *memory =
-        sg_alloc_aligned(sg_absorber_place(plan->n_weights, plan->units_per_panel_max, rows_max, NULL, NULL));
-    sg_absorber_place(plan->n_weights, plan->units_per_panel_max, rows_max, memory, &absorber);
+    const struct sg_absorber_room room = {plan->n_weights, units_max, rows_max, panels, 200};
+    void *memory = sg_alloc_aligned(sg_absorber_place(&room, NULL, NULL));
+    sg_absorber_place(&room, memory, &absorber);
     void *scratch = make_scratch(s->ops, 4096, rows_max);
-    for (int64_t p = 0; p < sample.n_panels; p++) {
-        int64_t begin = sample.panel_unit[p], units = sample.panel_unit[p + 1] - begin;
-        size_t n_taps;
-        if (units == 0)
-            continue;
-        const struct sg_tap *taps = s->fill(s->self, sample.unit + begin, units, &n_taps);
-        sg_mechanism_absorb(mechanism, &sample, p, taps, n_taps, &absorber, scratch);
-        if (s->after)
+    for (int64_t p = 0; p < sample.n_panels; p += panels) {
+        absorb_panels(s, mechanism, &sample, p, panels < sample.n_panels - p ? panels : sample.n_panels - p, &absorber,
+                      scratch);
+        if (s->after && sample.panel_unit[p + 1] > sample.panel_unit[p])
             s->after(s->context, &sample, p, &absorber);
     }
     assert_false(absorber.overflow);

@@ -115,6 +115,8 @@ struct test_step {
     void *self;
     const uint8_t (*digest)[SG_ID_DIGEST_BYTES];
     int64_t n_units, step;
+    int64_t panels;                            /* at once; 0: one */
+    bool in_parts;                             /* hands the taps over one at a time, twice */
     void (*regroup)(struct sg_sample *sample); /* a planted fault: rearranges the draw */
     void (*after)(void *context, const struct sg_sample *sample, int64_t panel, const struct sg_absorber *absorber);
     void *context;

@@ -134,7 +134,7 @@ static double release_once(const struct audit *audit, struct sg_mechanism *mecha
     assert_int_equal(sg_mechanism_sample(mechanism, step, digest, n, sample), SG_OK);
     sg_absorber_reset(absorber, 1);
     struct sg_tap tap = make_tap(audit, sample, a, g, offset);
-    sg_mechanism_absorb(mechanism, sample, 0, &tap, 1, absorber, scratch);
+    sg_mechanism_absorb(mechanism, sample, 0, 1, &tap, 1, absorber, scratch);
     if (audit->fault == NO_NOISE)
         return (double)absorber->sum[0] * audit->plan.grid / audit->plan.noise_std;
     assert_int_equal(sg_mechanism_release(mechanism, step, absorber->sum, absorber->overflow, &gradient), SG_OK);
@@ -157,9 +157,11 @@ static void observe(struct audit *audit, int side)
     const struct sg_ops *ops = sg_ops_reference();
     assert_int_equal(sg_mechanism_open(&plan, ops, secret, &context, &mechanism), SG_OK);
     struct sg_absorber absorber;
-    void *memory = sg_alloc_aligned(sg_absorber_place(1, 4, 4, NULL, NULL)),
+    const struct sg_absorber_room room = {
+        .n_weights = 1, .units_max = 4, .rows_max = 4, .panels_max = 1, .taps_max = 1};
+    void *memory = sg_alloc_aligned(sg_absorber_place(&room, NULL, NULL)),
          *scratch = sg_alloc_aligned(ops->scratch_bytes(1, 4));
-    sg_absorber_place(1, 4, 4, memory, &absorber);
+    sg_absorber_place(&room, memory, &absorber);
     struct sg_sample sample = {0};
     int64_t n = audit->n_units - side;
     for (int64_t i = 0; i < audit->n_trials; i++)

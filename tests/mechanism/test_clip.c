@@ -304,7 +304,7 @@ static void one_step_of_blocks(const struct sg_model_spec *spec, const struct sg
     struct test_plan wanted = {.population = 60,
                                .n_panels = 3,
                                .microbatch = microbatch,
-                               .rows_max = 7, /* a tabular unit has one row more than its history */
+                               .rows_max = sg_model_unit_rows(spec, 6),
                                .clip = .5,
                                .n_weights = sg_model_n_trainable(units.model),
                                .q = 1};
@@ -323,7 +323,7 @@ static void test_transformer_backward(void **unused)
                                            .layers = 2,
                                            .heads = 3,
                                            .intermediate = 10,
-                                           .positions = 8,
+                                           .positions = 9,
                                            .types = 2,
                                            .layer_norm_epsilon = 1e-5,
                                            .pooling = SG_POOL_CLS,
@@ -337,6 +337,13 @@ static void test_transformer_backward(void **unused)
          .n_features = 4,
          .n_static = 2,
          .linear_steps = 3,
+         .encoder = blocks},
+        {.kind = SG_MODEL_TABULAR,
+         .n_outputs = 1,
+         .n_features = 3,
+         .n_static = 3,
+         .n_static_tokens = 2,
+         .static_token = {2, 1},
          .encoder = blocks},
     };
     for (size_t k = 0; k < sizeof specs / sizeof *specs; k++)

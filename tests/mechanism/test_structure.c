@@ -10,7 +10,9 @@
  *   dropout keyed by position                 test_dropout_follows_the_unit
  *   a step released twice, skipped or too many  test_steps_are_counted
  *   an environment without subnormal numbers  test_arithmetic_is_checked
- *   two taps on one weight, a token outside its table   test_taps_are_checked
+ *   two taps on one weight, a token outside its table,  test_taps_are_checked
+ *     parts that are summed without their norms
+ *   panels that are rounded together          test_panels_at_once
  *   microbatches cut in order, row mass not clipped   test_displacement.c
  *   no noise, half the noise, microbatches without 2 C  test_audit.c */
 #include "support.h"
@@ -367,7 +369,7 @@ static void test_arithmetic_is_checked(void **unused)
 
 /* ---- taps that would break the norm or the memory ---- */
 
-enum tap_fault { TAP_SOUND, TAP_SHARED_WEIGHT, TAP_STRAY_TOKEN };
+enum tap_fault { TAP_SOUND, TAP_SHARED_WEIGHT, TAP_STRAY_TOKEN, TAP_WITHOUT_NORM };
 
 struct faulty_taps {
     struct test_taps taps;
@@ -383,6 +385,24 @@ static const struct sg_tap *fill_faulty(void *self, const int32_t *unit, int64_t
     if (f->fault == TAP_STRAY_TOKEN)
         f->taps.id[0][0] = (int32_t)f->taps.tap[0].n_out;
     return f->taps.tap;
+}
+
+/* The second tap of panel 0 comes in the second pass only. */
+static void sum_without_norm(const struct test_step *s)
+{
+    struct sg_mechanism *mechanism = open_mechanism(s->plan, "parts");
+    struct sg_sample sample = {0};
+    struct sg_absorber absorber;
+    const struct sg_absorber_room room = {s->plan->n_weights, 40, 120, 1, 2};
+    sg_absorber_place(&room, sg_alloc_aligned(sg_absorber_place(&room, NULL, NULL)), &absorber);
+    void *scratch = sg_alloc_aligned(s->ops->scratch_bytes(64, 120));
+    size_t n_taps;
+    assert_int_equal(sg_mechanism_sample(mechanism, 0, s->digest, s->n_units, &sample), SG_OK);
+    const struct sg_tap *taps = s->fill(s->self, sample.unit, sample.panel_unit[1], &n_taps);
+    sg_mechanism_begin(&sample, 0, 1, &absorber);
+    sg_mechanism_take_norms(mechanism, taps, 1, &absorber, scratch);
+    sg_mechanism_weigh(mechanism, &absorber);
+    sg_mechanism_sum(mechanism, taps, n_taps, &absorber, scratch);
 }
 
 /* How a process ends that takes a step with such taps: 0 or the signal. */
@@ -407,6 +427,8 @@ static int end_of_step(enum tap_fault fault)
         signal(SIGABRT, SIG_DFL);
         close(STDERR_FILENO); /* the text of the assertion */
         free(test_step_sum(&step, -1, NULL));
+        if (fault == TAP_WITHOUT_NORM)
+            sum_without_norm(&step);
         _exit(0);
     }
     int status = 0;
@@ -421,6 +443,47 @@ static void test_taps_are_checked(void **unused)
     assert_int_equal(end_of_step(TAP_SOUND), 0);
     assert_int_equal(end_of_step(TAP_SHARED_WEIGHT), SIGABRT);
     assert_int_equal(end_of_step(TAP_STRAY_TOKEN), SIGABRT);
+    assert_int_equal(end_of_step(TAP_WITHOUT_NORM), SIGABRT);
+}
+
+/* ---- several panels at once, and taps in parts ---- */
+
+/* The integers of the step with one panel at a time, with several and with all; a panel more or less is seen. */
+static void test_panels_at_once(void **unused)
+{
+    (void)unused;
+    static const struct test_shape shapes[] = {{.n_in = 7, .n_out = 9, .per_step = true},
+                                               {.n_in = 3, .n_out = 5, .per_step = true, .kind = SG_TAP_EMBED},
+                                               {.n_in = 1, .n_out = 4, .per_step = true, .kind = SG_TAP_SCALE},
+                                               {.n_in = 1, .n_out = 6, .shared = true}};
+    for (int k = 0; test_backend(k); k++)
+        for (int64_t microbatch = 1; microbatch <= 2; microbatch++) {
+            struct test_taps taps = {0};
+            struct test_units units;
+            test_units_make(60, shapes, 4, 5, TEST_SEED, &units);
+            for (int64_t i = 0; i < 60; i += 7)
+                test_make_hostile(&units, i, (int)(i % TEST_N_HOSTILE));
+            struct test_plan wanted = {.population = 60,
+                                       .n_panels = 6,
+                                       .microbatch = microbatch,
+                                       .rows_max = 5,
+                                       .n_weights = units.n_weights,
+                                       .q = .4};
+            struct sg_plan plan = test_plan_make(&wanted);
+            taps.units = &units;
+            struct test_step step = test_step_of_taps(&plan, test_backend(k), &taps);
+            int64_t *want = test_step_sum(&step, -1, NULL);
+            for (step.panels = 1; step.panels <= 6; step.panels++)
+                for (int in_parts = 0; in_parts < 2; in_parts++) {
+                    step.in_parts = in_parts;
+                    int64_t *got = test_step_sum(&step, -1, NULL);
+                    assert_memory_equal(want, got, (size_t)plan.n_weights * sizeof *want);
+                    free(got);
+                }
+            free(want);
+            test_taps_free(&taps);
+            test_units_free(&units);
+        }
 }
 
 int main(void)
@@ -430,7 +493,7 @@ int main(void)
         cmocka_unit_test(test_noise_is_added_once),        cmocka_unit_test(test_streams_have_keys_of_their_own),
         cmocka_unit_test(test_context_changes_everything), cmocka_unit_test(test_dropout_follows_the_unit),
         cmocka_unit_test(test_steps_are_counted),          cmocka_unit_test(test_arithmetic_is_checked),
-        cmocka_unit_test(test_taps_are_checked),
+        cmocka_unit_test(test_taps_are_checked),           cmocka_unit_test(test_panels_at_once),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -124,18 +124,23 @@ static double *token_rows(struct oracle *o, const int32_t *token, int64_t n)
 static double *tabular_rows(struct oracle *o, const float *x32, const float *statics32, int64_t n)
 {
     int64_t d = o->spec->encoder.width, f = o->spec->n_features, s = o->spec->n_static;
-    double *x = sg_alloc((size_t)(n * f), sizeof *x), *statics = sg_alloc((size_t)s, sizeof *statics);
+    int64_t front = 1 + o->spec->n_static_tokens;
+    double *x = sg_alloc((size_t)(n * f), sizeof *x), *statics = sg_alloc((size_t)(front * s), sizeof *statics);
     for (int64_t i = 0; i < n * f; i++)
         x[i] = x32[i];
-    for (int64_t i = 0; i < s; i++)
-        statics[i] = statics32[i];
-    double *projected = dense(o, x, n, d, f, 0), *first = dense(o, statics, 1, d, s, 0);
+    for (int64_t i = 0, left = 0, row = 0; i < s; i++, left--) {
+        if (left == 0 && front > 1)
+            left = o->spec->static_token[row++];
+        statics[row * s + i] = statics32[i];
+    }
+    double *projected = dense(o, x, n, d, f, 0), *first = dense(o, statics, front, d, s, 0);
     const double *position = oracle_next_weight(o, o->spec->encoder.positions, d);
-    double *out = sg_alloc((size_t)((n + 1) * d), sizeof *out);
+    double *out = sg_alloc((size_t)((front + n) * d), sizeof *out);
     for (int64_t k = 0; k < d; k++) {
-        out[k] = first[k] + position[k];
+        for (int64_t r = 0; r < front; r++)
+            out[r * d + k] = first[r * d + k] + position[r * d + k];
         for (int64_t r = 0; r < n; r++)
-            out[(r + 1) * d + k] = projected[r * d + k] + position[(n - r) * d + k];
+            out[(front + r) * d + k] = projected[r * d + k] + position[(front + n - 1 - r) * d + k];
     }
     free(x);
     free(statics);
@@ -211,7 +216,7 @@ void oracle_outputs(const struct sg_model_spec *spec, const double *weights, con
     bool tabular = spec->kind == SG_MODEL_TABULAR;
     const float *features = batch->x + first * spec->n_features, *statics = batch->statics + unit * spec->n_static;
     double *x = tabular ? tabular_rows(&o, features, statics, n) : token_rows(&o, batch->token + first, n);
-    int64_t n_rows = n + tabular;
+    int64_t n_rows = n + (tabular ? 1 + spec->n_static_tokens : 0);
     layer_norm(&o, x, n_rows);
     if (dropped_from < 0)
         oracle_drop(&o, 256, x, n_rows * d);

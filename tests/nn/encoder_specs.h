@@ -35,6 +35,15 @@ static const struct sg_model_spec TABULAR = {.kind = SG_MODEL_TABULAR,
                                              .encoder = {SMALL}};
 static const struct sg_model_spec BARE_TABULAR = {
     .kind = SG_MODEL_TABULAR, .n_features = 2, .n_outputs = 2, .objective = SG_CLASSES, .encoder = {SMALL}};
+static const struct sg_model_spec FEATURE_TOKENS = {
+    .kind = SG_MODEL_TABULAR,
+    .n_features = 3,
+    .n_static = 6,
+    .n_static_tokens = 3,
+    .static_token = {1, 3, 2},
+    .n_outputs = 1,
+    .dropout = .2,
+    .encoder = {.width = 6, .layers = 2, .heads = 3, .intermediate = 5, .positions = 11, .layer_norm_epsilon = 1e-5}};
 static const struct sg_model_spec MASKED = {.kind = SG_MODEL_ENCODER,
                                             .n_outputs = 7,
                                             .objective = SG_MASKED_TOKENS,

@@ -172,7 +172,8 @@ static void check_model(const struct sg_model_spec *spec, const char *const *tra
 static void every_parameter(void **state)
 {
     (void)state;
-    const struct sg_model_spec *specs[] = {&MEAN, &CLS, &LORA, &UNIT_CLS, &TABULAR, &BARE_TABULAR, &MASKED};
+    const struct sg_model_spec *specs[] = {&MEAN,    &CLS,          &LORA,           &UNIT_CLS,
+                                           &TABULAR, &BARE_TABULAR, &FEATURE_TOKENS, &MASKED};
     for (size_t i = 0; i < sizeof specs / sizeof *specs; i++)
         for (int training = 0; training < 2; training++)
             check_model(specs[i], NULL, training);
@@ -213,18 +214,21 @@ static void frozen_patterns(void **state)
         check_model(&LORA, patterns[i], true);
         check_model(&CLS, patterns[i], true);
         check_model(&TABULAR, patterns[i], true);
+        check_model(&FEATURE_TOKENS, patterns[i], true);
     }
     for (size_t i = 0; i < sizeof lora / sizeof *lora; i++)
         check_model(&LORA, lora[i], true);
     static const char *const pooler[] = {"pooler.dense.weight", NULL}, *const features[] = {"embeddings.features.*",
                                                                                             NULL};
     static const char *const statics[] = {"embeddings.statics.bias", "linear.weight", NULL};
+    static const char *const tokens[] = {"embeddings.statics.weight", NULL};
     static const char *const words[] = {"embeddings.word*", NULL}, *const transform[] = {"cls.*.transform.*", NULL};
     static const char *const bias[] = {"cls.predictions.bias", NULL};
     check_model(&CLS, pooler, true);
     check_model(&UNIT_CLS, pooler, true);
     check_model(&TABULAR, features, true);
     check_model(&TABULAR, statics, true);
+    check_model(&FEATURE_TOKENS, tokens, true);
     check_model(&MASKED, words, true);
     check_model(&MASKED, transform, true);
     check_model(&MASKED, bias, true);

@@ -62,6 +62,7 @@ static void prefix_gives_the_same_bits(void **state)
         check_prefix(ops, &LORA, "classifier.weight", 3);
         check_prefix(ops, &TABULAR, "encoder.layer.1.*", 1);
         check_prefix(ops, &TABULAR, "classifier.*", 3);
+        check_prefix(ops, &FEATURE_TOKENS, "encoder.layer.1.*", 1);
     }
 }
 
@@ -132,7 +133,8 @@ static void recomputing_changes_no_bit(void **state)
     static const char *const lora[] = {"*.lora_?.weight", "classifier.*", NULL};
     static const char *const some[] = {"encoder.layer.1.attention.*", "classifier.*", NULL};
     static const char *const norms[] = {"*LayerNorm.*", NULL};
-    const struct sg_model_spec *specs[] = {&MEAN, &CLS, &LORA, &UNIT_CLS, &TABULAR, &BARE_TABULAR, &MASKED};
+    const struct sg_model_spec *specs[] = {&MEAN,    &CLS,          &LORA,           &UNIT_CLS,
+                                           &TABULAR, &BARE_TABULAR, &FEATURE_TOKENS, &MASKED};
     for (int k = 0; test_backend(k); k++) {
         for (size_t i = 0; i < sizeof specs / sizeof *specs; i++) {
             check_recomputed(test_backend(k), specs[i], NULL);
@@ -255,7 +257,8 @@ static void parameter_table(void **state)
 static void json_round_trip(void **state)
 {
     (void)state;
-    const struct sg_model_spec *specs[] = {&MEAN, &CLS, &LORA, &UNIT_CLS, &TABULAR, &BARE_TABULAR, &MASKED};
+    const struct sg_model_spec *specs[] = {&MEAN,    &CLS,          &LORA,           &UNIT_CLS,
+                                           &TABULAR, &BARE_TABULAR, &FEATURE_TOKENS, &MASKED};
     for (size_t i = 0; i < sizeof specs / sizeof *specs; i++) {
         struct sg_model_spec back;
         json_t *object = sg_model_spec_to_json(specs[i]);
@@ -266,10 +269,49 @@ static void json_round_trip(void **state)
         assert_true(back.encoder.lora_alpha == specs[i]->encoder.lora_alpha);
         assert_int_equal(back.n_features, specs[i]->n_features);
         assert_int_equal(back.n_outputs, specs[i]->n_outputs);
+        assert_int_equal(back.n_static_tokens, specs[i]->n_static_tokens);
+        assert_memory_equal(back.static_token, specs[i]->static_token, sizeof back.static_token);
         json_object_set_new(object, "surprise", json_true());
         assert_int_equal(sg_model_spec_from_json(object, &back), SG_USAGE);
         json_decref(object);
         json_decref(again);
+    }
+}
+
+static void bounds_of_a_value(void **state)
+{
+    (void)state;
+    static const char *const wrong[] = {"3", "[0]", "[1, 1]", "[2, 1]", "[0, 1, 2]", "[\"0\", 1]"};
+    struct sg_model_spec spec = TABULAR, back;
+    spec.objective = SG_REGRESSION;
+    spec.value_low = -2.5;
+    spec.value_high = 1e6;
+    json_t *object = sg_model_spec_to_json(&spec);
+    assert_int_equal(sg_model_spec_from_json(object, &back), SG_OK);
+    assert_true(back.value_low == -2.5 && back.value_high == 1e6);
+    for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
+        json_object_set_new(object, "value_range", json_loads(wrong[i], JSON_DECODE_ANY, NULL));
+        assert_int_equal(sg_model_spec_from_json(object, &back), SG_USAGE);
+        assert_non_null(strstr(sg_error_text(), "value_range"));
+    }
+    json_decref(object);
+    object = sg_model_spec_to_json(&TABULAR); /* a label of two values has none */
+    json_object_set_new(object, "value_range", json_pack("[i, i]", 0, 1));
+    assert_int_equal(sg_model_spec_from_json(object, &back), SG_USAGE);
+    json_decref(object);
+}
+
+static void wrong_tokens_are_refused(void **state)
+{
+    (void)state;
+    static const char *const wrong[] = {"3", "[]", "[1, 0, 5]", "[6.0]", "[-1, 7]", "[\"6\"]", "[4294967302]", "{}"};
+    for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
+        struct sg_model_spec spec;
+        json_t *object = sg_model_spec_to_json(&FEATURE_TOKENS);
+        json_object_set_new(object, "static_tokens", json_loads(wrong[i], JSON_DECODE_ANY, NULL));
+        assert_int_equal(sg_model_spec_from_json(object, &spec), SG_USAGE);
+        assert_non_null(strstr(sg_error_text(), "static_tokens"));
+        json_decref(object);
     }
 }
 
@@ -339,9 +381,10 @@ static void other_architectures_are_refused(void **state)
 static void specifications_out_of_range(void **state)
 {
     (void)state;
-    struct sg_model_spec wrong[10];
-    for (int i = 0; i < 10; i++)
-        wrong[i] = i == 9 ? TABULAR : LORA;
+    enum { N_WRONG = 15 };
+    struct sg_model_spec wrong[N_WRONG];
+    for (int i = 0; i < N_WRONG; i++)
+        wrong[i] = i < 9 ? LORA : i == 9 ? TABULAR : FEATURE_TOKENS;
     wrong[0].encoder.heads = 4;
     wrong[1].encoder.layers = SG_ENCODER_LAYERS_MAX + 1;
     wrong[2].encoder.width = 0;
@@ -352,7 +395,12 @@ static void specifications_out_of_range(void **state)
     wrong[7].n_features = 1;
     wrong[8].dropout = 1;
     wrong[9].encoder.positions = 1;
-    for (int i = 0; i < 10; i++) {
+    wrong[10].encoder.positions = 4; /* no room for a step behind three tokens */
+    wrong[11].n_static = 7;
+    wrong[12].static_token[1] = 0;
+    wrong[13].n_static_tokens = SG_STATIC_TOKENS_MAX + 1;
+    wrong[14].n_static_tokens = -1;
+    for (int i = 0; i < N_WRONG; i++) {
         struct sg_model *model;
         assert_int_equal(sg_model_create(&wrong[i], sg_ops_reference(), 1, &model), SG_USAGE);
         assert_null(model);
@@ -364,7 +412,7 @@ static void workspace_bounds(void **state)
 {
     (void)state;
     enum { GUARD = 256 };
-    const struct sg_model_spec *specs[] = {&CLS, &LORA, &TABULAR, &MASKED};
+    const struct sg_model_spec *specs[] = {&CLS, &LORA, &TABULAR, &FEATURE_TOKENS, &MASKED};
     for (size_t i = 0; i < sizeof specs / sizeof *specs; i++)
         for (int with_backward = 0; with_backward < 2; with_backward++) {
             struct test_model m;
@@ -382,7 +430,8 @@ static void workspace_bounds(void **state)
                                                                               batch.dlogit, m.workspace, &n_taps)
                                                           : NULL;
                 for (size_t k = 0; taps && k < n_taps; k++)
-                    assert_true(taps[k].offset[0] == 0 && taps[k].offset[n] <= 18 + N_UNITS);
+                    assert_true(taps[k].offset[0] == 0 &&
+                                taps[k].offset[n] <= sg_model_tap_rows_max(m.model, N_UNITS, 18));
                 test_batch_free(&batch);
             }
             for (size_t k = 0; k < GUARD; k++)
@@ -401,6 +450,8 @@ int main(void)
         cmocka_unit_test(repacking_what_learns_is_enough),
         cmocka_unit_test(parameter_table),
         cmocka_unit_test(json_round_trip),
+        cmocka_unit_test(bounds_of_a_value),
+        cmocka_unit_test(wrong_tokens_are_refused),
         cmocka_unit_test(bert_config_is_read),
         cmocka_unit_test(other_architectures_are_refused),
         cmocka_unit_test(specifications_out_of_range),

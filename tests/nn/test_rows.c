@@ -70,6 +70,14 @@ static const struct sg_model_spec SPECS[] = {
      .dropout = .3,
      .encoder =
          {.width = 32, .layers = 2, .heads = 4, .intermediate = 48, .positions = 12, .layer_norm_epsilon = 1e-5}},
+    {.kind = SG_MODEL_TABULAR,
+     .n_features = 2,
+     .n_static = 5,
+     .n_static_tokens = 2,
+     .static_token = {4, 1},
+     .n_outputs = 1,
+     .encoder =
+         {.width = 24, .layers = 1, .heads = 3, .intermediate = 20, .positions = 14, .layer_norm_epsilon = 1e-5}},
 };
 enum { N_SPECS = sizeof SPECS / sizeof *SPECS, N_UNITS = 37 };
 

@@ -15,7 +15,17 @@
 
 #include "ops_cpu.h"
 
-#define BACKENDS_MAX 3
+#ifdef SG_CHECK_DEVICE
+#include "on_device.h"
+#endif
+/* Emulated, a card is slow: the widest shapes are left out. */
+#if defined(SG_CHECK_DEVICE) && !defined(SG_CHECK_NATIVE)
+#define CHECK_EMULATED true
+#else
+#define CHECK_EMULATED false
+#endif
+
+#define BACKENDS_MAX 4
 
 struct backend {
     const char *name;
@@ -34,6 +44,9 @@ static inline size_t check_backends(struct backend out[BACKENDS_MAX])
         out[n++] = (struct backend){"avx512", sg_ops_cpu_avx512()};
     else
         print_message("SKIPPED here: no AVX-512\n");
+#ifdef SG_CHECK_DEVICE /* built by tests/cuda: one more backend */
+    out[n++] = (struct backend){"cuda", sg_ops_on_device()};
+#endif
     return n;
 }
 

@@ -1,13 +1,18 @@
 /* Would catch: a weighted gradient sum that is not chains of SG_CHAIN_ROWS rows by fused multiply-adds, added in double
  * and rounded to even once; sums that are overwritten instead of added to; an overflow that is missed or that spoils
- * other coordinates; a write outside the sum; bits that differ between vector widths. */
+ * other coordinates; a write outside the sum; bits that differ between vector widths; panels of one call that are
+ * rounded together, or whose chains do not begin anew. */
 #include "check.h"
 
 static const uint64_t seed = 77;
 #define SUM_GUARD 0x5eed5eed5eed5eed
 
+#define PANELS_MAX 6
+
 struct panel {
     int64_t n_rows, n_in, n_out, lda, ldg;
+    int64_t n_panels; /* of one call: the rows panel_row[p] .. panel_row[p+1] are one panel's */
+    int32_t panel_row[PANELS_MAX + 1];
     float *a, *g;
     double *w;
     double grid, limit;
@@ -15,9 +20,15 @@ struct panel {
 
 static struct panel panel_make(int64_t n_rows, int64_t n_in, int64_t n_out, uint64_t *state)
 {
-    struct panel p = {
-        n_rows,          n_in,           n_out, n_in + check_below(state, 3), n_out + check_below(state, 3),
-        .grid = 0x1p-40, .limit = 0x1p20};
+    struct panel p = {.n_rows = n_rows,
+                      .n_in = n_in,
+                      .n_out = n_out,
+                      .lda = n_in + check_below(state, 3),
+                      .ldg = n_out + check_below(state, 3),
+                      .n_panels = 1,
+                      .panel_row = {0, (int32_t)n_rows},
+                      .grid = 0x1p-40,
+                      .limit = 0x1p20};
     p.a = check_random(n_rows * p.lda, state);
     p.g = check_random(n_rows * p.ldg, state);
     p.w = malloc((size_t)(n_rows + 1) * sizeof *p.w);
@@ -34,12 +45,12 @@ static void panel_free(struct panel *p)
     free(p->w);
 }
 
-static double coordinate(const struct panel *p, int64_t o, int64_t i)
+static double coordinate(const struct panel *p, int64_t begin, int64_t end, int64_t o, int64_t i)
 {
     double total = 0;
-    for (int64_t r0 = 0; r0 < p->n_rows; r0 += SG_CHAIN_ROWS) {
+    for (int64_t r0 = begin; r0 < end; r0 += SG_CHAIN_ROWS) {
         float acc = 0;
-        for (int64_t r = r0; r < p->n_rows && r < r0 + SG_CHAIN_ROWS; r++)
+        for (int64_t r = r0; r < end && r < r0 + SG_CHAIN_ROWS; r++)
             acc = fmaf((float)(p->w[r] * (double)p->g[r * p->ldg + o]), p->a[r * p->lda + i], acc);
         total += acc;
     }
@@ -63,19 +74,20 @@ static void check_panel(const char *what, const struct panel *p)
     size_t n = check_backends(b);
     int64_t *want = sums_make(p);
     bool overflow_due = false;
-    for (int64_t j = 0; p->n_rows > 0 && j < p->n_in * p->n_out; j++) {
-        double total = coordinate(p, j / p->n_in, j % p->n_in);
-        if (fabs(total) <= p->limit)
-            want[j] += (int64_t)nearbyint(total * (1 / p->grid));
-        else
-            overflow_due = true;
-    }
+    for (int64_t q = 0; q < p->n_panels; q++)
+        for (int64_t j = 0; p->panel_row[q] < p->panel_row[q + 1] && j < p->n_in * p->n_out; j++) {
+            double total = coordinate(p, p->panel_row[q], p->panel_row[q + 1], j / p->n_in, j % p->n_in);
+            if (fabs(total) <= p->limit)
+                want[j] += (int64_t)nearbyint(total * (1 / p->grid));
+            else
+                overflow_due = true;
+        }
     for (size_t k = 0; k < n; k++) {
         int64_t *got = sums_make(p);
         bool overflow = false;
         void *scratch = check_scratch(b[k].ops, p->n_in > p->n_out ? p->n_in : p->n_out, 1);
-        b[k].ops->absorb(p->n_rows, p->n_in, p->n_out, p->a, p->lda, p->g, p->ldg, p->w, p->grid, p->limit, got,
-                         &overflow, scratch);
+        b[k].ops->absorb(p->n_rows, p->n_panels, p->panel_row, p->n_in, p->n_out, p->a, p->lda, p->g, p->ldg, p->w,
+                         p->grid, p->limit, got, &overflow, scratch);
         for (int64_t j = -8; j < p->n_in * p->n_out + 8; j++)
             if (got[j] != want[j])
                 fail_msg("%s, %s, %ld rows, %ld x %ld: output %ld input %ld is %ld, should be %ld", what, b[k].name,
@@ -107,6 +119,33 @@ static void test_shapes(void **unused)
     for (size_t i = 0; i < sizeof odd / sizeof *odd; i++) {
         struct panel p = panel_make(odd[i][0], odd[i][1], odd[i][2], &state);
         check_panel("absorb", &p);
+        panel_free(&p);
+    }
+}
+
+/* Cuts the rows into several panels, some of them empty, the first and the last too. */
+static void split(struct panel *p, uint64_t *state)
+{
+    p->n_panels = 2 + check_below(state, PANELS_MAX - 1);
+    for (int64_t q = 1; q < p->n_panels; q++) {
+        int64_t row = check_below(state, 3) ? check_below(state, p->n_rows + 1) : 0;
+        p->panel_row[q] = row > p->panel_row[q - 1] ? (int32_t)row : p->panel_row[q - 1];
+    }
+    p->panel_row[p->n_panels] = (int32_t)p->n_rows;
+}
+
+static void test_several_panels(void **unused)
+{
+    (void)unused;
+    uint64_t state = seed + 4;
+    for (int round = 0; round < 60; round++) {
+        struct panel p = panel_make(check_below(&state, 400), round % 4 ? 1 + check_below(&state, 80) : 1,
+                                    1 + check_below(&state, 60), &state);
+        p.grid = round & 1 ? 0x1p-40 : 3.7e-9;
+        split(&p, &state);
+        if (round % 8 == 7 && p.n_rows) /* one panel's overflow is not the next one's */
+            p.g[check_below(&state, p.n_rows) * p.ldg + check_below(&state, p.n_out)] = round & 8 ? INFINITY : 3e38f;
+        check_panel("several panels", &p);
         panel_free(&p);
     }
 }
@@ -169,10 +208,8 @@ int main(void)
 {
     print_message("seed %lu\n", (unsigned long)seed);
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_shapes),
-        cmocka_unit_test(test_rounding),
-        cmocka_unit_test(test_overflow),
-        cmocka_unit_test(test_cancelling_rows),
+        cmocka_unit_test(test_shapes),   cmocka_unit_test(test_several_panels),  cmocka_unit_test(test_rounding),
+        cmocka_unit_test(test_overflow), cmocka_unit_test(test_cancelling_rows),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

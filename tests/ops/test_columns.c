@@ -1,7 +1,8 @@
 /* Would catch: the norm of an embedding's or a gain's gradient further from the exact one than its slack admits, rows
  * of one token that are not added before they are squared, a wrong row mass, a hostile group that is not excluded or
  * spoils its neighbour; weighted sums that are not the specified chains, are rounded more than once or land in another
- * token's row; overflow that is missed; bits that differ between vector widths. The same for a bias whose rows share
+ * token's row; overflow that is missed; bits that differ between vector widths; panels of one call that are rounded
+ * together; rows of an excluded group that are not cleared, or another's that are. The same for a bias whose rows share
  * one a. */
 #include "check.h"
 
@@ -16,6 +17,8 @@ struct tap {
     enum kind kind;
     int64_t n, width, ldx, ldg, n_rows;
     int32_t first[24], *id;
+    int64_t n_panels; /* of one call: the rows panel_row[q] .. panel_row[q+1] are one panel's */
+    int32_t panel_row[4];
     float *x, *g;
     double *w;
 };
@@ -30,6 +33,8 @@ static struct tap tap_make(enum kind kind, int64_t n, int64_t rows_max, int64_t 
     for (int64_t j = 0; j < n; j++)
         p.first[j + 1] = p.first[j] + (int32_t)check_below(state, rows_max + 1);
     p.n_rows = p.first[n];
+    p.n_panels = 1;
+    p.panel_row[1] = p.first[n];
     p.x = check_random((p.n_rows + 1) * (width + 2), state);
     p.g = check_random((p.n_rows + 1) * p.ldg, state);
     p.id = malloc((size_t)(p.n_rows + 1) * sizeof *p.id);
@@ -230,12 +235,12 @@ static int64_t *sums_make(int64_t n)
 }
 
 /* Chains over the rows of one weight, in the order and number in which they come. */
-static bool expect_sum(const struct tap *p, int64_t weight, double *total)
+static bool expect_sum(const struct tap *p, int64_t panel, int64_t weight, double *total)
 {
     float chain = 0;
     int64_t in_chain = 0, rows = 0;
     *total = 0;
-    for (int64_t r = 0; r < p->n_rows; r++) {
+    for (int64_t r = p->panel_row[panel]; r < p->panel_row[panel + 1]; r++) {
         int64_t i = weight % p->width;
         if (target(p, r, i) != weight)
             continue;
@@ -255,11 +260,14 @@ static void run_absorb(const struct sg_ops *ops, const struct tap *p, double gri
                        bool *overflow, void *scratch)
 {
     if (p->kind == EMBED)
-        ops->embed_absorb(p->n_rows, p->id, p->width, p->g, p->ldg, p->w, grid, limit, sum, overflow, scratch);
+        ops->embed_absorb(p->n_rows, p->n_panels, p->panel_row, IDS, p->id, p->width, p->g, p->ldg, p->w, grid, limit,
+                          sum, overflow, scratch);
     else if (p->kind == SCALE)
-        ops->scale_absorb(p->n_rows, p->width, p->x, p->ldx, p->g, p->ldg, p->w, grid, limit, sum, overflow, scratch);
+        ops->scale_absorb(p->n_rows, p->n_panels, p->panel_row, p->width, p->x, p->ldx, p->g, p->ldg, p->w, grid, limit,
+                          sum, overflow, scratch);
     else
-        ops->absorb(p->n_rows, 1, p->width, p->x, 0, p->g, p->ldg, p->w, grid, limit, sum, overflow, scratch);
+        ops->absorb(p->n_rows, p->n_panels, p->panel_row, 1, p->width, p->x, 0, p->g, p->ldg, p->w, grid, limit, sum,
+                    overflow, scratch);
 }
 
 static void check_sums(const struct tap *p, double grid, double limit)
@@ -268,9 +276,10 @@ static void check_sums(const struct tap *p, double grid, double limit)
     size_t n = check_backends(b);
     int64_t n_weights = p->kind == EMBED ? IDS * p->width : p->width, *want = sums_make(n_weights);
     bool overflow_due = false;
-    for (int64_t i = 0; i < n_weights; i++) {
+    for (int64_t j = 0; j < n_weights * p->n_panels; j++) {
+        int64_t i = j % n_weights;
         double total;
-        if (!expect_sum(p, i, &total))
+        if (!expect_sum(p, j / n_weights, i, &total))
             continue;
         if (fabs(total) <= limit)
             want[i] += (int64_t)nearbyint(total * (1 / grid));
@@ -307,6 +316,25 @@ static void test_sums(void **unused)
         }
 }
 
+static void test_several_panels(void **unused)
+{
+    (void)unused;
+    uint64_t state = seed + 7;
+    for (int round = 0; round < 40; round++)
+        for (int kind = EMBED; kind <= BIAS; kind++) {
+            struct tap p = tap_make((enum kind)kind, 20, 1 + check_below(&state, 30), 1 + check_below(&state, 90),
+                                    round % 3 ? IDS : 1 + round % 2, &state);
+            p.n_panels = 3; /* of groups 0 .. 4, none, 4 .. 20, or the other way round */
+            p.panel_row[1] = round & 1 ? p.first[4] : 0;
+            p.panel_row[2] = p.first[4];
+            p.panel_row[3] = p.n_rows;
+            if (round % 8 == 7)
+                p.g[check_below(&state, p.n_rows) * p.ldg] = 3e38f;
+            check_sums(&p, round & 1 ? 0x1p-40 : 3.7e-9, 0x1p20);
+            tap_free(&p);
+        }
+}
+
 static void test_overflow(void **unused)
 {
     (void)unused;
@@ -329,7 +357,7 @@ static void test_large_panel(void **unused)
     uint64_t state = seed + 6;
     struct tap p = tap_make(EMBED, 1, 1, 8, IDS, &state);
     tap_free(&p);
-    p.n_rows = 20000;
+    p.n_rows = p.panel_row[1] = 20000;
     p.g = check_random(p.n_rows * p.ldg, &state);
     p.id = malloc((size_t)p.n_rows * sizeof *p.id);
     p.w = malloc((size_t)p.n_rows * sizeof *p.w);
@@ -343,6 +371,46 @@ static void test_large_panel(void **unused)
     tap_free(&p);
 }
 
+/* ---- what is done with groups between norms and sums ---- */
+
+static void test_groups(void **unused)
+{
+    (void)unused;
+    uint64_t state = seed + 8;
+    struct backend b[BACKENDS_MAX];
+    size_t n = check_backends(b);
+    for (int round = 0; round < 20; round++)
+        for (size_t k = 0; k < n; k++) {
+            struct tap p = tap_make(SCALE, 1 + check_below(&state, 20), 6, 1 + check_below(&state, 40), 1, &state);
+            struct sg_group_norm norm[24] = {0};
+            struct sg_clip_counts counts = {100, 10, 1, 0.5}, want = counts;
+            double w[24], row_weight[24 * 6];
+            for (int64_t j = 0; j < p.n; j++) {
+                norm[j] = (struct sg_group_norm){.norm2 = (double)(j * j), .excluded = check_below(&state, 3) == 0};
+                w[j] = norm[j].excluded ? 0 : j % 2 ? 1 : 0.5;
+                want.n_groups++;
+                want.n_clipped += !norm[j].excluded && j % 2 == 0;
+                want.n_excluded += norm[j].excluded;
+                want.norm_sum += norm[j].excluded ? 0 : (double)j;
+            }
+            b[k].ops->count_groups(p.n, norm, w, &counts);
+            assert_memory_equal(&counts, &want, sizeof want);
+            float *cleared = check_copy(p.x, p.n_rows * p.ldx), *due = check_copy(p.x, p.n_rows * p.ldx);
+            b[k].ops->clear_rows(p.n, p.first, norm, p.width, cleared, p.ldx);
+            b[k].ops->spread_weights(p.n, p.first, w, row_weight);
+            for (int64_t j = 0; j < p.n; j++)
+                for (int64_t r = p.first[j]; r < p.first[j + 1]; r++) {
+                    assert_true(row_weight[r] == w[j]);
+                    for (int64_t i = 0; norm[j].excluded && i < p.width; i++)
+                        due[r * p.ldx + i] = 0;
+                }
+            check_same_bits("cleared rows", b[k].name, cleared, due, p.n_rows, p.ldx);
+            check_free(cleared);
+            check_free(due);
+            tap_free(&p);
+        }
+}
+
 int main(void)
 {
     print_message("seed %lu\n", (unsigned long)seed);
@@ -350,7 +418,8 @@ int main(void)
         cmocka_unit_test(test_norms),       cmocka_unit_test(test_cancelling_rows),
         cmocka_unit_test(test_hostile),     cmocka_unit_test(test_taps_add),
         cmocka_unit_test(test_sums),        cmocka_unit_test(test_overflow),
-        cmocka_unit_test(test_large_panel),
+        cmocka_unit_test(test_large_panel), cmocka_unit_test(test_several_panels),
+        cmocka_unit_test(test_groups),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -51,9 +51,17 @@ struct sg_dataset *test_dataset_make(int64_t n, int64_t rows_max, uint64_t seed)
     return d;
 }
 
+void test_dataset_make_text(struct sg_dataset *d, int64_t vocabulary, uint64_t seed)
+{
+    d->token = sg_alloc((size_t)d->n_rows + 1, sizeof *d->token);
+    for (int64_t r = 0; r < d->n_rows; r++)
+        d->token[r] = (int32_t)((test_uniform(&seed) + 1) / 2 * (double)(vocabulary - 1));
+    d->n_features = d->n_static = 0;
+}
+
 void test_dataset_free(struct sg_dataset *d)
 {
-    void *owned[] = {d->offset, d->x, d->statics, d->label, d->digest, d->split, d};
+    void *owned[] = {d->token, d->offset, d->x, d->statics, d->label, d->digest, d->split, d};
     for (size_t i = 0; i < sizeof owned / sizeof *owned; i++)
         free(owned[i]);
 }
@@ -87,17 +95,17 @@ struct sg_dataset *test_dataset_only(const struct sg_dataset *dataset, int64_t u
 }
 
 /* Resolved once for each kind of run: the accountant takes its time over a plan. */
-static struct sg_plan plan_of(const struct test_run_setup *setup, int64_t n_weights)
+static struct sg_plan plan_of(const struct test_run_setup *setup, int64_t n_weights, int64_t rows)
 {
     struct key {
-        int64_t is_private, population, microbatch, n_panels, steps, n_weights;
+        int64_t is_private, population, microbatch, n_panels, steps, n_weights, rows;
         double q;
     };
     static struct key known[32];
     static struct sg_plan plans[32];
     static int n_known;
     const struct key key = {setup->is_private, setup->population, setup->microbatch, setup->n_panels,
-                            setup->steps,      n_weights,         setup->q};
+                            setup->steps,      n_weights,         rows,              setup->q};
     for (int i = 0; i < n_known; i++)
         if (memcmp(&known[i], &key, sizeof key) == 0)
             return plans[i];
@@ -112,7 +120,7 @@ static struct sg_plan plan_of(const struct test_run_setup *setup, int64_t n_weig
         .target_delta = setup->is_private ? 1e-5 : 0,
         .max_grad_norm = 1,
         .n_panels = setup->n_panels,
-        .rows_per_unit_max = 3,
+        .rows_per_unit_max = rows,
         .n_weights = n_weights,
         .noise_source = "chacha20",
         .noise_tau_log2 = sg_noise_tau_log2(),
@@ -139,7 +147,7 @@ static void alone_broadcast(void *bytes, size_t n)
 void test_run_open(const struct test_run_setup *setup, struct test_run *out)
 {
     static volatile sig_atomic_t never_stopped;
-    const struct sg_model_spec spec = {.kind = SG_MODEL_BILSTM_ATTENTION,
+    const struct sg_model_spec small = {.kind = SG_MODEL_BILSTM_ATTENTION,
                                        .n_features = F,
                                        .n_static = S,
                                        .hidden = 4,
@@ -168,10 +176,15 @@ void test_run_open(const struct test_run_setup *setup, struct test_run *out)
                                              .quiet = true,
                                              .show_internal = true,
                                              .stopped = &never_stopped};
-    assert_int_equal(sg_model_create(&spec, setup->ops, 1, &out->prepared.model), SG_OK);
+    const struct sg_model_spec *spec = setup->spec ? setup->spec : &small;
+    assert_int_equal(sg_model_create(spec, setup->ops, 1, &out->prepared.model), SG_OK);
+    if (setup->trainable)
+        assert_int_equal(sg_model_train_only(out->prepared.model, &setup->trainable, 1), SG_OK);
     out->prepared.weights = sg_alloc((size_t)sg_model_n_weights(out->prepared.model), sizeof(float));
     sg_model_init(out->prepared.model, 1, out->prepared.weights);
-    out->prepared.plan = plan_of(setup, sg_model_n_trainable(out->prepared.model));
+    out->prepared.plan = plan_of(setup, sg_model_n_trainable(out->prepared.model), sg_model_unit_rows(spec, 3));
+    out->prepared.memory.prefix_room = setup->no_prefix ? 0 : SIZE_MAX;
+    out->prepared.shape = (struct sg_shape){setup->n_workers, setup->panels ? setup->panels : 1, setup->recompute};
 }
 
 enum sg_status test_run_train(struct test_run *run, const struct sg_dataset *dataset)

@@ -22,6 +22,8 @@ double test_uniform(uint64_t *state); /* in -1 .. 1 */
 
 /* n units of 1 .. rows_max rows, F = 4 features, S = 2 static ones, all in the training split. */
 struct sg_dataset *test_dataset_make(int64_t n, int64_t rows_max, uint64_t seed);
+/* Turns it into one of texts: tokens instead of features. */
+void test_dataset_make_text(struct sg_dataset *dataset, int64_t vocabulary, uint64_t seed);
 void test_dataset_free(struct sg_dataset *dataset);
 /* The same units without one, or only one. */
 struct sg_dataset *test_dataset_without(const struct sg_dataset *dataset, int64_t unit);
@@ -43,6 +45,10 @@ struct test_run_setup {
     int64_t population, microbatch, n_panels, steps;
     double q, dropout;
     int n_workers;
+    int64_t panels; /* a worker takes at once; 0: one */
+    bool recompute, no_prefix;
+    const struct sg_model_spec *spec; /* NULL: a small BiLSTM */
+    const char *trainable;            /* a pattern; NULL: all */
 };
 void test_run_open(const struct test_run_setup *setup, struct test_run *out);
 enum sg_status test_run_train(struct test_run *run, const struct sg_dataset *dataset);

@@ -182,7 +182,8 @@ static void test_folder_tampering(void **unused)
     struct sg_model_folder model;
     assert_int_equal(sg_model_folder_read(out, sg_ops_reference(), 0, &model), SG_OK);
     char *copy = sg_path_join(folder, "copy"), *weights_path = sg_path_join(out, "model.safetensors");
-    assert_int_equal(sg_model_folder_write(copy, model.model, model.weights, model.schema, NULL, model.statement), SG_OK);
+    assert_int_equal(sg_model_folder_write(copy, model.model, model.weights, model.schema, NULL, model.statement),
+                     SG_OK);
     for (size_t i = 0; i < sizeof folder_files / sizeof *folder_files; i++)
         assert_true(same_file(out, copy, folder_files[i]));
     sg_model_folder_free(&model);
@@ -280,10 +281,10 @@ static struct sg_plan plan_of(bool is_private, int64_t microbatch, const char *s
     return plan;
 }
 
-static void check_words(const struct sg_plan *plan, bool supplied, bool without_ledger, const char *const *present,
-                        const char *const *absent)
+static void check_words_of(const struct sg_plan *plan, const struct sg_statement_facts *facts,
+                           const char *const *present, const char *const *absent)
 {
-    json_t *statement = sg_statement(plan, "customer_id", supplied, without_ledger);
+    json_t *statement = sg_statement(plan, facts);
     char *text = json_dumps(statement, 0);
     for (; *present; present++)
         if (!strstr(text, *present))
@@ -296,6 +297,13 @@ static void check_words(const struct sg_plan *plan, bool supplied, bool without_
     assert_int_equal(sg_plan_check(&again), SG_OK);
     free(text);
     json_decref(statement);
+}
+
+static void check_words(const struct sg_plan *plan, bool supplied, bool without_ledger, const char *const *present,
+                        const char *const *absent)
+{
+    const struct sg_statement_facts facts = {"customer_id", supplied, without_ledger, "", false};
+    check_words_of(plan, &facts, present, absent);
 }
 
 #define WORDS(...)                                                                                                     \
@@ -317,7 +325,7 @@ static void test_statement_words(void **unused)
                       "as long as the run secret stays", "validation and test splits are not covered",
                       "Settings chosen by looking at earlier results", "operator of the training machine is trusted",
                       "\"private\": true"),
-                WORDS("Philox", "microbatch of", "is void", "No ledger"));
+                WORDS("Philox", "microbatch of", "is void", "No ledger", "Training started from"));
     check_words(&example, true, true,
                 WORDS("the claim is void for whoever holds that file", "No ledger holds this run"),
                 WORDS("without privacy"));
@@ -331,6 +339,16 @@ static void test_statement_words(void **unused)
     check_words(&none, false, true,
                 WORDS("without privacy: no claim is made", "\"private\": false", "\"epsilon\": null"),
                 WORDS("differentially private for", "Gaussian noise"));
+    struct sg_statement_facts based = {"customer_id", false, false, "0123456789abcdef0123456789abcdef", true};
+    check_words_of(&example, &based,
+                   WORDS("base (weights of SHA-256 0123456789abcdef...)", "asserted", "public data only"),
+                   WORDS("same population"));
+    check_words_of(&none, &based, WORDS("without privacy: no claim is made"), WORDS("asserted"));
+    based.base_is_public = false;
+    check_words_of(
+        &example, &based,
+        WORDS("private model of the same population (weights of SHA-256 0123456789abcdef...)", "this run's steps"),
+        WORDS("asserted"));
     free(epsilon);
 }
 

@@ -169,7 +169,7 @@ static int64_t *team_sum(struct test_run *run, const struct sg_dataset *dataset,
     struct sg_mechanism *mechanism;
     struct sg_team *team;
     assert_int_equal(sg_mechanism_open(plan, run->options.ops, run->secret, &context, &mechanism), SG_OK);
-    const struct sg_team_setup setup = {run->prepared.model, run->options.ops, plan, dataset, NULL, NULL, 2};
+    const struct sg_team_setup setup = {run->prepared.model, run->options.ops, plan, dataset, NULL, NULL, {2, 1, false}};
     assert_int_equal(sg_team_open(&setup, &team), SG_OK);
     void *packed = sg_alloc_aligned(sg_model_packed_bytes(run->prepared.model));
     sg_model_pack(run->prepared.model, run->prepared.weights, true, packed);

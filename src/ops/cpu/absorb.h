@@ -127,20 +127,30 @@ static void absorb_outputs(int64_t n_rows, int64_t n_out, int64_t width, int64_t
         }
 }
 
-static void absorb(int64_t n_rows, int64_t n_in, int64_t n_out, const float *a, int64_t lda, const float *g,
-                   int64_t ldg, const double *w, double grid, double limit, int64_t *sum, bool *overflow, void *scratch)
+static void absorb_panel(int64_t n_rows, int64_t n_in, int64_t n_out, const float *a, int64_t lda, const float *g,
+                         int64_t ldg, const double *w, int64_t *sum, struct absorb_scratch *s, struct absorb_tile *t)
 {
-    assert(n_rows >= 0 && n_in > 0 && n_out > 0 && (lda >= n_in || lda == 0) && ldg >= n_out);
-    if (n_in == 1) {
-        bias_absorb(n_rows, n_out, a, lda, g, ldg, w, grid, limit, sum, overflow, scratch);
-        return;
-    }
-    struct absorb_tile t = columns_target(grid, limit);
-    t.ld_sum = n_in;
+    t->ld_sum = n_in;
     for (int64_t i = 0; i < n_in; i += ABSORB_COLS) {
         int64_t width = n_in - i < ABSORB_COLS ? n_in - i : ABSORB_COLS;
         int64_t n_tail = width % SG_LANES <= ABSORB_TAIL ? width % SG_LANES : 0;
-        absorb_outputs(n_rows, n_out, width - n_tail, n_tail, a + i, lda, g, ldg, w, sum + i, scratch, &t);
+        absorb_outputs(n_rows, n_out, width - n_tail, n_tail, a + i, lda, g, ldg, w, sum + i, s, t);
+    }
+}
+
+static void absorb(int64_t n_rows, int64_t n_panels, const int32_t *panel_row, int64_t n_in, int64_t n_out,
+                   const float *a, int64_t lda, const float *g, int64_t ldg, const double *w, double grid, double limit,
+                   int64_t *sum, bool *overflow, void *scratch)
+{
+    assert(n_in > 0 && n_out > 0 && (lda >= n_in || lda == 0) && ldg >= n_out);
+    assert(panel_row[0] == 0 && panel_row[n_panels] == n_rows);
+    struct absorb_tile t = columns_target(grid, limit);
+    for (int64_t p = 0; p < n_panels; p++) {
+        int64_t r = panel_row[p], n = panel_row[p + 1] - r;
+        if (n_in == 1)
+            bias_absorb(n, n_out, a + r * lda, lda, g + r * ldg, ldg, w + r, sum, scratch, &t);
+        else
+            absorb_panel(n, n_in, n_out, a + r * lda, lda, g + r * ldg, ldg, w + r, sum, scratch, &t);
     }
     if (t.overflow)
         *overflow = true;

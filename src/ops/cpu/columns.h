@@ -266,46 +266,59 @@ static struct absorb_tile columns_target(double grid, double limit)
     return t;
 }
 
-static void embed_absorb(int64_t n_rows, const int32_t *id, int64_t width, const float *g, int64_t ldg, const double *w,
-                         double grid, double limit, int64_t *sum, bool *overflow, void *scratch)
+static void embed_panel(int64_t n_rows, int64_t n_ids, const int32_t *id, int64_t width, const float *g, int64_t ldg,
+                        const double *w, int64_t *sum, void *scratch, struct absorb_tile *t)
 {
-    assert(n_rows >= 0 && width > 0 && ldg >= width);
-    struct absorb_tile t = columns_target(grid, limit);
     double *total = (double *)((uint64_t *)scratch + 2 * n_rows);
     int64_t n;
     const uint64_t *key = keys_make(0, n_rows, id, &n, scratch);
     for (int64_t i = 0, next; i < n; i = next) {
         next = keys_run(n, key, i);
         const struct columns c = {next - i, width, key + i, g, g, ldg, ldg};
-        t.sum = sum + (int64_t)(key[i] >> 32) * width;
-        columns_absorb(COLUMN_NONE, &c, w, total, &t);
+        int64_t to = (int64_t)(key[i] >> 32);
+        assert(to < n_ids); /* or the sum of another weight is written */
+        t->sum = sum + to * width;
+        columns_absorb(COLUMN_NONE, &c, w, total, t);
+    }
+}
+
+static void embed_absorb(int64_t n_rows, int64_t n_panels, const int32_t *panel_row, int64_t n_ids, const int32_t *id,
+                         int64_t width, const float *g, int64_t ldg, const double *w, double grid, double limit,
+                         int64_t *sum, bool *overflow, void *scratch)
+{
+    assert(width > 0 && ldg >= width && panel_row[0] == 0 && panel_row[n_panels] == n_rows);
+    struct absorb_tile t = columns_target(grid, limit);
+    for (int64_t p = 0; p < n_panels; p++) {
+        int64_t r = panel_row[p];
+        embed_panel(panel_row[p + 1] - r, n_ids, id + r, width, g + r * ldg, ldg, w + r, sum, scratch, &t);
     }
     if (t.overflow)
         *overflow = true;
 }
 
-static void scale_absorb(int64_t n_rows, int64_t width, const float *xhat, int64_t ldx, const float *g, int64_t ldg,
-                         const double *w, double grid, double limit, int64_t *sum, bool *overflow, void *scratch)
+static void scale_absorb(int64_t n_rows, int64_t n_panels, const int32_t *panel_row, int64_t width, const float *xhat,
+                         int64_t ldx, const float *g, int64_t ldg, const double *w, double grid, double limit,
+                         int64_t *sum, bool *overflow, void *scratch)
 {
-    assert(n_rows >= 0 && width > 0 && ldx >= width && ldg >= width);
+    assert(width > 0 && ldx >= width && ldg >= width && panel_row[0] == 0 && panel_row[n_panels] == n_rows);
     struct absorb_tile t = columns_target(grid, limit);
-    const struct columns c = {n_rows, width, NULL, g, xhat, ldg, ldx};
     t.sum = sum;
-    columns_absorb(COLUMN_EACH, &c, w, scratch, &t);
+    for (int64_t p = 0; p < n_panels; p++) {
+        int64_t r = panel_row[p];
+        const struct columns c = {panel_row[p + 1] - r, width, NULL, g + r * ldg, xhat + r * ldx, ldg, ldx};
+        columns_absorb(COLUMN_EACH, &c, w + r, scratch, &t);
+    }
     if (t.overflow)
         *overflow = true;
 }
 
-/* A weight with one input: absorb's chains, with lanes over outputs. */
+/* One panel of a weight with one input: absorb's chains, with lanes over outputs. */
 static void bias_absorb(int64_t n_rows, int64_t n_out, const float *a, int64_t lda, const float *g, int64_t ldg,
-                        const double *w, double grid, double limit, int64_t *sum, bool *overflow, void *scratch)
+                        const double *w, int64_t *sum, void *scratch, struct absorb_tile *t)
 {
-    struct absorb_tile t = columns_target(grid, limit);
     const struct columns c = {n_rows, n_out, NULL, g, a, ldg, lda};
-    t.sum = sum;
-    columns_absorb(COLUMN_ROW, &c, w, scratch, &t);
-    if (t.overflow)
-        *overflow = true;
+    t->sum = sum;
+    columns_absorb(COLUMN_ROW, &c, w, scratch, t);
 }
 
 #endif

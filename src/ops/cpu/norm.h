@@ -119,7 +119,7 @@ static double instantiated(int64_t n_rows, int64_t n_in, int64_t n_out, const fl
     return lanes_sum_double(lane);
 }
 
-static void norm_add(enum sg_norm_route route, int64_t n_rows, int64_t n_in, int64_t n_out, const float *a, int64_t lda,
+static void norm_add(enum sg_norm_route asked, int64_t n_rows, int64_t n_in, int64_t n_out, const float *a, int64_t lda,
                      const float *g, int64_t ldg, struct sg_group_norm *norm, void *scratch)
 {
     struct row_sums s = sum_rows(n_rows, n_in, n_out, a, lda, g, ldg);
@@ -127,6 +127,7 @@ static void norm_add(enum sg_norm_route route, int64_t n_rows, int64_t n_in, int
         norm->excluded = true;
         return;
     }
+    enum sg_norm_route route = sg_norm_route_of(asked, n_rows, n_in, n_out);
     double norm2;
     if (n_in == 1)
         norm2 = columns_norm2(COLUMN_ROW, &(struct columns){n_rows, n_out, NULL, g, a, ldg, lda});

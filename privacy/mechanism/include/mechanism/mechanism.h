@@ -35,32 +35,56 @@ void sg_mechanism_close(struct sg_mechanism **mechanism); /* wipes the keys */
 SG_MUST_USE enum sg_status sg_mechanism_sample(struct sg_mechanism *mechanism, int64_t step, const uint8_t (*digest)[16],
                                                int64_t n_units, struct sg_sample *sample);
 
-/* What the operator may see on request, never a part of the record: sums over one worker's panels. */
-struct sg_clip_counts {
-    int64_t n_groups, n_clipped, n_excluded;
-    double norm_sum;
+/* What an absorber is placed for: batches of up to panels_max panels, units_max units, rows_max rows in any tap and
+ * taps_max taps, of a model with n_weights that learn (0: the caller sets `sum` to a vector of its own). */
+struct sg_absorber_room {
+    int64_t n_weights, units_max, rows_max, panels_max;
+    size_t taps_max;
+};
+
+/* A range of the vector of weights. */
+struct sg_span {
+    int64_t begin, end;
 };
 
 struct sg_absorber {
     int64_t *sum; /* (P) of the grid */
     bool overflow;
     struct sg_clip_counts counts;
-    /* room for one panel */
-    int64_t groups_max, rows_max;
-    struct sg_group_norm *norm; /* (groups_max) */
-    double *group_weight;       /* (groups_max) */
-    double *row_weight;         /* (rows_max) */
-    int32_t *first;             /* (groups_max + 1) */
+    struct sg_absorber_room room;
+    /* The batch at hand: its groups and panels in order, as units and, in the tap at hand, as rows. */
+    int64_t n_groups, n_panels;
+    int32_t *group_unit, *group_row; /* (units_max + 1) */
+    int32_t *panel_unit, *panel_row; /* (panels_max + 1) */
+    const int32_t *located;          /* the offsets that the rows were found from */
+    struct sg_group_norm *norm;      /* (units_max) */
+    double *group_weight;            /* (units_max) */
+    double *row_weight;              /* (rows_max) */
+    bool weighed;
+    struct sg_span *seen; /* (taps_max) with privacy: the weights whose norms are taken, in order */
+    size_t n_seen, n_summed;
 };
 
 /* Sizing and carving share this: memory NULL returns the bytes only. Place zeroes the sums. */
-size_t sg_absorber_place(int64_t n_weights, int64_t units_max, int64_t rows_max, void *memory, struct sg_absorber *out);
+size_t sg_absorber_place(const struct sg_absorber_room *room, void *memory, struct sg_absorber *out);
 void sg_absorber_reset(struct sg_absorber *absorber, int64_t n_weights);
 
-/* Adds one panel of the sample to the absorber. The taps hold exactly this panel's units, in sample order. Rows of excluded
- * groups are set to zero in the taps. */
-void sg_mechanism_absorb(const struct sg_mechanism *mechanism, const struct sg_sample *sample, int64_t panel,
-                         const struct sg_tap *taps, size_t n_taps, struct sg_absorber *absorber, void *scratch);
+/* Adds n_panels panels of the sample, from first_panel on, to the absorber: each is rounded by itself, so how many come
+ * at once changes no bit. The taps hold exactly these panels' units, in sample order. Rows of excluded groups are set to
+ * zero in the taps. */
+void sg_mechanism_absorb(const struct sg_mechanism *mechanism, const struct sg_sample *sample, int64_t first_panel,
+                         int64_t n_panels, const struct sg_tap *taps, size_t n_taps, struct sg_absorber *absorber,
+                         void *scratch);
+
+/* The same in four movements, for taps that come in parts: begin; take the norms of each part; weigh; then sum each
+ * part, in the same order and with the same floats. Without privacy no norms are taken. */
+void sg_mechanism_begin(const struct sg_sample *sample, int64_t first_panel, int64_t n_panels,
+                        struct sg_absorber *absorber);
+void sg_mechanism_take_norms(const struct sg_mechanism *mechanism, const struct sg_tap *taps, size_t n_taps,
+                             struct sg_absorber *absorber, void *scratch);
+void sg_mechanism_weigh(const struct sg_mechanism *mechanism, struct sg_absorber *absorber);
+void sg_mechanism_sum(const struct sg_mechanism *mechanism, const struct sg_tap *taps, size_t n_taps,
+                      struct sg_absorber *absorber, void *scratch);
 
 /* The released mean gradient of `step`, which must be the next one of the plan: noise on the grid is added to sum (P) once, one
  * scale to float, the public divisor. The step is counted before this returns. SG_FAILED "gradient overflow" when a panel's sum

@@ -9,6 +9,7 @@
 
 #include "base/digest.h"
 #include "base/status.h"
+#include "ops/device_noise.h"
 
 enum sg_noise_source { SG_NOISE_CHACHA20, SG_NOISE_CURAND };
 
@@ -31,5 +32,12 @@ void sg_noise_close(struct sg_noise **noise); /* wipes */
  * With cuRAND's host generator each new step, and each first that does not follow on the last call, costs about 6 ms.
  * SG_FAILED when the source fails; sum then holds an unknown part of the noise and must not be released. */
 SG_MUST_USE enum sg_status sg_noise_add(struct sg_noise *noise, uint64_t step, uint64_t first, int64_t n, int64_t *sum);
+
+/* The same on a backend with memory of its own: `sum` is its memory, `table` its copy of sg_noise_table(), made once.
+ * Whatever can fail there is the backend's to report. The source's library was asked for known words when it was
+ * opened; on the device its words are the backend's own. */
+const void *sg_noise_table(const struct sg_noise *noise, size_t *bytes);
+void sg_noise_add_device(struct sg_noise *noise, const struct sg_device_noise *device, const void *table, uint64_t step,
+                         uint64_t first, int64_t n, int64_t *sum);
 
 #endif

@@ -23,7 +23,7 @@ struct sg_dataset {
     float *x;       /* (n_rows, F); NULL for text */
     float *statics; /* (n_units, S) or NULL */
     int32_t *token; /* (n_rows) of a text schema: ids with [CLS] and [SEP]; else NULL */
-    float *label; /* (n_units), 0 or 1, a class's number, or a number; NULL when scoring data without a label column */
+    float *label; /* (n_units), 0 or 1, a class's number, or a number; NULL unless need_label */
     uint8_t (*digest)[SG_UNIT_DIGEST_BYTES]; /* first 16 bytes of SHA-256(id) */
     uint8_t *split;                          /* enum sg_split */
     char **id;                               /* id text by unit, only when asked for (scoring) */
@@ -42,7 +42,7 @@ struct sg_dataset_options {
     bool is_text_lines; /* a plain text file, a message a line, an empty one too: no label, no split; ids are lines'
                            numbers */
     bool keep_ids;      /* for scoring */
-    bool need_label, need_split;
+    bool need_label, need_split; /* without need_label the label column plays no part, whatever it holds */
     bool check_only;      /* registration: checks every row, keeps nothing but counts, digests and the commitment */
     const char *progress; /* label of the progress bar; NULL is silent */
 };

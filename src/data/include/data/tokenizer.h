@@ -23,10 +23,10 @@ struct sg_tokenizer_settings {
     bool spaced_cjk;    /* tokenize_chinese_chars: every CJK ideograph is a word */
 };
 
-/* `path` is a folder with vocab.txt, or a vocabulary itself: one token a line, its number - 1 the id. With settings =
- * NULL they come from tokenizer_config.json beside it, else from tokenizer.json, else they are those of the uncased
- * models. SG_USAGE for a missing or hostile file, a lacking special token, or settings that are no WordPiece as above.
- */
+/* `path` is a folder with vocab.txt, or a vocabulary itself: one token a line, its number - 1 the id. A folder without
+ * vocab.txt has its vocabulary in tokenizer.json; with both, they must agree. With settings = NULL they come from
+ * tokenizer_config.json beside it, else from tokenizer.json, else they are those of the uncased models. SG_USAGE for a
+ * missing or hostile file, a lacking special token, or anything that is no WordPiece as above. */
 SG_MUST_USE enum sg_status sg_tokenizer_read(const char *path, const struct sg_tokenizer_settings *settings,
                                              struct sg_tokenizer **out);
 void sg_tokenizer_close(struct sg_tokenizer **tokenizer);
@@ -40,9 +40,10 @@ int64_t sg_tokenizer_encode(const struct sg_tokenizer *tokenizer, const char *te
 int64_t sg_tokenizer_n_vocab(const struct sg_tokenizer *tokenizer);
 int32_t sg_tokenizer_special(const struct sg_tokenizer *tokenizer, enum sg_special_token which);
 struct sg_tokenizer_settings sg_tokenizer_settings_of(const struct sg_tokenizer *tokenizer);
-/* SHA-256 of the vocabulary file's bytes, for the record. */
+/* SHA-256 of the bytes of vocab.txt, for the record; where there is none, of those it would have. */
 const uint8_t *sg_tokenizer_digest(const struct sg_tokenizer *tokenizer);
-/* vocab.txt, byte for byte, and tokenizer_config.json into a model folder, as the usual Python library reads them. */
+/* vocab.txt, byte for byte where there was one, and tokenizer_config.json into a model folder, as the usual Python
+ * library reads them. */
 SG_MUST_USE enum sg_status sg_tokenizer_write(const struct sg_tokenizer *tokenizer, const char *folder,
                                               int64_t max_tokens);
 

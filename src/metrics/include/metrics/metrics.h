@@ -35,6 +35,8 @@ struct sg_class_metrics {
     double macro_f1;          /* mean F1 over the classes that occur */
     double balanced_accuracy; /* mean recall over the classes that occur */
     double log_loss;          /* probabilities not below 1e-15 in the log */
+    double brier;             /* mean over records of the squared distance to the truth, summed over classes */
+    double ece;               /* expected calibration error of the most probable class, bins as above */
 };
 
 struct sg_class_figures {
@@ -48,8 +50,26 @@ int64_t sg_metrics_best_class(const float *probability, int64_t n_classes);
  * records. */
 void sg_metrics_classes(int64_t n, int64_t n_classes, const float *probability, const float *label,
                         struct sg_class_metrics *out, struct sg_class_figures *figures);
-/* {accuracy, top_3_accuracy, macro_f1, balanced_accuracy, log_loss}; NaN is null. */
+/* {accuracy, top_3_accuracy, macro_f1, balanced_accuracy, log_loss, brier, ece}; NaN is null. */
 json_t *sg_metrics_classes_to_json(const struct sg_class_metrics *metrics);
+/* One wrong answer and how often it was given. */
+struct sg_confusion {
+    int64_t truth, guess, n;
+};
+/* The most frequent wrong answers, at most n_max, by frequency, then by class; returns how many there are. */
+int64_t sg_metrics_confusions(int64_t n, int64_t n_classes, const float *probability, const float *label, int64_t n_max,
+                              struct sg_confusion *out);
+
+/* The records whose probability lies in one of ten bins of equal width, each with its upper edge, the first with 0. */
+enum { SG_METRICS_CALIBRATION_BINS = 10 };
+struct sg_calibration_bin {
+    int64_t n;
+    double probability, rate; /* mean probability; share of those that came true; NaN without records */
+};
+/* came_true: above 0.5. Finite probabilities. */
+void sg_metrics_calibration(int64_t n, const float *probability, const float *came_true,
+                            struct sg_calibration_bin out[SG_METRICS_CALIBRATION_BINS]);
+
 /* Regression: {rmse, mae, r2}; NaN (no records; r2 of labels that are all alike) is null. */
 json_t *sg_metrics_values(int64_t n, const float *value, const float *label);
 

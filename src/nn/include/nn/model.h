@@ -27,6 +27,7 @@ enum sg_model_kind { SG_MODEL_LOGISTIC, SG_MODEL_BILSTM_ATTENTION, SG_MODEL_ENCO
 
 #define SG_MODEL_LAYERS_MAX 8 /* of a BiLSTM */
 #define SG_ENCODER_LAYERS_MAX 64
+#define SG_STATIC_TOKENS_MAX 256
 
 /* CLS: the first token's row through BERT's pooler (dense, tanh). MEAN: the mean of all rows, no pooler. */
 enum sg_pooling { SG_POOL_CLS, SG_POOL_MEAN };
@@ -58,6 +59,10 @@ struct sg_model_spec {
     enum sg_model_kind kind;
     int64_t n_features; /* F: floats per row (time step) */
     int64_t n_static;   /* S: floats per unit */
+    /* tabular: how many of the S floats belong to each static feature, in order, each a row of its own behind an empty
+     * first one; 0 tokens: all of them are the first row */
+    int64_t n_static_tokens;
+    int32_t static_token[SG_STATIC_TOKENS_MAX];
     int64_t hidden;     /* H: cells per direction */
     int64_t layers;     /* bidirectional layers, 1 .. SG_MODEL_LAYERS_MAX */
     int64_t attention;  /* width of the attention's tanh layer */
@@ -68,6 +73,9 @@ struct sg_model_spec {
                              sublayer's last linear layer and before the head; keyed by unit; 0 none; at most .95 */
     int objective;        /* enum sg_objective */
     int64_t n_outputs;    /* 1, or the number of classes */
+    /* SG_REGRESSION: the public bounds of the value; the output is -1 at the lower one and 1 at the upper one, so that
+     * clipping and learning rates know no unit. Both 0: the output is the value. Others: 0. */
+    double value_low, value_high;
     struct sg_encoder_spec encoder; /* encoder and tabular */
 };
 
@@ -119,7 +127,8 @@ static inline bool sg_model_has_blocks(enum sg_model_kind kind)
 {
     return kind == SG_MODEL_ENCODER || kind == SG_MODEL_TABULAR;
 }
-/* Rows that a model holds for a unit with so many of its own: a tabular one has another in front. */
+/* Rows that a model holds for a unit with so many of its own: a tabular one has others in front, the first of which is
+ * pooled. */
 int64_t sg_model_unit_rows(const struct sg_model_spec *spec, int64_t rows);
 /* NULL when no parameter has that name. */
 const struct sg_parameter *sg_model_find_parameter(const struct sg_model *model, const char *name);

@@ -22,8 +22,22 @@ extern "C" {
 #define SG_CHAIN_ROWS 64
 
 /* How the squared norm of a group's weight gradient is found: from dot products between its rows, or by writing the
- * gradient out. Fixed by operation counts in the plan, never by a measurement. */
-enum sg_norm_route { SG_ROUTE_GRAM, SG_ROUTE_INSTANTIATE };
+ * gradient out. CHEAPER takes for each group the one with fewer multiplications: its own rows alone decide, no
+ * measurement and no other group. */
+enum sg_norm_route { SG_ROUTE_GRAM, SG_ROUTE_INSTANTIATE, SG_ROUTE_CHEAPER };
+
+/* The route of a group with that many rows: one formula for the host and for the card. */
+#ifdef __CUDACC__
+__host__ __device__
+#endif
+static inline enum sg_norm_route sg_norm_route_of(enum sg_norm_route route, int64_t n_rows, int64_t n_in, int64_t n_out)
+{
+    double rows = (double)n_rows, i = (double)n_in, o = (double)n_out;
+    double gram = rows * (rows + 1) / 2 * (i + o), instantiate = (rows + 1) * i * o;
+    if (route != SG_ROUTE_CHEAPER)
+        return route;
+    return gram <= instantiate ? SG_ROUTE_GRAM : SG_ROUTE_INSTANTIATE;
+}
 
 enum sg_activation { SG_TANH, SG_RELU };
 /* Hendrycks & Gimpel 2016: x Phi(x), and its approximation by tanh. */
@@ -37,6 +51,12 @@ struct sg_group_norm {
     double mass2; /* sum over taps of (sum over rows |a||g|)^2 */
     bool excluded; /* a non-finite value in a or g, or a row of a above 2^64: contributes nothing, rows are set to zero
                     */
+};
+
+/* What the operator may see on request, never a part of the record: sums over groups. */
+struct sg_clip_counts {
+    int64_t n_groups, n_clipped, n_excluded;
+    double norm_sum;
 };
 
 struct sg_optimizer_step {
@@ -172,24 +192,36 @@ struct sg_ops {
     /* w = min(1, clip / sqrt(norm2 + slack2), kappa clip / sqrt(mass2)), rounded down to a float, so that its product
      * with a float is rounded but once; 0 when excluded or when a norm is a NaN. clip = infinity: w = 1. */
     void (*clip_weight)(int64_t n_groups, const struct sg_group_norm *norm, double clip, double kappa, double *w);
-    /* One panel of one LINEAR tap (lda may be 0): sum[o][i] += round_to_even((sum over rows r of (w[r] g[r][o])
-     * a[r][i]) * (1 / grid)) as int64, where w[r] g is (float)(w[r] * (double)g), rows are summed by fmaf in chains of
-     * at most SG_CHAIN_ROWS from +0, in ascending order, the chains are added in double in ascending order, and 1 /
-     * grid is a double. Sets *overflow when a coordinate's sum exceeds limit in absolute value or is not finite (that
-     * coordinate is left out). limit / grid is at most 2^62. n_rows = 0 is nothing. */
-    void (*absorb)(int64_t n_rows, int64_t n_in, int64_t n_out, const float *a, int64_t lda, const float *g,
-                   int64_t ldg, const double *w, double grid, double limit, int64_t *sum, bool *overflow,
-                   void *scratch);
+    /* Adds n_groups, how many of them weigh less than 1 or are excluded, and the norms of those that are not. */
+    void (*count_groups)(int64_t n_groups, const struct sg_group_norm *norm, const double *w,
+                         struct sg_clip_counts *counts);
+    /* The rows of excluded groups leave as zeros, since 0 x infinity is not a number: x[r][0..width) = 0. */
+    void (*clear_rows)(int64_t n_groups, const int32_t *first, const struct sg_group_norm *norm, int64_t width,
+                       float *x, int64_t ldx);
+    /* The weight of each row is that of its group: row_weight[r] = w[j] for first[j] <= r < first[j+1]. */
+    void (*spread_weights)(int64_t n_groups, const int32_t *first, const double *w, double *row_weight);
 
-    /* One panel of one EMBED tap: sum[id][i] += round_to_even((sum over rows r with that id, ascending, of w[r]
-     * g[r][i])
-     * * (1 / grid)), each term (float)(w[r] (double)g[r][i]), floats added from +0 in chains of at most SG_CHAIN_ROWS,
-     * the chains in double in ascending order, one rounding per id and panel. id[r] < 0 is a row that adds nothing. */
-    void (*embed_absorb)(int64_t n_rows, const int32_t *id, int64_t width, const float *g, int64_t ldg, const double *w,
-                         double grid, double limit, int64_t *sum, bool *overflow, void *scratch);
-    /* One panel of one SCALE tap: as absorb for n_in = 1 by coordinate: fmaf((float)(w g), xhat, acc). */
-    void (*scale_absorb)(int64_t n_rows, int64_t width, const float *xhat, int64_t ldx, const float *g, int64_t ldg,
-                         const double *w, double grid, double limit, int64_t *sum, bool *overflow, void *scratch);
+    /* Several panels of one LINEAR tap (lda may be 0). Panel p owns rows panel_row[p] .. panel_row[p+1], maybe none;
+     * panel_row[0] = 0 and panel_row[n_panels] = n_rows. For each panel that has rows, sum[o][i] += round_to_even((sum
+     * over its rows r of (w[r] g[r][o]) a[r][i]) * (1 / grid)) as int64, where w[r] g is (float)(w[r] * (double)g),
+     * rows are summed by fmaf in chains of at most SG_CHAIN_ROWS from +0 and from the panel's first row on, in
+     * ascending order, the chains are added in double in ascending order, and 1 / grid is a double. Sets *overflow when
+     * a coordinate's sum of one panel exceeds limit in absolute value or is not finite (that coordinate of that panel
+     * is left out). limit / grid is at most 2^62. So one call with several panels is the same as a call for each. */
+    void (*absorb)(int64_t n_rows, int64_t n_panels, const int32_t *panel_row, int64_t n_in, int64_t n_out,
+                   const float *a, int64_t lda, const float *g, int64_t ldg, const double *w, double grid, double limit,
+                   int64_t *sum, bool *overflow, void *scratch);
+    /* Several panels of one EMBED tap, in each sum[id][i] += round_to_even((sum over its rows r with that id,
+     * ascending, of w[r] g[r][i]) * (1 / grid)), each term (float)(w[r] (double)g[r][i]), floats added from +0 in
+     * chains of at most SG_CHAIN_ROWS, the chains in double in ascending order, one rounding per id and panel. id[r] <
+     * 0 is a row that adds nothing; id[r] < n_ids. */
+    void (*embed_absorb)(int64_t n_rows, int64_t n_panels, const int32_t *panel_row, int64_t n_ids, const int32_t *id,
+                         int64_t width, const float *g, int64_t ldg, const double *w, double grid, double limit,
+                         int64_t *sum, bool *overflow, void *scratch);
+    /* Several panels of one SCALE tap: as absorb for n_in = 1 by coordinate: fmaf((float)(w g), xhat, acc). */
+    void (*scale_absorb)(int64_t n_rows, int64_t n_panels, const int32_t *panel_row, int64_t width, const float *xhat,
+                         int64_t ldx, const float *g, int64_t ldg, const double *w, double grid, double limit,
+                         int64_t *sum, bool *overflow, void *scratch);
 
     /* ---- Optimizer: plain vectors of n floats ---- */
     /* gradient[i] = (float)((double)sum[i] * scale) */

@@ -33,7 +33,7 @@ struct sg_config {
     char *run_name;
     char *data_file, *schema_file, *dataset; /* dataset: registered name; NULL with --no-ledger */
     struct sg_model_spec model;    /* inputs and outputs are completed from the schema, an encoder's shape from its base */
-    bool linear_path;
+    bool linear_path, static_tokens;
     double head_scale;             /* > 0: the head starts from so many times the encoded names of the classes, which are
                                       public; 0: from zero */
     char *base_folder;             /* NULL: from scratch */
@@ -44,12 +44,19 @@ struct sg_config {
     char *noise_source;            /* owned; NULL: the backend's default */
     struct sg_training training;
     int64_t heartbeat_s, heartbeat_steps; /* signs of life in the ledger; steps, where given, in place of seconds */
+    int64_t memory_limit, panels_at_once; /* bytes, 0: none; at least 1 */
+    bool recompute;
     char *ledger_file, *key_file, *unlock_file, *out_folder;
     json_t *record;                /* the configuration as written, without paths: what the ledger keeps */
 };
 
 /* SG_USAGE with file, line and column of the first fault. The caller sg_config_closes. */
 SG_MUST_USE enum sg_status sg_config_read(const char *path, struct sg_config **out);
+struct sg_schema;
+/* Inputs and outputs of the configured model as the schema has them, and a tabular one's rows. SG_USAGE where they do
+ * not go together. */
+SG_MUST_USE enum sg_status sg_config_fit_schema(const struct sg_config *config, const struct sg_schema *schema,
+                                                struct sg_model_spec *spec);
 void sg_config_close(struct sg_config **config);
 
 #endif

@@ -34,8 +34,16 @@ SG_MUST_USE enum sg_status sg_model_folder_read(const char *folder, const struct
                                                 struct sg_model_folder *out);
 void sg_model_folder_free(struct sg_model_folder *folder);
 
-/* What is promised, to whom, in numbers and in words. `unit` is the unit of privacy in words. With secret_supplied the claim is
- * void for whoever holds the secret file; without_ledger says that no ledger holds the spend. The caller json_decrefs. */
-json_t *sg_statement(const struct sg_plan *plan, const char *unit, bool secret_supplied, bool without_ledger);
+/* What a statement says beside its plan. */
+struct sg_statement_facts {
+    const char *unit;        /* the unit of privacy in words */
+    bool secret_supplied;    /* the claim is void for whoever holds the secret file */
+    bool without_ledger;     /* no ledger holds the spend */
+    const char *base_digest; /* of the base's weights, hexadecimal; "": from scratch */
+    bool base_is_public;     /* as asserted; otherwise a private base is a model of the same population */
+};
+
+/* What is promised, to whom, in numbers and in words. The caller json_decrefs. */
+json_t *sg_statement(const struct sg_plan *plan, const struct sg_statement_facts *facts);
 
 #endif

@@ -1,4 +1,5 @@
-/* Step times of the engine on generated or given rows: sample, forward, backward, clip, sum, noise, optimizer. */
+/* Step times of the engine on generated or given rows: sample, forward, backward, clip, sum, noise, optimizer. A frozen
+ * prefix of an encoder, which a run finds once for every unit, is found anew in every step. */
 #ifndef SG_RUN_STEP_BENCH_H
 #define SG_RUN_STEP_BENCH_H
 
@@ -17,6 +18,8 @@ struct sg_step_bench {
     size_t n_trainable;           /* 0: everything learns */
     int64_t repetitions;          /* timed steps of each kind, interleaved; more are done first to warm up */
     int n_workers;
+    int64_t panels; /* that a worker takes at once; 0: one */
+    bool recompute;
     double clip_norm; /* C' */
     const char *noise_source;
     /* safetensors with x (units, steps, F) and statics, or of an encoder length (units) and token (sum of the lengths)

@@ -14,6 +14,7 @@
 #include "run/comm.h"
 #include "data/tokenizer.h"
 #include "run/config.h"
+#include "run/memory.h"
 
 struct sg_masking;
 
@@ -21,7 +22,9 @@ struct sg_train_options {
     struct sg_config *config;
     const struct sg_ops *ops;
     struct sg_comm *comm;
-    int n_workers;
+    int n_workers;            /* at most */
+    int64_t memory_limit;     /* bytes of each rank, in place of the configuration's; 0: as it says */
+    bool recompute;           /* blocks are computed again in backward, whatever the configuration says */
     const char *programme;          /* id of the programme that the run is drawn from; NULL: a programme of one */
     const char *secret_file;        /* NULL: 32 bytes from the operating system */
     bool no_ledger, show_internal, quiet;
@@ -37,7 +40,8 @@ struct sg_prepared {
     float *weights;           /* all; initial */
     char base_digest[65];     /* "" when trained from scratch */
     struct sg_plan plan;
-    size_t memory_bytes;      /* workers, weights, optimizer and sums of one rank; the data comes on top */
+    struct sg_shape shape;
+    struct sg_memory memory;  /* of one rank */
 };
 
 SG_MUST_USE enum sg_status sg_train_prepare(const struct sg_train_options *options, int64_t registered_population,
