@@ -8,6 +8,7 @@
 #include "closed.h"
 #include "composition.h"
 #include "contour.h"
+#include "largest.h"
 #include "pld.h"
 #include "rare.h"
 #include "rdp.h"
@@ -179,6 +180,8 @@ static bool one_direction(struct sg_composition *composition, bool is_first, boo
             out->accountant = "pld";
         tighten(lower, upper, out);
     }
+    if (is_first && isfinite(out->epsilon) && !is_tight(out, 1e-5))
+        tighten(sg_largest_loss_epsilon(composition, delta, out->epsilon), out->epsilon, out);
     return isfinite(out->epsilon);
 }
 
@@ -223,14 +226,27 @@ static bool other_direction_fits(const struct sg_composition *composition, bool 
     return !use_contour && sg_pld_delta(composition, epsilon, delta, &upper) && upper <= delta;
 }
 
+/* Fixed size: Renyi divergences are a ceiling here too, and below it the grid of the mirrored pair. */
+static void fixed_size(const struct sg_composition *composition, double delta, struct sg_epsilon *out)
+{
+    struct sg_composition mirrored;
+    double lower, upper;
+    if (sg_composition_mirror(composition, &mirrored) && sg_pld_epsilon(&mirrored, delta, INFINITY, &lower, &upper) &&
+        upper < out->epsilon)
+        out->epsilon = upper, out->accountant = "pld";
+    sg_composition_unmirror(&mirrored);
+}
+
 static enum sg_status both_directions(struct sg_composition *composition, double delta, struct sg_epsilon *out)
 {
     out->epsilon = out->epsilon_rdp;
     out->epsilon_lower = 0;
     out->accountant = "rdp";
     struct sg_epsilon first = *out, second = *out;
-    if (composition->n_fixed_size)
+    if (composition->n_fixed_size) {
+        fixed_size(composition, delta, out);
         return SG_OK;
+    }
     if (!composition->n_events && !composition->n_laplaces) {
         plain_gaussian(composition, delta, out);
         return SG_OK;
@@ -263,8 +279,7 @@ static enum sg_status reconcile(struct sg_epsilon *out)
     return SG_OK;
 }
 
-/* All engines on the history's own dominating pair. */
-static enum sg_status by_pair(const struct sg_history *history, double delta, struct sg_epsilon *out)
+enum sg_status sg_account_by_pair(const struct sg_history *history, double delta, struct sg_epsilon *out)
 {
     struct sg_composition composition;
     enum sg_status status = sg_composition_make(history, &composition);
@@ -286,7 +301,7 @@ static enum sg_status by_pair(const struct sg_history *history, double delta, st
 enum sg_status sg_account_epsilon(const struct sg_history *history, double delta, struct sg_epsilon *out)
 {
     SG_TRY(sg_delta_check(delta));
-    SG_TRY(by_pair(history, delta, out));
+    SG_TRY(sg_account_by_pair(history, delta, out));
     if (sg_history_is_attained(history))
         return SG_OK;
     struct sg_attained attained;
@@ -296,7 +311,7 @@ enum sg_status sg_account_epsilon(const struct sg_history *history, double delta
     for (int i = 0; status == SG_OK && i < attained.n; i++) {
         if (sg_history_check(&attained.history[i]) != SG_OK)
             continue; /* a rate or a noise too small or too large to be accounted: nothing is known from there */
-        status = by_pair(&attained.history[i], delta, &below);
+        status = sg_account_by_pair(&attained.history[i], delta, &below);
         if (status == SG_OK)
             out->epsilon_lower = fmax(out->epsilon_lower, below.epsilon_lower);
     }
@@ -322,10 +337,16 @@ static double rdp_delta(const struct sg_composition *composition, double epsilon
 static void direction_delta(const struct sg_composition *composition, double epsilon, double *lower, double *upper)
 {
     *lower = 0;
-    if (!composition->n_events && !composition->n_laplaces && !composition->n_fixed_size)
+    if (composition->n_fixed_size) {
+        struct sg_composition mirrored;
+        *upper = rdp_delta(composition, epsilon);
+        double by_grid;
+        if (sg_composition_mirror(composition, &mirrored) && sg_pld_delta(&mirrored, epsilon, 0, &by_grid))
+            *upper = fmin(*upper, by_grid);
+        sg_composition_unmirror(&mirrored);
+    } else if (!composition->n_events && !composition->n_laplaces)
         sg_gaussian_delta(sqrt(composition->gaussian_mu2) * (1 + 0x1p-50), epsilon, lower, upper);
-    else if (composition->n_fixed_size ||
-             !((is_once(composition) && sg_event_delta_once(&composition->events[0], epsilon, lower, upper)) ||
+    else if (!((is_once(composition) && sg_event_delta_once(&composition->events[0], epsilon, lower, upper)) ||
                sg_contour_delta(composition, epsilon, 0, lower, upper) || sg_pld_delta(composition, epsilon, 0, upper)))
         *upper = rdp_delta(composition, epsilon);
 }

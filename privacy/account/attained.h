@@ -25,6 +25,10 @@ bool sg_history_is_attained(const struct sg_history *history);
 SG_MUST_USE enum sg_status sg_attained_make(const struct sg_history *history, struct sg_attained *out);
 void sg_attained_close(struct sg_attained *attained);
 
+/* sg_account_epsilon for the dominating pair alone, so that the lower bound is only how exact the arithmetic is where
+ * the pair is not attained. For a checked delta. */
+SG_MUST_USE enum sg_status sg_account_by_pair(const struct sg_history *history, double delta, struct sg_epsilon *out);
+
 /* Batches of an epoch under shuffling, from the rate: cut with or without the last, shorter one. */
 struct sg_epoch {
     double batches_min, batches_max;

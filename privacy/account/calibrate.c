@@ -7,6 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "attained.h"
+#include "composition.h"
 #include "guess.h"
 
 struct search {
@@ -39,7 +41,7 @@ static double excess(const struct search *search, double epsilon)
 static enum sg_status evaluate(struct search *search, double log_value, struct sg_epsilon *out, double *f)
 {
     set_value(search, log_value);
-    SG_TRY(sg_account_epsilon(&search->history, search->delta, out));
+    SG_TRY(sg_account_by_pair(&search->history, search->delta, out));
     *f = excess(search, out->epsilon);
     return SG_OK;
 }
@@ -51,6 +53,7 @@ static enum sg_status search_open(const struct sg_history *history, double targe
         return sg_fail(SG_USAGE, "target epsilon %g is outside [1e-6, 1e6]", target);
     if (!history->n_phases)
         return sg_fail(SG_USAGE, "there is no phase to calibrate");
+    SG_TRY(sg_delta_check(delta));
     *search = (struct search){.history = *history, .target = target, .delta = delta};
     search->phases = malloc(history->n_phases * sizeof *search->phases);
     if (!search->phases)
@@ -58,6 +61,12 @@ static enum sg_status search_open(const struct sg_history *history, double targe
     memcpy(search->phases, history->phases, history->n_phases * sizeof *search->phases);
     search->history.phases = search->phases;
     return SG_OK;
+}
+
+/* While searching only the dominating pair was asked; what is certain from below is added to the answer. */
+static enum sg_status add_lower(const struct search *search, struct sg_epsilon *out)
+{
+    return sg_history_is_attained(&search->history) ? SG_OK : sg_account_epsilon(&search->history, search->delta, out);
 }
 
 struct ends {
@@ -151,8 +160,11 @@ static enum sg_status solve(struct search *search, double start, const struct en
             break;
         k.before = k.at, k.f_before = k.f, k.at = next;
     }
+    if (isnan(k.good))
+        return sg_fail(SG_FAILED, "calibration did not settle; please report this");
     *value = exp(k.good), *out = k.at_good;
-    return isnan(k.good) ? sg_fail(SG_FAILED, "calibration did not settle; please report this") : SG_OK;
+    set_value(search, k.good);
+    return add_lower(search, out);
 }
 
 enum sg_status sg_account_calibrate(const struct sg_history *history, double target_epsilon, double delta,
@@ -204,7 +216,7 @@ static enum sg_status search_steps(struct search *search, int64_t *steps, struct
     for (int round = 0; bad - good > 1; round++) {
         struct sg_epsilon here;
         last->steps = at;
-        SG_TRY(sg_account_epsilon(&search->history, search->delta, &here));
+        SG_TRY(sg_account_by_pair(&search->history, search->delta, &here));
         double f = excess(search, here.epsilon), now = log((double)at);
         if (here.epsilon <= search->target)
             good = at, *out = here;
@@ -219,8 +231,8 @@ static enum sg_status search_steps(struct search *search, int64_t *steps, struct
     if (!good)
         return sg_fail(SG_USAGE, "not even one step meets epsilon %g at delta %g: raise the noise multiplier",
                        search->target, search->delta);
-    *steps = good;
-    return SG_OK;
+    *steps = last->steps = good;
+    return add_lower(search, out);
 }
 
 enum sg_status sg_account_calibrate_steps(const struct sg_history *history, double target_epsilon, double delta,

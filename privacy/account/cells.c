@@ -126,6 +126,28 @@ static void dominate_branch(const struct sg_pair *pair, struct sg_cells *out, do
     out->infinite += share * (above + error);
 }
 
+/* The same for a mirrored step: each cell of positive loss, and once more with the two laws exchanged. */
+static void dominate_mirrored(const struct sg_pair *pair, struct sg_cells *out, double h)
+{
+    double zero = -out->first, before = inverse_loss(pair, 0, true, 0), known = 0, error, error_q;
+    for (size_t i = (size_t)zero; i + 1 < out->n; i++) {
+        double x = inverse_loss(pair, (out->first + (double)i + 1) * h, true, before),
+               mirror = 2 * zero - (double)i - 1;
+        double p = mixture_mass(&pair->p, pair->sigma, before, x, &error);
+        double q = mixture_mass(&pair->q, pair->sigma, before, x, &error_q);
+        split(out, i, h, p, error, q, error_q);
+        if (mirror >= 0)
+            split(out, (size_t)mirror, h, q, error_q, p, error);
+        else
+            out->mass[0] += q + error_q;
+        known += fmax(p - error, 0) + fmax(q - error_q, 0);
+        before = x;
+    }
+    out->infinite += mixture_mass(&pair->p, pair->sigma, before, INFINITY, &error) + error;
+    out->mass[0] += mixture_mass(&pair->q, pair->sigma, before, INFINITY, &error_q) + error_q;
+    out->mass[(size_t)zero] += fmax(1 - known * (1 - 1e-12), 0);
+}
+
 /* The cells of a coarsened step, from below: what is known is in which cell x fell, so that the loss of all of it is
  * ln p/q. The cells end half way between points of the grid, and that loss lies close to the point. */
 struct coarse {
@@ -254,6 +276,7 @@ struct step {
     int n_pairs;
     struct sg_pair gaussian;
     double loss_max; /* Laplace */
+    bool is_mirrored;
 };
 
 static void find_step(const struct sg_composition *composition, size_t which, double rest, struct step *step,
@@ -265,6 +288,9 @@ static void find_step(const struct sg_composition *composition, size_t which, do
         const struct sg_event *event = &composition->events[which];
         loss_range(event, rest, low, high);
         step->pairs = event->branch, step->n_pairs = event->n_branches, *count = event->count;
+        step->is_mirrored = event->is_mirrored;
+        if (event->is_mirrored)
+            *low = -*high;
     } else if (which < n_events + n_laplaces) {
         step->loss_max = composition->laplaces[which - n_events].loss_max;
         *high = step->loss_max, *low = -step->loss_max, *count = composition->laplaces[which - n_events].count;
@@ -312,8 +338,10 @@ bool sg_cells_open(const struct sg_composition *composition, size_t which, doubl
     if (!out->mass)
         return false;
     if (!is_upper)
-        return fill_below(&step, h, rest * 1e4, out);
-    for (int b = 0; b < step.n_pairs; b++)
+        return !step.is_mirrored && fill_below(&step, h, rest / 10, out);
+    if (step.is_mirrored)
+        dominate_mirrored(step.pairs, out, h);
+    for (int b = 0; !step.is_mirrored && b < step.n_pairs; b++)
         dominate_branch(&step.pairs[b], out, h);
     if (!step.n_pairs)
         dominate_laplace(step.loss_max, out, h);

@@ -231,6 +231,28 @@ enum sg_status sg_composition_make(const struct sg_history *h, struct sg_composi
     return SG_OK;
 }
 
+bool sg_composition_mirror(const struct sg_composition *composition, struct sg_composition *copy)
+{
+    *copy = *composition;
+    copy->n_events = 0, copy->n_fixed_size = 0;
+    copy->events = malloc(composition->n_fixed_size * sizeof *copy->events);
+    for (size_t i = 0; copy->events && i < composition->n_fixed_size; i++) {
+        const struct sg_phase *phase = &composition->fixed_size[i];
+        struct sg_event event = {.count = (double)phase->steps, .n_branches = 1, .is_mirrored = true};
+        event.branch[0] = (struct sg_pair){
+            .probability = 1, .sigma = phase->noise_multiplier, .p = sampled(phase->sample_rate, 2, 1), .q = point()};
+        if (phase->sample_rate < 1) /* the others are Gaussian releases */
+            add_event(&event, copy);
+    }
+    return copy->events;
+}
+
+void sg_composition_unmirror(struct sg_composition *copy)
+{
+    free(copy->events);
+    memset(copy, 0, sizeof *copy);
+}
+
 void sg_composition_swap(struct sg_composition *composition)
 {
     for (size_t i = 0; i < composition->n_events; i++)

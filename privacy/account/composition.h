@@ -54,6 +54,11 @@ double sg_composition_count(const struct sg_composition *composition);
 double sg_binomial_tail(int64_t n, double p, int64_t k);
 double sg_binomial_tail_down(int64_t n, double p, int64_t k);
 
+/* Fixed size as the grid sees it: the mirrored pairs of its phases as events of a copy, which sg_composition_unmirror
+ * frees. docs/accounting.md, section 1. */
+SG_MUST_USE bool sg_composition_mirror(const struct sg_composition *composition, struct sg_composition *copy);
+void sg_composition_unmirror(struct sg_composition *copy);
+
 /* ln of the Renyi moment of one fixed-size step, (alpha - 1) times its divergence, rounded up. */
 double sg_fixed_size_log_moment(const struct sg_phase *phase, double alpha);
 

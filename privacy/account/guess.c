@@ -38,14 +38,16 @@ static double by_saddle(struct sg_composition *composition, double delta)
 
 double sg_epsilon_guess(const struct sg_history *history, double delta)
 {
-    struct sg_composition composition;
+    struct sg_composition composition, mirrored = {.events = NULL}, *seen = &composition;
     double epsilon = NAN, ignored;
-    if (sg_composition_make(history, &composition) == SG_OK && !composition.n_fixed_size) {
-        if (composition.n_events || composition.n_laplaces)
-            epsilon = fmax(by_one_step(&composition, delta), by_saddle(&composition, delta));
-        else
-            sg_gaussian_epsilon(sqrt(composition.gaussian_mu2), delta, &ignored, &epsilon);
-    }
+    bool ok = sg_composition_make(history, &composition) == SG_OK;
+    if (ok && composition.n_fixed_size) /* its moments are not those of the mirrored pair, but close */
+        ok = sg_composition_mirror(&composition, &mirrored), seen = &mirrored;
+    if (ok && !seen->n_events && !seen->n_laplaces)
+        sg_gaussian_epsilon(sqrt(seen->gaussian_mu2), delta, &ignored, &epsilon);
+    else if (ok)
+        epsilon = fmax(by_one_step(seen, delta), by_saddle(seen, delta));
+    sg_composition_unmirror(&mirrored);
     sg_composition_close(&composition);
     return epsilon;
 }

@@ -5,7 +5,7 @@
 #include "account/account.h"
 
 /* About the epsilon at delta, good to a few percent for many small losses and for few large ones, to a factor of two
- * between; NaN where nothing cheap is known (fixed size) or the history is not valid. */
+ * between; NaN where the history is not valid. */
 double sg_epsilon_guess(const struct sg_history *history, double delta);
 
 #endif

@@ -35,6 +35,9 @@ struct sg_event {
     double count;
     int n_branches;
     struct sg_pair branch[2];
+    /* Only the part with a positive loss is the pair's; there is as much of it with P and Q exchanged, and the rest has
+     * no loss. For the grid alone: no moment of it is analytic. */
+    bool is_mirrored;
 };
 
 /* ln of the mixture's density over N(0, sigma^2) at x. *error is a bound of its absolute error in units of SG_UNIT. */

@@ -447,8 +447,9 @@ static bool field_differs(const struct field *field, const struct sg_plan *plan,
 static bool is_derived(const struct field *field)
 {
     static const char *const names[] = {
-        "epsilon", "epsilon_lower", "epsilon_rdp", "accountant", "sample_threshold", "units_per_panel_max", "clip_norm",
-        "shrink",  "noise_std",     "grid",        "divisor",    "delta_caps",       "delta_noise",         "delta_accountant"};
+        "epsilon",     "epsilon_lower",   "epsilon_rdp", "accountant", "sample_threshold", "units_per_panel_max",
+        "clip_norm",   "shrink",          "noise_std",   "grid",       "divisor",          "delta_caps",
+        "delta_noise", "delta_accountant"};
     for (size_t i = 0; i < sizeof names / sizeof *names; i++)
         if (strcmp(field->name, names[i]) == 0)
             return true;

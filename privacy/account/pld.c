@@ -11,6 +11,8 @@
 
 enum { GRID = 1 << 16 };
 static const double steep = 1.5;
+static const double left_out_share =
+    1e-5; /* of delta: the larger, the less the moments explode, and the farther the tilt */
 
 /* The composed, tilted distribution on the window [start, start + GRID) of multiples of h. */
 struct grid {
@@ -132,7 +134,7 @@ static bool grid_open(const struct sg_composition *composition, double start, do
 {
     bool ok = grid_make(start, period, theta, g);
     size_t n = composition->n_events + composition->n_laplaces + (composition->gaussian_mu2 > 0);
-    double rest = delta * 1e-10 / sg_composition_count(composition);
+    double rest = delta * left_out_share / sg_composition_count(composition);
     for (size_t i = 0; ok && i < n; i++)
         ok = compose_step(g, fft, composition, i, rest, is_upper);
     if (ok)
@@ -213,14 +215,14 @@ static bool prepare(const struct sg_composition *given, double target, bool by_d
         if (saddle->ok && saddle->cancellation < 5 &&
             fabs((by_delta ? saddle->log_delta : saddle->epsilon) - target) < 0.5)
             break;
-        *left_out = sg_composition_thin(copy, 1e-9 * delta, sharpness);
+        *left_out = sg_composition_thin(copy, left_out_share * delta, sharpness);
         *saddle = sg_saddle_find(copy, target, by_delta, saddle->ok ? saddle->c : 5, &nodes);
     }
     sg_nodes_close(&nodes);
     return saddle->ok;
 }
 
-enum { TILTS = 3 };
+enum { TILTS = 4 };
 
 /* The dominated law needs a window so wide that what wraps round from the right is negligible too. */
 static double below(const struct sg_composition *given, const struct sg_composition *thinned, double start,
@@ -240,33 +242,59 @@ static double below(const struct sg_composition *given, const struct sg_composit
     return lower;
 }
 
-/* The saddle-point approximation may tilt too far where few steps make the law ragged. Any tilt is valid: reduce it
- * while that helps, and keep the best of what was proven. */
+static bool is_mirrored(const struct sg_composition *composition)
+{
+    return composition->n_events && composition->events[0].is_mirrored;
+}
+
+static double above(const struct sg_composition *given, const struct sg_composition *thinned,
+                    const struct sg_saddle *saddle, double c, double delta, const struct sg_fft *fft)
+{
+    struct grid g = {.h = 0};
+    struct sg_saddle here = *saddle;
+    double start = fmin(saddle->epsilon, 0) * 1.01, period, upper = INFINITY;
+    here.c = c;
+    if (plan_window(thinned, delta, &here, start, &period) && grid_open(given, start, period, c, delta, true, fft, &g))
+        upper = fmax(read_epsilon(&g, delta, true), 0);
+    grid_close(&g);
+    return upper;
+}
+
+/* The saddle-point approximation may tilt too far or too little where few steps make the law ragged. Any tilt is valid:
+ * it is halved, or else doubled, while that helps. The dominated law is best tilted a little less. */
 bool sg_pld_epsilon(const struct sg_composition *given, double delta, double epsilon_max, double *lower, double *upper)
 {
     struct sg_composition thinned;
     struct sg_saddle saddle;
-    double left_out, period;
+    double left_out;
     struct sg_fft fft = {0};
-    *lower = 0, *upper = epsilon_max;
+    *lower = 0, *upper = INFINITY;
     bool ok = prepare(given, log(delta), true, delta, &thinned, &saddle, &left_out) && sg_fft_open(GRID, &fft);
-    bool any = false;
-    for (int k = 0; ok && k < TILTS; k++, saddle.c /= 3) {
-        struct grid g = {.h = 0};
-        double start = fmin(saddle.epsilon, 0) * 1.01, before = *upper;
-        if (plan_window(&thinned, delta, &saddle, start, &period)) {
-            if (grid_open(given, start, period, saddle.c, delta, true, &fft, &g))
-                *upper = fmin(*upper, fmax(read_epsilon(&g, delta, true), 0)), any = true;
-            if (k < 2)
-                *lower = fmax(*lower, below(given, &thinned, start, period, saddle.c, delta, &fft));
+    double best = saddle.c, gain = 1;
+    if (ok)
+        *upper = above(given, &thinned, &saddle, best, delta, &fft);
+    for (int k = 0, direction = -1, tried = 0; ok && k < TILTS; k++) {
+        double next = best * (direction < 0 ? 0.5 : 2), here = above(given, &thinned, &saddle, next, delta, &fft);
+        gain = here < *upper ? here / *upper : 1;
+        if (here < *upper)
+            *upper = here, best = next, tried++;
+        if (!(gain < 0.98)) {
+            if (direction > 0 || tried > 0)
+                break;
+            direction = 1;
         }
-        grid_close(&g);
-        if (any && !(*upper < before * 0.998))
-            break;
+    }
+    if (ok && !is_mirrored(given)) {
+        double start = fmin(saddle.epsilon, 0) * 1.01, period;
+        saddle.c = best * 0.7;
+        if (plan_window(&thinned, delta, &saddle, start, &period))
+            *lower = below(given, &thinned, start, period, saddle.c, delta, &fft);
     }
     sg_fft_close(&fft);
     free(thinned.events);
-    return any;
+    ok = ok && isfinite(*upper);
+    *upper = fmin(*upper, epsilon_max);
+    return ok;
 }
 
 bool sg_pld_delta(const struct sg_composition *given, double epsilon, double enough, double *upper)

@@ -3,6 +3,7 @@
 
 #include "audit/query.h"
 #include "commands.h"
+#include "figure.h"
 #include "options.h"
 #include "print_rows.h"
 
@@ -20,9 +21,9 @@ static void print_programmes(const json_t *programmes)
     size_t i;
     const json_t *p;
     json_array_foreach(programmes, i, p)
-        printf("programme      %s: %lld of %lld runs drawn; all of them cost epsilon %.4f, delta %.3g\n",
+        printf("programme      %s: %lld of %lld runs drawn; all of them cost epsilon %s, delta %s\n",
                json_string_value(json_object_get(p, "programme_id")), whole_of(p, "drawn"), whole_of(p, "runs"),
-               real_of(p, "epsilon"), real_of(p, "delta"));
+               figure_fixed_up(real_of(p, "epsilon"), 4).text, figure_up(real_of(p, "delta"), 3).text);
 }
 
 static enum sg_status print_budget(const json_t *o)
@@ -33,17 +34,18 @@ static enum sg_status print_budget(const json_t *o)
     } else {
         printf("limit          epsilon %.4f, delta %.3g, for life\n", real_of(o, "epsilon_limit"),
                real_of(o, "delta_limit"));
-        printf("spent          epsilon %.4f, delta %.3g; %lld runs began (%lld not ended)\n",
-               real_of(o, "epsilon_spent"), real_of(o, "delta_spent"), whole_of(o, "runs"), whole_of(o, "open_runs"));
-        printf("left           epsilon %.4f", real_of(o, "epsilon_left"));
+        printf("spent          epsilon %s, delta %s; %lld runs began (%lld not ended)\n",
+               figure_fixed_up(real_of(o, "epsilon_spent"), 4).text, figure_up(real_of(o, "delta_spent"), 3).text,
+               whole_of(o, "runs"), whole_of(o, "open_runs"));
+        printf("left           epsilon %s", figure_fixed_down(real_of(o, "epsilon_left"), 4).text);
         if (json_is_integer(json_object_get(o, "more_runs_like_last")))
             printf("; %lld more runs like the last one fit", whole_of(o, "more_runs_like_last"));
         printf("\nrule           one run or programme: its certified epsilon; several: Renyi filter at order %g, fixed "
                "at registration\n",
                real_of(o, "filter_order"));
         if (json_array_size(json_object_get(o, "by")) > 0 && json_is_real(json_object_get(o, "epsilon_as_if_fixed")))
-            printf("as if fixed    epsilon %.4f, delta %.3g, had all of it been fixed in advance; enforces nothing\n",
-                   real_of(o, "epsilon_as_if_fixed"), real_of(o, "delta_limit"));
+            printf("as if fixed    epsilon %s, delta %.3g, had all of it been fixed in advance; enforces nothing\n",
+                   figure_fixed_up(real_of(o, "epsilon_as_if_fixed"), 4).text, real_of(o, "delta_limit"));
         print_programmes(json_object_get(o, "programmes"));
     }
     if (json_array_size(json_object_get(o, "by")) == 0)

@@ -5,6 +5,7 @@
 #include "account_options.h"
 #include "base/number.h"
 #include "commands.h"
+#include "figure.h"
 
 struct request {
     struct account_options account;
@@ -57,8 +58,8 @@ static void print_answer(const struct request *request, const struct sg_phase *p
     if (is_steps)
         snprintf(text, sizeof text, "%lld", (long long)phase->steps);
     printf("%-17s %s\n", what, text);
-    printf("%-17s %.12g   at delta %g (certified upper bound, by %s)\n", "epsilon", figure->epsilon,
-           request->target_delta, figure->accountant);
+    printf("%-17s %s   at delta %s (certified upper bound, by %s)\n", "epsilon", figure_up(figure->epsilon, 12).text,
+           figure_up(request->target_delta, 6).text, figure->accountant);
     account_facts_print(history);
 }
 

@@ -10,6 +10,7 @@
 #include "base/file.h"
 #include "base/json.h"
 #include "commands.h"
+#include "figure.h"
 #include "options.h"
 
 struct request {
@@ -65,8 +66,9 @@ static enum sg_status convert(const struct request *request)
                                      sg_json_real(request->delta), is_zcdp ? "zcdp_rho" : "gdp_mu",
                                      sg_json_real(is_zcdp ? request->zcdp : request->gdp)));
     else
-        printf("epsilon        %.9g   at delta %g (upper bound from %s %g)\n", epsilon, request->delta,
-               is_zcdp ? "zCDP rho" : "Gaussian DP mu", is_zcdp ? request->zcdp : request->gdp);
+        printf("epsilon        %s   at delta %s (upper bound from %s %g)\n", figure_up(epsilon, 9).text,
+               figure_up(request->delta, 6).text, is_zcdp ? "zCDP rho" : "Gaussian DP mu",
+               is_zcdp ? request->zcdp : request->gdp);
     return SG_OK;
 }
 
@@ -108,27 +110,30 @@ static void print_json(const struct request *request, const struct sg_history *h
 static void print_table(const struct request *request, const struct sg_history *history,
                         const struct sg_epsilon *figure, const struct sg_curve *curve, double tuned)
 {
-    printf("epsilon        %.9g   at delta %g (certified upper bound, by %s)\n", figure->epsilon, request->delta,
-           figure->accountant);
+    printf("epsilon        %s   at delta %s (certified upper bound, by %s)\n", figure_up(figure->epsilon, 9).text,
+           figure_up(request->delta, 6).text, figure->accountant);
     if (figure->epsilon_lower > 0)
-        printf("lower bound    %.9g\n", figure->epsilon_lower);
-    printf("by RDP         %.9g\n", figure->epsilon_rdp);
+        printf("lower bound    %s\n", figure_down(figure->epsilon_lower, 9).text);
+    printf("by RDP         %s\n", figure_up(figure->epsilon_rdp, 9).text);
     account_facts_print(history);
     double mu;
     if (sg_account_gdp(history, &mu) == SG_OK)
         printf("Gaussian DP    mu %.9g; zCDP rho %.9g\n", mu, mu * mu / 2);
     if (request->tuning)
-        printf("with tuning    %.9g   best of %s trials, %g expected\n", tuned, request->tuning, request->trials);
+        printf("with tuning    %s   best of %s trials, %g expected\n", figure_up(tuned, 9).text, request->tuning,
+               request->trials);
     if (!curve)
         return;
     if (request->tuning)
         printf("\nof one trial, the choice among trials not included:");
     printf("\n%12s  %12s\n", "epsilon", "delta <=");
     for (int i = 0; i < SG_CURVE_POINTS; i += 2)
-        printf("%12.6g  %12.4g\n", curve->privacy[i].epsilon, curve->privacy[i].delta);
+        printf("%12s  %12s\n", figure_up(curve->privacy[i].epsilon, 6).text,
+               figure_up(curve->privacy[i].delta, 4).text);
     printf("\nbest test of whether one person took part\n%12s  %12s\n", "false alarms", "detected <=");
     for (int i = 0; i < SG_ATTACK_POINTS; i++)
-        printf("%12g  %12.6f\n", curve->attack[i].false_positive_rate, curve->attack[i].true_positive_rate_max);
+        printf("%12g  %12s\n", curve->attack[i].false_positive_rate,
+               figure_fixed_up(curve->attack[i].true_positive_rate_max, 6).text);
 }
 
 static enum sg_status tuned_epsilon(const struct request *request, const struct sg_history *history, double *out)

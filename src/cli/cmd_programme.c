@@ -8,6 +8,7 @@
 #include "backend.h"
 #include "base/bytes.h"
 #include "commands.h"
+#include "figure.h"
 #include "data/schema.h"
 #include "ledger_writer.h"
 #include "options.h"
@@ -51,13 +52,15 @@ static void print_words(const struct sg_plan *plan, const struct sg_programme *p
 {
     sg_report_plan(plan);
     printf("programme %s is registered\n", programme->programme_id);
-    printf("  %-22s %lld of this plan, each of epsilon %.4f\n", "runs", (long long)programme->runs, plan->epsilon);
-    printf("  %-22s epsilon %.4f, delta %.3g for all of them together, drawn or not\n", "cost", programme->epsilon,
-           programme->delta);
+    printf("  %-22s %lld of this plan, each of epsilon %s\n", "runs", (long long)programme->runs,
+           figure_fixed_up(plan->epsilon, 4).text);
+    printf("  %-22s epsilon %s, delta %s for all of them together, drawn or not\n", "cost",
+           figure_fixed_up(programme->epsilon, 4).text, figure_up(programme->delta, 3).text);
     if (budget->is_limited)
-        printf("  %-22s epsilon %.4f of %.4f (delta %.3g of %.3g) spent on %s; epsilon %.4f is left\n", "budget",
-               budget->epsilon_spent, budget->epsilon_limit, budget->delta_spent, budget->delta_limit, population,
-               fmax(budget->epsilon_limit - budget->epsilon_spent, 0));
+        printf("  %-22s epsilon %s of %.4f (delta %s of %.3g) spent on %s; epsilon %s is left\n", "budget",
+               figure_fixed_up(budget->epsilon_spent, 4).text, budget->epsilon_limit,
+               figure_up(budget->delta_spent, 3).text, budget->delta_limit, population,
+               figure_fixed_down(fmax(budget->epsilon_limit - budget->epsilon_spent, 0), 4).text);
     printf("  %-22s sealgrad train CONFIG --programme %s\n", "draw a run with", programme->programme_id);
 }
 

@@ -3,11 +3,14 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "figure.h"
+
 static void plan_privacy(const struct sg_plan *plan)
 {
-    printf("  %-22s epsilon %.4f, delta %.3g (%s, %s)\n", "privacy", plan->epsilon, plan->delta, plan->accountant,
-           sg_relation_name(plan->relation));
-    printf("  %-22s at least %.4f; by RDP %.4f\n", "", plan->epsilon_lower, plan->epsilon_rdp);
+    printf("  %-22s epsilon %s, delta %s (%s, %s)\n", "privacy", figure_fixed_up(plan->epsilon, 4).text,
+           figure_up(plan->delta, 3).text, plan->accountant, sg_relation_name(plan->relation));
+    printf("  %-22s at least %s; by RDP %s\n", "", figure_fixed_down(plan->epsilon_lower, 4).text,
+           figure_fixed_up(plan->epsilon_rdp, 4).text);
     printf("  %-22s %.6g (noise multiplier) x %.6g (max_grad_norm), source %s\n", "noise", plan->noise_multiplier,
            plan->max_grad_norm, plan->noise_source);
     printf("  %-22s %.3f %% of max_grad_norm kept back for rounding\n", "shrink", plan->shrink * 100);

@@ -5,6 +5,7 @@
  * law serves. */
 #include "support.h"
 
+#include "closed.h"
 #include "composition.h"
 #include "contour.h"
 #include "line.h"
@@ -163,6 +164,46 @@ static void check_has_teeth(void **state)
     assert_true(delta_of_two(&p, 500) > delta);
 }
 
+/* Fixed size, replace one, by the mirrored pair: one step's delta is q delta_2C(ln(1 + (e^eps - 1)/q)), that of the
+ * pair at negative epsilon by its symmetry, and two steps are integrated over the first one's loss. */
+static double mirrored_one(double q, double sigma, double epsilon)
+{
+    if (epsilon < 0)
+        return -expm1(epsilon) + exp(epsilon) * mirrored_one(q, sigma, -epsilon);
+    double x = 1 + sigma * sigma / 2 * log1p(expm1(epsilon) / q); /* where the loss of N(2) against N(0) is that */
+    return q * sg_normal_tail((x - 2) / sigma) - (expm1(epsilon) + q) * sg_normal_tail(x / sigma);
+}
+
+static double mirrored_two(double q, double sigma, double epsilon)
+{
+    double h = sigma / 4000, sum = 0, taken = 0;
+    for (double x = 1 + h / 2; x < 3 + 12 * sigma; x += h) {
+        double base = h * exp(-x * x / (2 * sigma * sigma)) / (sigma * sqrt(2 * M_PI));
+        double ratio = 1 + q * expm1((2 * x - 2) / (sigma * sigma)), loss = log(ratio);
+        sum += base * ratio * mirrored_one(q, sigma, epsilon - loss) + base * mirrored_one(q, sigma, epsilon + loss);
+        taken += base * (1 + ratio);
+    }
+    return sum + (1 - taken) * mirrored_one(q, sigma, epsilon);
+}
+
+static void fixed_size_from_above(void **state)
+{
+    (void)state;
+    static const struct setting cases[] = {{0.05, 0.9, 1e-4, 2}, {0.3, 2, 1e-6, 2}, {0.01, 1.5, 1e-5, 2}};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        double q = cases[i].rate, sigma = cases[i].noise, delta = cases[i].delta;
+        struct sg_epsilon e = account_once(SG_SAMPLER_FIXED_SIZE, SG_REPLACE_ONE, cases[i]);
+        assert_string_equal(e.accountant, "pld");
+        assert_true(mirrored_two(q, sigma, e.epsilon) <= delta * (1 + 1e-6));
+        assert_true(mirrored_two(q, sigma, e.epsilon * (1 - 1e-3)) > delta);
+        struct setting once = cases[i];
+        once.steps = 1;
+        e = account_once(SG_SAMPLER_FIXED_SIZE, SG_REPLACE_ONE, once);
+        assert_true(mirrored_one(q, sigma, e.epsilon) <= delta * (1 + 1e-9));
+        assert_true(mirrored_one(q, sigma, e.epsilon * (1 - 1e-3)) > delta);
+    }
+}
+
 /* ln |1 + r| on both sides of where either formula cancels; the sum of squares alone loses all digits near r = -1. */
 static void logarithm_of_one_plus(void **state)
 {
@@ -186,6 +227,7 @@ static void logarithm_of_one_plus(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(little_noise), cmocka_unit_test(any_noise),
-                                       cmocka_unit_test(check_has_teeth), cmocka_unit_test(logarithm_of_one_plus)};
+                                       cmocka_unit_test(check_has_teeth), cmocka_unit_test(fixed_size_from_above),
+                                       cmocka_unit_test(logarithm_of_one_plus)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
