@@ -81,6 +81,8 @@ void sg_check_error(struct sg_check *check, const char *place);
 /* Events in order, after their bytes were checked: keys, plans, budgets. */
 void sg_check_semantics(struct sg_check *check, const struct sg_event *event, const struct sg_check_key *signer);
 void sg_check_programmes_free(struct sg_check *check);
+/* The form of an event beside its meaning: members, number, time, limits. */
+void sg_check_facts(struct sg_check *check, const struct sg_event *event, const char *place);
 /* Around the walk over the leaves. */
 SG_MUST_USE enum sg_status sg_check_signatures_begin(struct sg_check *check);
 void sg_check_signatures_end(struct sg_check *check);

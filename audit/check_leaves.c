@@ -78,6 +78,7 @@ static void check_event(struct sg_check *check, sqlite3_stmt *row, struct sg_env
     uint8_t index = signer ? (uint8_t)(signer - check->keys) : UINT8_MAX;
     sg_buffer_append(&check->signer_of, &index, 1);
     check_columns(check, row, &event, place);
+    sg_check_facts(check, &event, place);
     sg_check_semantics(check, &event, signer);
     if (!check->derive_stopped && sg_derive_event(check->derive, &event) != SG_OK) {
         sg_check_error(check, place);

@@ -204,7 +204,10 @@ static bool dataset_allows(struct sg_check *check, const char *dataset, const ch
     bool allows = true;
     *is_public = false;
     *is_same_data = false;
-    if (sg_db_prepare(check->expected, "SELECT is_public, population_size, commitment FROM dataset WHERE name = ?",
+    if (sg_db_prepare(check->expected,
+                      "SELECT is_public, population_size, commitment, (SELECT leaf FROM erasure e WHERE e.dataset = "
+                      "d.name) FROM dataset d WHERE "
+                      "name = ?",
                       &row) != SG_OK)
         return false;
     sg_db_bind(row, "t", dataset);
@@ -214,6 +217,7 @@ static bool dataset_allows(struct sg_check *check, const char *dataset, const ch
         *is_same_data = commitment && sg_hex_decode(commitment, strlen(commitment), recorded, sizeof recorded) &&
                         memcmp(recorded, sqlite3_column_blob(row, 2), sizeof recorded) == 0;
         allows = !plan->is_private || plan->population_size >= sqlite3_column_int64(row, 1);
+        *is_same_data &= sqlite3_column_type(row, 3) == SQLITE_NULL; /* what was erased is nobody's data any more */
     }
     sqlite3_finalize(row);
     return allows;
@@ -317,7 +321,8 @@ static void semantics_run(struct sg_check *check, const struct sg_event *event, 
                         &is_public, &is_same_data))
         sg_check_problem(check, SG_BROKEN, place, "its plan assumes fewer people than its dataset may hold");
     if (!is_same_data)
-        sg_check_problem(check, SG_BROKEN, place, "its data commitment is not that of its dataset");
+        sg_check_problem(check, SG_BROKEN, place,
+                         "its data commitment is not that of its dataset, or the dataset was erased before");
     if (!plan.is_private && !is_public)
         sg_check_problem(check, SG_BROKEN, place, "a run without privacy on people whose privacy is limited");
     const char *programme = json_string_value(json_object_get(event->facts, "programme"));

@@ -229,7 +229,8 @@ static enum sg_status check_retention(const json_t *facts)
     const json_t *class = json_object_get(facts, "retention_class"), *until = json_object_get(facts, "retain_until_ms");
     if ((class && !json_is_null(class) && !json_is_string(class)) ||
         (until && !json_is_null(until) && !json_is_integer(until)))
-        return sg_fail(SG_BROKEN, "facts: retention_class must be text or null, retain_until_ms a whole number or null");
+        return sg_fail(SG_BROKEN,
+                       "facts: retention_class must be text or null, retain_until_ms a whole number or null");
     return SG_OK;
 }
 
@@ -401,15 +402,40 @@ static enum sg_status add_artifact(struct sg_derive *derive, int64_t run_no, siz
     return apply(derive, ADD_ARTIFACT, "artifact");
 }
 
+/* ---- The run that an event is about. */
+struct open_run {
+    int64_t steps, start_leaf, started_ms;
+};
+
+static enum sg_status find_open_run(struct sg_derive *derive, const struct sg_event *event, struct open_run *out)
+{
+    const char *run_id;
+    int64_t run_no;
+    *out = (struct open_run){0};
+    SG_TRY(text_of(event->facts, "run_id", &run_id));
+    SG_TRY(whole_of(event->facts, "run_no", &run_no));
+    sqlite3_stmt *run = derive->statement[OPEN_RUN];
+    sg_db_bind(run, "ti", run_id, run_no);
+    bool is_open = sqlite3_step(run) == SQLITE_ROW;
+    if (is_open)
+        *out =
+            (struct open_run){sqlite3_column_int64(run, 0), sqlite3_column_int64(run, 1), sqlite3_column_int64(run, 2)};
+    sqlite3_reset(run);
+    return is_open ? SG_OK : sg_fail(SG_BROKEN, "%s: run %.39s is not under way", event->type, run_id);
+}
+
 static enum sg_status derive_run_end(struct sg_derive *derive, const struct sg_event *event)
 {
     const json_t *facts = event->facts, *reason = json_object_get(facts, "reason"), *one;
     const char *run_id;
-    int64_t run_no, steps_done;
+    int64_t run_no, steps_done, start_leaf;
+    struct open_run run = {0};
     size_t i;
     SG_TRY(text_of(facts, "run_id", &run_id));
     SG_TRY(whole_of(facts, "run_no", &run_no));
     SG_TRY(whole_of(facts, "steps_done", &steps_done));
+    if (find_open_run(derive, event, &run) != SG_OK)
+        sg_error_clear(); /* said below */
     const char *status = strcmp(event->type, "run.complete") == 0 ? "complete"
                          : strcmp(event->type, "run.fail") == 0   ? "failed"
                                                                   : "aborted";
@@ -418,6 +444,10 @@ static enum sg_status derive_run_end(struct sg_derive *derive, const struct sg_e
     SG_TRY(apply(derive, END_RUN, event->type));
     if (sqlite3_changes(derive->db) != 1)
         return sg_fail(SG_BROKEN, "%s: no run %.39s is waiting for its end", event->type, run_id);
+    SG_TRY(whole_of(facts, "start_leaf", &start_leaf));
+    if (start_leaf != run.start_leaf || steps_done < 0 || steps_done > run.steps)
+        return sg_fail(SG_BROKEN, "%s: its first leaf is not its run's, or it has more steps than the plan",
+                       event->type);
     json_array_foreach(json_object_get(facts, "metrics"), i, one)
         SG_TRY(add_metric(derive, run_no, i, one, event->seq));
     json_array_foreach(json_object_get(facts, "artifacts"), i, one)
@@ -467,26 +497,6 @@ static enum sg_status derive_erasure(struct sg_derive *derive, const struct sg_e
 }
 
 /* ---- Events that leave no row: only whether they can be true. */
-struct open_run {
-    int64_t steps, start_leaf, started_ms;
-};
-
-static enum sg_status find_open_run(struct sg_derive *derive, const struct sg_event *event, struct open_run *out)
-{
-    const char *run_id;
-    int64_t run_no;
-    *out = (struct open_run){0};
-    SG_TRY(text_of(event->facts, "run_id", &run_id));
-    SG_TRY(whole_of(event->facts, "run_no", &run_no));
-    sqlite3_stmt *run = derive->statement[OPEN_RUN];
-    sg_db_bind(run, "ti", run_id, run_no);
-    bool is_open = sqlite3_step(run) == SQLITE_ROW;
-    if (is_open)
-        *out = (struct open_run){sqlite3_column_int64(run, 0), sqlite3_column_int64(run, 1),
-                                 sqlite3_column_int64(run, 2)};
-    sqlite3_reset(run);
-    return is_open ? SG_OK : sg_fail(SG_BROKEN, "%s: run %.39s is not under way", event->type, run_id);
-}
 
 static enum sg_status derive_heartbeat(struct sg_derive *derive, const struct sg_event *event)
 {

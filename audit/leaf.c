@@ -171,7 +171,7 @@ enum sg_status sg_event_parse(const char *payload, size_t n, struct sg_event *ou
     json_t *predicate = json_object_get(statement, "predicate");
     enum sg_status status = SG_OK;
     if (!schema || strcmp(schema, SG_LEAF_STATEMENT_TYPE) != 0 || !subjects_valid(statement) ||
-        !json_is_object(predicate))
+        !json_is_object(predicate) || json_object_get(statement, "type")) /* that name is event_type's */
         status = sg_fail(SG_BROKEN, "statement: not an in-toto Statement v1 with subject and predicate");
     if (status == SG_OK && !(out->type = event_type(statement)))
         status = sg_fail(SG_BROKEN, "statement: its predicateType is not a sealgrad event");

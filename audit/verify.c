@@ -230,6 +230,7 @@ static enum sg_status verdict_of(enum sg_status status, struct sg_snapshot *snap
 {
     if (status == SG_OK) {
         status = verify_db(snapshot->db, options, out);
+        out->has_journal = snapshot->folder != NULL;
         sg_snapshot_close(snapshot);
         return status;
     }

@@ -24,14 +24,7 @@ import sys
 import tempfile
 
 DASH = "\u2014 "
-EVIDENCE = {
-    "leaf": ["seq", "event_id", "ts_ms", "type", "body", "leaf_hash", "prev_hash"],
-    "node": ["level", "idx", "hash"],
-    "checkpoint": ["size", "root", "note"],
-    "cosignature": ["size", "witness", "line"],
-    "tsa": ["size", "token"],
-}
-OBJECTS = {"table": 15, "trigger": 9}
+SCHEMA = "074fce19db5041828d6c5048b66db2ee61ec89c1c1178b2d179a8d0e3b7e360d"
 
 
 class Fault(Exception):
@@ -540,6 +533,8 @@ class Derived:
             raise Fault("a run without privacy on people whose privacy is limited")
         if bytes.fromhex(f["data_commitment"]) != self.datasets[f["dataset"]][5]:
             raise Fault("the run's data commitment is not that of its dataset")
+        if f["dataset"] in self.erasures:
+            raise Fault("a run on data that was erased")
         private = plan["private"]
         self.runs[f["run_no"]] = [f["run_id"], f["dataset"], f["population"], "running", None, int(private),
                                   plan["epsilon"] if private else None, plan["delta"] if private else None,
@@ -558,6 +553,8 @@ class Derived:
             raise Fault("an end without a run that waits for it")
         if f["steps_done"] < self.past.beats.pop(f["run_id"], {"step": 0})["step"]:
             raise Fault("fewer steps done than the last heartbeat says")
+        if f["start_leaf"] != run[20] or f["steps_done"] > run[11]:
+            raise Fault("an end of another run's beginning, or beyond its plan")
         run[3] = {"run.complete": "complete", "run.fail": "failed", "run.abort": "aborted"}[kind]
         run[4], run[12], run[16], run[21] = f["reason"], f["steps_done"], p["time_ms"], seq
         for i, m in enumerate(f["metrics"]):
@@ -586,6 +583,91 @@ def same_param(have, want):
 NEWEST = 10000  # events
 
 
+# ---- The form of an event: only these members.
+END = "run_id:t run_no:i start_leaf:i reason:T steps_done:i metrics:l artifacts:l curves?L clock:o"
+DECISION = "model:d role:t reason:t expires_ms:s human?o needs?i"
+FORMS = {
+    "ledger.genesis": "schema_version:i tree:t key:t key_name:t",
+    "key.add": "key:t role:t",
+    "key.revoke": "key_id:t compromised_since_ms:s",
+    "dataset.register": ("name:t population:t unit:t population_size:i public:b epsilon_limit:R delta_limit:R filter_order:R "
+        "row_bucket:t retention_class?T retain_until_ms?s commitment:d schema_digest:d"),
+    "programme.register": "programme_id:t dataset:t population:t plan:o runs:i epsilon:r delta:r budget:O",
+    "run.start": ("run_id:t run_no:i dataset:t population:t data_commitment:d plan:o budget:O programme:T "
+        "configuration:O parameters:O secret_commitment:d secret_supplied:b code_digest:T binary_digest:T "
+        "environment:T libraries:O base_model_digest:T show_internal:b clock:o"),
+    "dataset.erase": "dataset:t basis:t destroyed:t",
+    "run.heartbeat": "run_id:t run_no:i start_leaf:i beat:i step:i interval_s:I interval_steps:I wall_ms:s clock:o",
+    "run.erase": "run_id:t run_no:i basis:t destroyed:l",
+    "clock.anomaly": "kind:t wall_ms:s expected_ms:s offset_ms:s boot_id_before:T clock:o",
+    "ledger.gap": "kind:t run_id:T run_no:I from_ms:s to_ms:s clock:o",
+    "run.complete": END, "run.fail": END, "run.abort": END,
+    "model.approve": DECISION, "model.deploy": DECISION, "model.retire": DECISION,
+}
+BUDGET = ("filter_order?R rho?R delta_slack?R epsilon_limit?R delta_limit?R charges_before?i epsilon_before?R epsilon_after?R "
+          "delta_after?R")
+KINDS = {
+    "t": lambda v: isinstance(v, str),
+    "d": lambda v: isinstance(v, str) and re.fullmatch("[0-9a-f]{64}", v),
+    "i": lambda v: type(v) is int and v >= 0,
+    "s": lambda v: v is None or type(v) is int,
+    "r": lambda v: type(v) in (int, float),
+    "b": lambda v: type(v) is bool,
+    "o": lambda v: isinstance(v, dict),
+    "l": lambda v: isinstance(v, list),
+}
+
+
+def only(value, members):
+    """A letter a member: what it holds; a capital one: or null; "?" for ":": it may lack."""
+    if not isinstance(value, dict):
+        return
+    known = {re.split("[:?]", word)[0]: word[-1] for word in members.split()}
+    for name, held in value.items():
+        kind = known.get(name)
+        if not kind or not (KINDS[kind.lower()](held) or held is None and kind.isupper()):
+            raise Fault(f"it holds what no event of its type has: {name}")
+    lacks = [word for word in members.split() if ":" in word and word.split(":")[0] not in value]
+    if lacks:
+        raise Fault(f"it lacks {lacks[0][:-2]}")
+
+
+def is_row(row):
+    return isinstance(row, list) and all(cell is None or type(cell) is int for cell in row)
+
+
+def form(statement, said, p):
+    f = p["facts"]
+    only(statement, "_type:t subject:l predicateType:t predicate:o")
+    only(p, "origin:t seq:i event_id:t time:t time_ms:s prev:d by:o facts:o")
+    only(p["by"], "user:t uid:i host:t")
+    if said in FORMS:
+        only(f, FORMS[said])
+    only(f.get("clock"), "boot_id?T boottime_ms?i")
+    only(f.get("budget"), BUDGET)
+    for entries, members in ((statement["subject"], "name:t digest:o"), (f.get("metrics"), "name:t value:R split:t released:t"),
+                             (f.get("artifacts"), "name:t sha256:d bytes:i"), (f.get("curves"), "name:t split:t released:t bins?l points?l")):
+        for one in entries or []:
+            if not isinstance(one, dict):
+                raise Fault("an entry of a list is no object")
+            only(one, members)
+            if not all(is_row(row) for row in one.get("bins", []) + one.get("points", [])):
+                raise Fault("a curve's row is not of whole numbers")
+    at = datetime.datetime.fromtimestamp(p["time_ms"] // 1000, datetime.timezone.utc)
+    if p["time"] != f"{at:%Y-%m-%dT%H:%M:%S}.{p['time_ms'] % 1000:03d}Z" or not re.fullmatch("[0-9a-f]{32}", p["event_id"]):
+        raise Fault("its time in words or its event_id")
+    if said in ("run.complete", "run.fail", "run.abort") and (f["reason"] is None) != (said == "run.complete"):
+        raise Fault("a run that completed has no reason, any other one has")
+    if said == "dataset.erase" and f["destroyed"] != "dataset_key":
+        raise Fault("what the erasure destroyed")
+    if said == "dataset.register":
+        limits = f["epsilon_limit"], f["delta_limit"], f["filter_order"]
+        good = limits == (None, None, None) if f["public"] else None not in limits and (
+            0 < limits[0] <= 1000 and 1e-30 <= limits[1] < 1 and 1 < limits[2] <= 1e6)
+        if not good or f["population_size"] < 1 or ("retention_class" in f) != ("retain_until_ms" in f):
+            raise Fault("limits that limit nobody, no people, or half a retention")
+
+
 class Verifier:
     def __init__(self, db, trust, tsa_ca, newest=NEWEST):
         """`newest`: every signature of so many newest events; None: of all."""
@@ -601,18 +683,13 @@ class Verifier:
         self.problems.append((place, text))
 
     def schema(self):
-        found = {}
-        for kind, name, sql in self.db.execute("SELECT type, name, sql FROM sqlite_schema"):
-            found[kind] = found.get(kind, 0) + 1
-            if kind == "view":
-                self.problem("file", "it has a view")
-        for kind, n in OBJECTS.items():
-            if found.get(kind, 0) != n:
-                self.problem("file", f"it has {found.get(kind, 0)} {kind}s, a ledger has {n}")
-        for table, columns in EVIDENCE.items():
-            have = [r[1] for r in self.db.execute(f"PRAGMA table_xinfo({table})")]
-            if have != columns:
-                self.problem("file", f"table {table} has other columns")
+        text = b""
+        for row in self.db.execute("SELECT type, name, tbl_name, sql FROM sqlite_schema ORDER BY type, name"):
+            for field in row:
+                data = (field or "").encode()
+                text += bytes([5 if field is None else 3]) + len(data).to_bytes(8, "big") + data
+        if hashlib.sha256(text).hexdigest() != SCHEMA:
+            self.problem("file", "its tables, indexes and triggers are not a ledger's own")
         if self.db.execute("PRAGMA application_id").fetchone()[0] != 0x53474C31:
             self.problem("file", "application_id")
         if self.db.execute("PRAGMA user_version").fetchone()[0] != 2:
@@ -663,6 +740,7 @@ class Verifier:
             self.problem(f"leaf {n}", "its columns do not repeat its bytes")
         if p["seq"] != n or bytes.fromhex(p["prev"]) != self.previous or p["origin"] != self.origin:
             self.problem(f"leaf {n}", "its bytes say that it stands elsewhere")
+        form(statement, said, p)
         if p["time_ms"] < self.last_ms:
             self.problem(f"leaf {n}", "time runs back")
         self.last_ms = max(self.last_ms, p["time_ms"])
@@ -824,6 +902,25 @@ def kept(v, path):
         v.problem(f"checkpoint {size}", "its root is not that of the checkpoint kept by the verifier")
 
 
+def with_journal(path):
+    """The file, or a private copy of it with the journal that waits beside it, which SQLite then rolls back."""
+    with open(path, "rb") as file:
+        if file.read(20)[18:] == b"\2\2":
+            raise Fault("it is set to a write-ahead log")
+    journal = path + "-journal"
+    if not os.path.exists(journal) or os.path.getsize(journal) == 0:
+        return path
+    data = open(journal, "rb").read()
+    if data[-8:] == bytes.fromhex("d9d505f920a163d7"):
+        raise Fault("the journal names another file")
+    copy = ED.path("ledger.db", open(path, "rb").read())
+    ED.path("ledger.db-journal", data)
+    db = sqlite3.connect(copy)
+    db.execute("SELECT count(*) FROM sqlite_schema").fetchone()
+    db.close()
+    return copy
+
+
 # ---- A proof file.
 def note_of(note):
     """The text, what it says (origin, size, root), and the signature lines of a signed checkpoint."""
@@ -962,6 +1059,7 @@ def main():
         return main_proof(open(path, "rb").read(1 << 20), trust, args)
     v = Verifier(None, trust, args.tsa_ca, None if args.all_signatures else max(1, args.newest))
     try:
+        path = with_journal(path)
         v.db = sqlite3.connect("file:" + path.replace("?", "%3f").replace("#", "%23") + "?mode=ro", uri=True)
         v.db.execute("PRAGMA trusted_schema=OFF")
         v.run()

@@ -42,6 +42,7 @@ static json_t *verdict_object(const struct sg_verdict *v)
     json_object_set_new(o, "timestamped_size", json_integer(v->stamped_size));
     json_object_set_new(o, "timestamped_at", time_or_null(v->stamp_time_s * 1000));
     json_object_set_new(o, "timestamps_unchecked", json_integer(v->n_stamps_unchecked));
+    json_object_set_new(o, "journal_rolled_back", json_boolean(v->has_journal));
     json_object_set_new(o, "datasets", json_integer(v->n_datasets));
     json_object_set_new(o, "runs", json_integer(v->n_runs));
     json_object_set_new(o, "open_runs", json_integer(v->n_open));
@@ -78,6 +79,9 @@ static void print_verdict(const struct sg_verdict *v)
                    "  checked   every hash, root, rule and table; %s%lld signatures\n",
                    (long long)v->n_datasets, (long long)v->n_runs, (long long)v->n_plans_recomputed,
                    v->n_signatures_left ? "" : "all ", (long long)v->n_signatures);
+        if (v->has_journal)
+            puts("  journal   one waits beside the file and was rolled back in a private copy: a writer was killed in\n"
+                 "            mid-commit, or somebody put it there; the next writer rolls it back for good");
         if (v->n_stamps_unchecked)
             printf("  stamps    %lld time stamps were read, not verified: no --tsa-ca\n",
                    (long long)v->n_stamps_unchecked);

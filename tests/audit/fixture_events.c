@@ -225,11 +225,50 @@ static const struct forgery forgeries[] = {
     /* 23 */ {"run.erase", "no file of that run"},
     /* 24 */ {"model.applaud", "not known to this program"},
     /* 25 */ {"dataset.register", "retention_class must be text"},
+    /* 26 */ {"dataset.register", "what no event of its type has: people"},
+    /* 27 */ {"dataset.register", "either as public, without limits"},
+    /* 28 */ {"dataset.register", "either as public, without limits"},
+    /* 29 */ {"dataset.register", "either as public, without limits"},
+    /* 30 */ {"dataset.register", "population_size is not above 0"},
+    /* 31 */ {"dataset.register", "without the other"},
+    /* 32 */ {"clock.anomaly", "what no event of its type has: gps"},
+    /* 33 */ {"model.approve", "what no event of its type has: salary"},
+    /* 34 */ {"run.complete", "its first leaf is not its run's"},
+    /* 35 */ {"run.complete", "more steps than the plan"},
+    /* 36 */ {"run.complete", "a run that completed has no reason"},
+    /* 37 */ {"run.complete", "what no event of its type has: sha256"},
+    /* 38 */ {"run.complete", "a member is missing"},
+    /* 39 */ {"run.fail", "a run that completed has no reason"},
+    /* 40 */ {"dataset.erase", "does not say that the dataset's key was destroyed"},
 };
+
+/* An end of the run at hand, with one thing wrong. */
+static json_t *forged_end(struct sg_ledger *ledger, size_t which, const struct sg_run *run)
+{
+    json_t *f = facts_of(ledger, "run.complete", 0);
+    json_object_set_new(f, "run_id", json_string(run->run_id));
+    json_object_set_new(f, "run_no", whole(run->run_no));
+    json_object_set_new(f, "start_leaf", whole(run->leaf - (which == 34)));
+    json_object_set_new(f, "steps_done", whole(which == 35 ? 101 : 20));
+    if (which == 36)
+        json_object_set_new(f, "reason", json_string("overflow"));
+    if (which == 37)
+        json_object_set_new(f, "artifacts", json_pack("[{s:s, s:s, s:i}]", "name", "m", "sha256", "ab", "bytes", 1));
+    if (which == 38)
+        json_object_del(f, "clock");
+    return f;
+}
+
+static bool is_about_run(size_t which)
+{
+    return which < 12 || (which >= 34 && which <= 39);
+}
 
 static json_t *forged_run_event(struct sg_ledger *ledger, size_t which, const struct sg_run *run)
 {
     json_t *f = NULL;
+    if (which >= 34)
+        return forged_end(ledger, which, run);
     switch (which) {
     case 0:
         return facts_of(ledger, "run.heartbeat", 0);
@@ -313,11 +352,53 @@ static json_t *forged_decision(struct sg_ledger *ledger, size_t which)
     return f;
 }
 
+/* A registration under another name: with a member too many, of people whose limit limits nobody, of nobody. */
+static json_t *forged_registration(struct sg_ledger *ledger, size_t which)
+{
+    static const char *const limits[] = {"epsilon_limit", "delta_limit", "filter_order"};
+    json_t *f = facts_of(ledger, "dataset.register", 0);
+    json_object_set_new(f, "name", json_string("another"));
+    if (which >= 27 && which <= 29)
+        json_object_set_new(f, "population", json_string("others"));
+    if (which == 25)
+        json_object_set_new(f, "retention_class", whole(7));
+    if (which == 26)
+        json_object_set_new(f, "people", json_pack("[s, s]", "Ann", "Bob"));
+    if (which == 27)
+        json_object_set_new(f, "public", json_true());
+    for (int i = 0; which == 28 && i < 3; i++)
+        json_object_set_new(f, limits[i], json_null());
+    if (which == 29)
+        json_object_set_new(f, "epsilon_limit", json_real(1e6));
+    if (which == 30)
+        json_object_set_new(f, "population_size", whole(0));
+    if (which == 31) {
+        json_object_del(f, "retain_until_ms");
+        json_object_set_new(f, "retention_class", json_string("rule"));
+    }
+    return f;
+}
+
 static json_t *forged_other(struct sg_ledger *ledger, size_t which)
 {
     if (which >= 15 && which <= 21)
         return forged_decision(ledger, which);
-    json_t *f = facts_of(ledger, which < 15 ? "clock.anomaly" : which == 25 ? "dataset.register" : "run.erase", 0);
+    if (which >= 25 && which <= 31)
+        return forged_registration(ledger, which);
+    if (which == 40)
+        return json_pack("{s:s, s:s, s:s}", "dataset", "book", "basis", "period over", "destroyed", "nothing");
+    json_t *f = facts_of(ledger,
+                         which == 33                 ? "model.deploy"
+                         : which < 15 || which == 32 ? "clock.anomaly"
+                                                     : "run.erase",
+                         0);
+    if (which == 33) {
+        json_object_del(f, "human");
+        json_object_del(f, "needs");
+        json_object_set_new(f, "salary", whole(1));
+    }
+    if (which == 32)
+        json_object_set_new(json_object_get(f, "clock"), "gps", json_string("52.5 13.4"));
     if (which == 12)
         json_object_set_new(f, "offset_ms", whole(1));
     if (which == 13)
@@ -329,10 +410,6 @@ static json_t *forged_other(struct sg_ledger *ledger, size_t which)
         memset(digest, 'b', 64), digest[64] = 0;
         json_object_set_new(f, "destroyed", json_pack("[s]", digest));
         json_object_set_new(f, "run_no", whole(1));
-    }
-    if (which == 25) {
-        json_object_set_new(f, "name", json_string("another"));
-        json_object_set_new(f, "retention_class", whole(7));
     }
     return f;
 }
@@ -347,11 +424,11 @@ const char *fixture_forge(const char *path, const struct sg_signer *signer, size
     if (which >= sizeof forgeries / sizeof *forgeries)
         return NULL;
     must(sg_ledger_open(path, signer, &ledger));
-    if (which < 12) {
+    if (is_about_run(which)) {
         must(fixture_start(ledger, "book", &plan, &run));
         must(sg_ledger_heartbeat(ledger, &run, &beat, &written));
     }
-    json_t *facts = which < 12 ? forged_run_event(ledger, which, &run) : forged_other(ledger, which);
+    json_t *facts = is_about_run(which) ? forged_run_event(ledger, which, &run) : forged_other(ledger, which);
     (void)fixture_append(ledger, forgeries[which].type, facts);
     sg_ledger_close(&ledger);
     return forgeries[which].text;

@@ -259,3 +259,10 @@ for line in sys.stdin: print(base64.b64decode(json.loads(line)["payload"]).decod
     [ "${#lines[@]}" = 1 ]
     [[ "$output" == '{"verdict":"broken",'* ]]
 }
+
+@test "a journal beside the ledger is told of" {
+    sg ledger verify l.db --trust keys/signing.pub --allow-unwitnessed --json | grep -q '"journal_rolled_back":false'
+    head -c 600 /dev/zero | tr "\\0" x >l.db-journal
+    sg ledger verify l.db --trust keys/signing.pub --allow-unwitnessed --json | grep -q '"journal_rolled_back":true'
+    sg ledger verify l.db --trust keys/signing.pub --allow-unwitnessed | grep -q "^  journal   one waits beside the file"
+}

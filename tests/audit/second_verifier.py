@@ -132,6 +132,58 @@ def attack(path, sql):
     db.close()
 
 
+def older(old, journal):
+    """A journal as SQLite writes it, whose rollback makes the file what `old` was."""
+    page = int.from_bytes(old[16:18], "big")
+    n = len(old) // page
+    out = bytes.fromhex("d9d505f920a163d7") + b"".join(x.to_bytes(4, "big") for x in (n, 7, n, 512, page))
+    out = out.ljust(512, b"\0")
+    for i in range(n):
+        one = old[i * page:(i + 1) * page]
+        check = (7 + sum(one[at] for at in range(page - 200, 0, -200))) & 0xffffffff
+        out += (i + 1).to_bytes(4, "big") + one + check.to_bytes(4, "big")
+    with open(journal, "wb") as f:
+        f.write(out)
+
+
+def files(ledger, trust, copy):
+    """What is done to the file as a file, to the text of its schema, and beside it."""
+    schema = ["CREATE INDEX leaf_type ON leaf(type)", "ANALYZE", "CREATE VIEW v AS SELECT * FROM leaf",
+              "PRAGMA writable_schema=ON; UPDATE sqlite_schema SET sql = sql || ' /* x */' WHERE name = 'metric'",
+              "PRAGMA writable_schema=ON; UPDATE sqlite_schema SET sql = replace(sql, 'STRICT', ' STRICT') WHERE name = 'run'",
+              "PRAGMA writable_schema=ON; UPDATE sqlite_schema SET sql = replace(sql, 'event_id TEXT', 'event_id ANY') WHERE name = 'leaf'",
+              "PRAGMA writable_schema=ON; UPDATE sqlite_schema SET name = 'Leaf', tbl_name = 'Leaf' WHERE name = 'leaf'",
+              "DROP TRIGGER leaf_no_delete"]
+    for sql in schema:
+        shutil.copy(ledger, copy)
+        db = sqlite3.connect(copy, isolation_level=None)
+        db.executescript(sql)
+        db.close()
+        compare(copy, trust, sql, 3)
+    data = bytearray(open(ledger, "rb").read())
+    headers = [(18, b"\2\2", 3), (20, b"\10", 3), (56, b"\0\0\0\2", 3), (60, b"\0\0\0\3", 3), (68, b"\0\0\0\0", 3),
+               (40, b"\0\1\2\3", 0), (len(data), b"CANARY" * 700, 0)]  # the schema's cookie, and what lies behind the last page
+    for at, what, expected in headers:
+        with open(copy, "wb") as f:
+            f.write(data[:at] + what + data[at + len(what):])
+        compare(copy, trust, f"bytes {at} of the file", expected)
+    shutil.copy(ledger, copy)
+    with open(copy + "-journal", "wb") as f:
+        f.write(bytes(range(1, 256)) * 16)
+    compare(copy, trust, "a journal that is none", 0)
+    with open(copy + "-journal", "ab") as f:
+        f.write(bytes.fromhex("d9d505f920a163d7"))
+    compare(copy, trust, "a journal that names another file", 3)
+    older(open(ledger, "rb").read(), copy + "-journal")
+    with open(copy, "r+b") as f:
+        f.seek(int.from_bytes(data[16:18], "big"))
+        f.write(bytes(3 * int.from_bytes(data[16:18], "big")))
+    compare(copy, trust, "a writer died, its journal repairs the file", 0)
+    os.remove(copy + "-journal")
+    compare(copy, trust, "a writer died, its journal was taken away", 3)
+    return len(schema) + len(headers) + 4
+
+
 def turned(text, at):
     """Another letter of base64 in one place."""
     return text[:at] + ("B" if text[at] == "A" else "A") + text[at + 1:]
@@ -194,6 +246,7 @@ with tempfile.TemporaryDirectory(dir="/dev/shm" if os.access("/dev/shm", os.W_OK
         shutil.copy(ledger, copy)
         attack(copy, sql)
         compare(copy, trust, sql, 4 if sql == "DELETE FROM cosignature" else 3)
+    n_files = files(ledger, trust, copy)
     sampled = trust + ["--newest", "1"]  # signatures of old events and checkpoints rest on the newest one's
     compare(ledger, sampled, "untouched, newest signature", 0)
     unseen = [ATTACKS[22]]  # an old checkpoint's signature, of which both say that they did not check it
@@ -247,5 +300,5 @@ with tempfile.TemporaryDirectory(dir="/dev/shm" if os.access("/dev/shm", os.W_OK
     if n_forged < 20:
         bad += 1
         print(f"only {n_forged} forgeries were made")
-    print(f"{len(ATTACKS) + len(PROGRAMME_ATTACKS) + 4 + n_forged} attacks, {n_proofs} proofs and 25 more files: {bad} disagreements")
+    print(f"{len(ATTACKS) + len(PROGRAMME_ATTACKS) + 4 + n_forged} attacks, {n_files} files, {n_proofs} proofs and 25 more: {bad} disagreements")
 sys.exit(1 if bad else 0)

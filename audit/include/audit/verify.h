@@ -42,6 +42,7 @@ struct sg_verdict {
     int64_t size, first_ms, last_ms;
     uint8_t root[SG_DIGEST_BYTES];
     bool is_trusted, quick;
+    bool has_journal;                       /* one waits beside the file, and was rolled back in a private copy */
     int64_t witnessed_size, witness_time_s; /* the largest size whose checkpoint meets the quorum; 0: none */
     int64_t stamped_size, stamp_time_s;     /* the largest size with a time stamp that verifies; 0: none */
     int64_t n_stamps_unchecked;             /* no authorities were given */
