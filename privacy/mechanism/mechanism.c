@@ -34,6 +34,22 @@ static enum sg_status check_plan(const struct sg_plan *plan)
     return SG_OK;
 }
 
+/* A device that can draws the noise itself, the same values; for others the sum comes to the host. */
+static enum sg_status open_far_noise(struct sg_mechanism *m)
+{
+    size_t bytes;
+    const void *table = sg_noise_table(m->noise, &bytes);
+    if (!m->ops->far->noise) {
+        m->far_sum = sg_alloc((size_t)m->plan.n_weights, sizeof *m->far_sum);
+        return SG_OK;
+    }
+    m->far_table = m->ops->far->alloc(bytes);
+    if (!m->far_table)
+        return sg_fail(SG_FAILED, "backend %s: the device has no memory left for the noise", m->ops->name);
+    sg_ops_upload(m->ops, m->far_table, table, bytes);
+    return SG_OK;
+}
+
 enum sg_status sg_mechanism_open(const struct sg_plan *plan, const struct sg_ops *ops,
                                  const uint8_t secret[SG_KEY_BYTES], const struct sg_buffer *context,
                                  struct sg_mechanism **out)
@@ -53,6 +69,8 @@ enum sg_status sg_mechanism_open(const struct sg_plan *plan, const struct sg_ops
                             : sg_noise_open((enum sg_noise_source)source, key, &m->noise);
     }
     sg_wipe(key, sizeof key);
+    if (status == SG_OK && plan->is_private && ops->far)
+        status = open_far_noise(m);
     if (status != SG_OK)
         sg_mechanism_close(&m);
     *out = m;
@@ -65,6 +83,11 @@ void sg_mechanism_close(struct sg_mechanism **mechanism)
         return;
     sg_sampler_close(&(*mechanism)->sampler);
     sg_noise_close(&(*mechanism)->noise);
+    if ((*mechanism)->far_table)
+        (*mechanism)->ops->far->release((*mechanism)->far_table);
+    if ((*mechanism)->far_sum)
+        sg_wipe((*mechanism)->far_sum, (size_t)(*mechanism)->plan.n_weights * sizeof(int64_t));
+    free((*mechanism)->far_sum);
     free(*mechanism);
     *mechanism = NULL;
 }
@@ -81,6 +104,23 @@ enum sg_status sg_mechanism_sample(struct sg_mechanism *mechanism, int64_t step,
     return sg_sampler_draw(mechanism->sampler, (uint64_t)step, &rule, digest, n_units, sample);
 }
 
+/* To the sum where it lies; a far one comes to the host and goes back. */
+static enum sg_status add_noise(struct sg_mechanism *m, uint64_t step, int64_t *sum)
+{
+    int64_t n = m->plan.n_weights;
+    if (m->far_table) {
+        sg_noise_add_device(m->noise, m->ops->far->noise, m->far_table, step, 0, n, sum);
+        return sg_ops_check(m->ops);
+    }
+    if (!m->far_sum)
+        return sg_noise_add(m->noise, step, 0, n, sum);
+    sg_ops_download(m->ops, m->far_sum, sum, (size_t)n * sizeof *sum);
+    SG_TRY(sg_ops_check(m->ops)); /* before noise is used up on a sum that did not come */
+    SG_TRY(sg_noise_add(m->noise, step, 0, n, m->far_sum));
+    sg_ops_upload(m->ops, sum, m->far_sum, (size_t)n * sizeof *sum);
+    return SG_OK;
+}
+
 enum sg_status sg_mechanism_release(struct sg_mechanism *mechanism, int64_t step, int64_t *sum, bool overflow,
                                     float *gradient)
 {
@@ -93,7 +133,7 @@ enum sg_status sg_mechanism_release(struct sg_mechanism *mechanism, int64_t step
                        "gradient overflow in step %lld; use a smaller learning_rate or check the data's bounds",
                        (long long)step);
     if (plan->is_private)
-        SG_TRY(sg_noise_add(mechanism->noise, (uint64_t)step, 0, plan->n_weights, sum));
+        SG_TRY(add_noise(mechanism, (uint64_t)step, sum));
     mechanism->ops->scale_sum(plan->n_weights, sum, plan->grid / plan->divisor, gradient);
     mechanism->steps_done++;
     return SG_OK;

@@ -53,8 +53,8 @@ enum sg_status sg_scoring_open(const char *folder, const struct sg_scoring_flags
     const struct sg_model_spec *spec = sg_model_spec_of(s->model.model);
     s->n_outputs = spec->n_outputs > 1 ? spec->n_outputs : 1;
     s->score = sg_alloc((size_t)(s->n * s->n_outputs), sizeof(float));
-    sg_predict(s->model.model, s->model.weights, s->data, s->unit, s->n, sg_workers_choose(flags->workers), s->score);
-    return SG_OK;
+    return sg_predict(s->model.model, s->model.weights, s->data, s->unit, s->n, sg_workers_choose(flags->workers),
+                      s->score);
 }
 
 void sg_scoring_close(struct sg_scoring *s)

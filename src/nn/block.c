@@ -13,7 +13,7 @@ void sg_nn_drop_rows(const struct pass *pass, int stage, uint64_t layer, float *
     if (!pass->w->dropped || pass->model->lowest > stage)
         return;
     sg_nn_dropout_masks(pass, layer, m->offset, width, m->mask);
-    pass->model->ops->multiply_rows(m->n_rows, width, x, width, m->mask, width);
+    sg_nn_multiply_mask(pass, m->n_rows, width, x, width, m->mask, width);
 }
 
 /* The two places of a block where dropout acts. Its last stage says whether the block is part of a frozen prefix. */
@@ -35,7 +35,7 @@ static void attention_forward(const struct pass *pass, const struct block_tables
     int64_t d = e->width;
     for (int i = QUERY; i <= VALUE; i++)
         sg_nn_dense_forward(pass, &t->dense[i], m->n_rows, b->x, d, b->qkv + i * d, 3 * d, NULL, &b->lora[i]);
-    pass->model->ops->attention(pass->batch->n_units, m->offset, e->heads, d / e->heads, scale_of(e), b->qkv,
+    pass->model->ops->attention(pass->batch->n_units, m->far_offset, e->heads, d / e->heads, scale_of(e), b->qkv,
                                 b->qkv + d, b->qkv + 2 * d, 3 * d, b->lse, b->context, d, m->attention_scratch);
     sg_nn_dense_forward(pass, &t->dense[ATTENTION_OUTPUT], m->n_rows, b->context, d, b->xhat1, d, NULL,
                         &b->lora[ATTENTION_OUTPUT]);
@@ -104,9 +104,9 @@ static void attention_backward(const struct pass *pass, int64_t block, const str
                          &b->lora[ATTENTION_OUTPUT]);
     if (lowest >= STAGE_ATTENTION)
         return;
-    pass->model->ops->attention_backward(pass->batch->n_units, m->offset, e->heads, d / e->heads, scale_of(e), b->qkv,
-                                         b->qkv + d, b->qkv + 2 * d, 3 * d, b->lse, b->context, d, b->dcontext, d,
-                                         b->dqkv, b->dqkv + d, b->dqkv + 2 * d, 3 * d, m->attention_scratch);
+    pass->model->ops->attention_backward(pass->batch->n_units, m->far_offset, e->heads, d / e->heads, scale_of(e),
+                                         b->qkv, b->qkv + d, b->qkv + 2 * d, 3 * d, b->lse, b->context, d, b->dcontext,
+                                         d, b->dqkv, b->dqkv + d, b->dqkv + 2 * d, 3 * d, m->attention_scratch);
     for (int i = QUERY; i <= VALUE; i++)
         sg_nn_dense_backward(pass, &t->dense[i], m->n_rows, b->dqkv + i * d, 3 * d, dx, d, true, &b->lora[i]);
 }

@@ -43,4 +43,12 @@ void sg_nn_dropout_masks(const struct pass *pass, uint64_t layer, const int32_t 
             own[i] = le32toh(word) < drop_below ? 0 : kept;
         }
     }
+    sg_list_upload(pass->model->ops, mask, (size_t)(offset[pass->batch->n_units] * width) * sizeof *mask,
+                   pass->w->shift);
+}
+
+void sg_nn_multiply_mask(const struct pass *pass, int64_t n_rows, int64_t width, float *x, int64_t ldx,
+                         const float *mask, int64_t ld)
+{
+    pass->model->ops->multiply_rows(n_rows, width, x, ldx, sg_far(mask, pass->w->shift), ld);
 }

@@ -28,6 +28,12 @@ static void tabular_rows(const struct pass *pass)
     m->static_offset[batch->n_units] = (int32_t)batch->n_units * front;
     m->n_rows = at;
     m->offset = m->own_offset;
+    m->far_offset = sg_nn_list(pass, m->own_offset);
+    sg_nn_upload(pass, m->own_offset, batch->n_units + 1);
+    sg_nn_upload(pass, m->first_row, batch->n_units);
+    sg_nn_upload(pass, m->static_row, batch->n_units * front);
+    sg_nn_upload(pass, m->step_row, batch->n_rows);
+    sg_nn_upload(pass, m->place, at);
 }
 
 static void token_rows(const struct pass *pass)
@@ -45,6 +51,10 @@ static void token_rows(const struct pass *pass)
     }
     m->n_rows = batch->n_rows;
     m->offset = batch->offset;
+    m->far_offset = sg_nn_batch_list(pass, batch->offset);
+    sg_nn_upload(pass, m->first, batch->n_units);
+    sg_nn_upload(pass, m->place, batch->n_rows);
+    sg_nn_upload(pass, m->type, batch->n_rows);
 }
 
 void sg_nn_embeddings_rows(const struct pass *pass)
@@ -63,7 +73,8 @@ static void token_sum(const struct pass *pass)
     int64_t d = pass->model->spec.encoder.width;
     for (int64_t r = 0; r < m->n_rows; r++)
         assert(pass->batch->token[r] >= 0 && pass->batch->token[r] < pass->model->spec.encoder.vocabulary);
-    ops->copy_rows(m->n_rows, d, sg_nn_weights(pass, t->word), d, pass->batch->token, m->xhat, d, NULL);
+    ops->copy_rows(m->n_rows, d, sg_nn_weights(pass, t->word), d, sg_nn_batch_list(pass, pass->batch->token), m->xhat,
+                   d, NULL);
     ops->add_rows(m->n_rows, d, m->xhat, d, sg_nn_weights(pass, t->type), 0);
 }
 
@@ -94,12 +105,12 @@ static void tabular_sum(const struct pass *pass)
     int64_t d = spec->encoder.width;
     pass->model->ops->copy_rows(batch->n_rows, spec->n_features, batch->x, spec->n_features, NULL, m->features,
                                 spec->n_features, NULL);
-    sg_nn_dense_forward(pass, &t->features, batch->n_rows, m->features, spec->n_features, m->xhat, d, m->step_row,
-                        NULL);
+    sg_nn_dense_forward(pass, &t->features, batch->n_rows, m->features, spec->n_features, m->xhat, d,
+                        sg_nn_list(pass, m->step_row), NULL);
     if (spec->n_static)
         static_rows(pass);
     sg_nn_dense_forward(pass, &t->statics, batch->n_units * rows_in_front(spec), m->statics, spec->n_static, m->xhat, d,
-                        m->static_row, NULL);
+                        sg_nn_list(pass, m->static_row), NULL);
 }
 
 void sg_nn_embeddings_forward(const struct pass *pass)
@@ -112,7 +123,7 @@ void sg_nn_embeddings_forward(const struct pass *pass)
         tabular_sum(pass);
     else
         token_sum(pass);
-    ops->copy_rows(m->n_rows, d, sg_nn_weights(pass, t->position), d, m->place, m->summand, d, NULL);
+    ops->copy_rows(m->n_rows, d, sg_nn_weights(pass, t->position), d, sg_nn_list(pass, m->place), m->summand, d, NULL);
     ops->add_rows(m->n_rows, d, m->xhat, d, m->summand, d);
     sg_nn_norm_forward(pass, &t->norm, m->n_rows, m->xhat, m->rstd, m->blocks[0].x);
     sg_nn_drop_rows(pass, STAGE_EMBEDDINGS_NORM, DROPOUT_LAYER_EMBEDDINGS, m->blocks[0].x);
@@ -132,9 +143,9 @@ void sg_nn_embeddings_backward(const struct pass *pass)
     sg_nn_norm_backward(pass, &t->norm, m->n_rows, m->xhat, m->rstd, m->dx, m->dembeddings);
     if (pass->model->spec.kind != SG_MODEL_TABULAR)
         return;
-    ops->copy_rows(pass->batch->n_rows, d, m->dembeddings, d, m->step_row, m->dfeatures, d, NULL);
-    ops->copy_rows(pass->batch->n_units * rows_in_front(&pass->model->spec), d, m->dembeddings, d, m->static_row,
-                   m->dstatics, d, NULL);
+    ops->copy_rows(pass->batch->n_rows, d, m->dembeddings, d, sg_nn_list(pass, m->step_row), m->dfeatures, d, NULL);
+    ops->copy_rows(pass->batch->n_units * rows_in_front(&pass->model->spec), d, m->dembeddings, d,
+                   sg_nn_list(pass, m->static_row), m->dstatics, d, NULL);
 }
 
 static void embed_tap(const struct pass *pass, int parameter, const int32_t *id)
@@ -157,11 +168,11 @@ void sg_nn_embeddings_taps(const struct pass *pass)
     if (spec->kind == SG_MODEL_TABULAR) {
         sg_nn_dense_taps(pass, &t->features, pass->batch->offset, m->features, spec->n_features, m->dfeatures, d, NULL);
         sg_nn_dense_taps(pass, &t->statics, m->static_offset, m->statics, spec->n_static, m->dstatics, d, NULL);
-        embed_tap(pass, t->position, m->place);
+        embed_tap(pass, t->position, sg_nn_list(pass, m->place));
     } else {
-        embed_tap(pass, t->word, pass->batch->token);
-        embed_tap(pass, t->position, m->place);
-        embed_tap(pass, t->type, m->type);
+        embed_tap(pass, t->word, sg_nn_batch_list(pass, pass->batch->token));
+        embed_tap(pass, t->position, sg_nn_list(pass, m->place));
+        embed_tap(pass, t->type, sg_nn_list(pass, m->type));
     }
     sg_nn_norm_taps(pass, &t->norm, m->offset, d, m->xhat, m->dx);
 }

@@ -12,7 +12,6 @@
 struct sg_model;
 struct sg_workspace;
 struct pass;
-struct carver;
 
 enum { STAGE_EMBEDDINGS, STAGE_EMBEDDINGS_NORM, STAGE_BLOCKS };
 enum {
@@ -82,7 +81,7 @@ struct block_memory {
 
 struct encoder_memory {
     int64_t n_rows;                                   /* R of the last forward */
-    const int32_t *offset;                            /* (B+1): rows of each unit */
+    const int32_t *offset, *far_offset;               /* (B+1): rows of each unit; the same for ops */
     int32_t *own_offset, *first_row, *step_row;       /* tabular: (B+1); (B), (rows of the batch): where they are */
     int32_t *static_offset, *static_row;              /* tabular, K rows in front: (B+1) 0, K, 2 K, ...; (B K) */
     int32_t *place, *type;                            /* (R): ids of the position and type embeddings */
@@ -121,7 +120,7 @@ enum sg_status sg_nn_check_encoder(const struct sg_model_spec *spec);
 /* In encoder_tables.c */
 void sg_nn_build_encoder(struct sg_model *model);
 /* In encoder_memory.c */
-void sg_nn_carve_encoder(struct carver *carver, const struct sg_model *model, struct sg_workspace *w);
+void sg_nn_carve_encoder(struct sg_zones *zones, const struct sg_model *model, struct sg_workspace *w);
 void sg_nn_prepare_encoder(const struct sg_model *model, struct sg_workspace *w); /* constants, once */
 
 /* In dense.c. y (n_rows at `rows`, NULL: all) = layer(x) */

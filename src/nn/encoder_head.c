@@ -15,7 +15,7 @@ static bool takes_first_row(const struct pass *pass)
 static const int32_t *first_rows(const struct pass *pass)
 {
     const struct encoder_memory *m = &pass->w->encoder;
-    return pass->model->spec.kind == SG_MODEL_TABULAR ? m->first_row : m->first;
+    return sg_nn_list(pass, pass->model->spec.kind == SG_MODEL_TABULAR ? m->first_row : m->first);
 }
 
 void sg_nn_pool_forward(const struct pass *pass)
@@ -26,7 +26,7 @@ void sg_nn_pool_forward(const struct pass *pass)
     if (takes_first_row(pass))
         ops->copy_rows(n_units, d, m->top, d, first_rows(pass), has_pooler(pass) ? m->cls : m->pooled, d, NULL);
     else
-        ops->mean_forward(n_units, m->offset, d, m->top, d, m->pooled, d);
+        ops->mean_forward(n_units, m->far_offset, d, m->top, d, m->pooled, d);
     if (has_pooler(pass)) {
         sg_nn_dense_forward(pass, &pass->model->encoder->pooler, n_units, m->cls, d, m->pooler, d, NULL, NULL);
         ops->activate(SG_TANH, n_units, d, m->pooler, d);
@@ -43,7 +43,7 @@ static void drop_head(const struct pass *pass, float *x)
     if (!pass->w->dropped)
         return;
     sg_nn_dropout_masks(pass, DROPOUT_LAYER_JOINED, pass->w->unit_offset, d, m->mask);
-    pass->model->ops->multiply_rows(pass->batch->n_units, d, x, d, m->mask, d);
+    sg_nn_multiply_mask(pass, pass->batch->n_units, d, x, d, m->mask, d);
 }
 
 void sg_nn_classifier_forward(const struct pass *pass, float *logit)
@@ -93,7 +93,7 @@ void sg_nn_classifier_backward(const struct pass *pass, const float *dlogit)
     if (takes_first_row(pass))
         sg_nn_top_rows_backward(pass, n_units, has_pooler(pass) ? m->dcls : m->dhead, first_rows(pass), dtop);
     else
-        ops->mean_backward(n_units, m->offset, d, m->dhead, d, dtop, d);
+        ops->mean_backward(n_units, m->far_offset, d, m->dhead, d, dtop, d);
 }
 
 void sg_nn_classifier_taps(const struct pass *pass)

@@ -6,7 +6,7 @@
 #include "internal.h"
 
 struct holder {
-    struct carver *carver;
+    struct sg_zones *zones;
     const struct sg_model *model;
     int64_t rows;
     bool with_backward;
@@ -15,7 +15,7 @@ struct holder {
 
 static float *own(const struct holder *h, int64_t width)
 {
-    return sg_nn_carve_floats(h->carver, h->rows, width);
+    return sg_nn_carve_floats(h->zones, h->rows, width);
 }
 
 static float *hold(const struct holder *h, bool is_own, int64_t width, float **shared)
@@ -114,9 +114,9 @@ static void carve_embeddings(const struct holder *h, struct sg_workspace *w)
     int64_t d = spec->encoder.width;
     bool norm = h->with_backward && h->model->lowest <= STAGE_EMBEDDINGS_NORM;
     bool sum = h->with_backward && h->model->lowest <= STAGE_EMBEDDINGS;
-    m->place = sg_nn_carve_ints(h->carver, h->rows);
-    m->type = sg_nn_carve_ints(h->carver, h->rows);
-    m->first = sg_nn_carve_ints(h->carver, w->units_max);
+    m->place = sg_nn_carve_ints(h->zones, h->rows);
+    m->type = sg_nn_carve_ints(h->zones, h->rows);
+    m->first = sg_nn_carve_ints(h->zones, w->units_max);
     m->summand = m->blocks[0].context;
     m->xhat = norm ? own(h, d) : m->blocks[0].xhat1;
     m->rstd = norm ? own(h, 1) : m->blocks[0].rstd1;
@@ -124,34 +124,34 @@ static void carve_embeddings(const struct holder *h, struct sg_workspace *w)
     m->dembeddings = sum ? own(h, d) : NULL;
     if (spec->kind != SG_MODEL_TABULAR)
         return;
-    m->own_offset = sg_nn_carve_ints(h->carver, w->units_max + 1);
-    m->first_row = sg_nn_carve_ints(h->carver, w->units_max);
-    m->step_row = sg_nn_carve_ints(h->carver, w->rows_max);
+    m->own_offset = sg_nn_carve_ints(h->zones, w->units_max + 1);
+    m->first_row = sg_nn_carve_ints(h->zones, w->units_max);
+    m->step_row = sg_nn_carve_ints(h->zones, w->rows_max);
     int64_t front = w->units_max * rows_in_front(spec);
-    m->static_offset = sg_nn_carve_ints(h->carver, w->units_max + 1);
-    m->static_row = sg_nn_carve_ints(h->carver, front);
-    m->features = sg_nn_carve_floats(h->carver, w->rows_max, spec->n_features);
-    m->statics = sg_nn_carve_floats(h->carver, front, spec->n_static);
+    m->static_offset = sg_nn_carve_ints(h->zones, w->units_max + 1);
+    m->static_row = sg_nn_carve_ints(h->zones, front);
+    m->features = sg_nn_carve_floats(h->zones, w->rows_max, spec->n_features);
+    m->statics = sg_nn_carve_floats(h->zones, front, spec->n_static);
     if (!sum)
         return;
-    m->dfeatures = sg_nn_carve_floats(h->carver, w->rows_max, d);
-    m->dstatics = sg_nn_carve_floats(h->carver, front, d);
+    m->dfeatures = sg_nn_carve_floats(h->zones, w->rows_max, d);
+    m->dstatics = sg_nn_carve_floats(h->zones, front, d);
 }
 
 static void carve_head(const struct holder *h, struct sg_workspace *w)
 {
     struct encoder_memory *m = &w->encoder;
     int64_t d = h->model->spec.encoder.width, units = w->units_max;
-    m->pooled = sg_nn_carve_floats(h->carver, units, d);
-    m->length = sg_nn_carve_floats(h->carver, units, 1);
-    m->head = sg_nn_carve_floats(h->carver, units, d);
-    m->cls = sg_nn_carve_floats(h->carver, units, d);
-    m->pooler = sg_nn_carve_floats(h->carver, units, d);
+    m->pooled = sg_nn_carve_floats(h->zones, units, d);
+    m->length = sg_nn_carve_floats(h->zones, units, 1);
+    m->head = sg_nn_carve_floats(h->zones, units, d);
+    m->cls = sg_nn_carve_floats(h->zones, units, d);
+    m->pooler = sg_nn_carve_floats(h->zones, units, d);
     if (!h->with_backward)
         return;
-    m->dlogit = sg_nn_carve_floats(h->carver, units, h->model->spec.n_outputs);
-    m->dhead = sg_nn_carve_floats(h->carver, units, d);
-    m->dcls = sg_nn_carve_floats(h->carver, units, d);
+    m->dlogit = sg_nn_carve_floats(h->zones, units, h->model->spec.n_outputs);
+    m->dhead = sg_nn_carve_floats(h->zones, units, d);
+    m->dcls = sg_nn_carve_floats(h->zones, units, d);
 }
 
 static void carve_masked(const struct holder *h, struct sg_workspace *w)
@@ -170,11 +170,11 @@ static void carve_masked(const struct holder *h, struct sg_workspace *w)
     m->dmasked = own(h, d);
 }
 
-void sg_nn_carve_encoder(struct carver *carver, const struct sg_model *model, struct sg_workspace *w)
+void sg_nn_carve_encoder(struct sg_zones *zones, const struct sg_model *model, struct sg_workspace *w)
 {
     const struct sg_encoder_spec *e = &model->spec.encoder;
     struct encoder_memory *m = &w->encoder;
-    struct holder h = {carver, model, sg_model_tap_rows_max(model, w->units_max, w->rows_max), w->with_backward,
+    struct holder h = {zones, model, sg_model_tap_rows_max(model, w->units_max, w->rows_max), w->with_backward,
                        w->recompute};
     float *turn = NULL;
     for (int64_t l = 0; l < e->layers; l++) {
@@ -190,16 +190,17 @@ void sg_nn_carve_encoder(struct carver *carver, const struct sg_model *model, st
     else
         carve_head(&h, w);
     if (w->with_backward && model->spec.dropout > 0)
-        m->mask = own(&h, e->width);
+        m->mask = sg_nn_carve_mask(zones, h.rows, e->width);
     if (e->lora_rank)
-        m->lora_scale = sg_nn_carve_floats(carver, 1, e->lora_rank);
+        m->lora_scale = sg_nn_carve_floats(zones, 1, e->lora_rank);
     int64_t unit_rows = h.rows < e->positions ? h.rows : e->positions;
-    m->attention_scratch = sg_nn_carve(carver, model->ops->attention_scratch_bytes(unit_rows, e->width / e->heads));
+    m->attention_scratch = sg_zone_tensor(zones, model->ops->attention_scratch_bytes(unit_rows, e->width / e->heads));
 }
 
 void sg_nn_prepare_encoder(const struct sg_model *model, struct sg_workspace *w)
 {
     const struct sg_encoder_spec *e = &model->spec.encoder;
+    const float scale = (float)(e->lora_alpha / (double)e->lora_rank);
     for (int64_t i = 0; i < e->lora_rank; i++)
-        w->encoder.lora_scale[i] = (float)(e->lora_alpha / (double)e->lora_rank);
+        sg_ops_upload(model->ops, w->encoder.lora_scale + i, &scale, sizeof scale);
 }

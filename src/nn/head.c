@@ -12,8 +12,8 @@ void sg_nn_attention_forward(const struct pass *pass)
     sg_nn_gemm(pass, model->attention.forward, n_rows, w->y, width + 1, NULL, w->u, n_att, NULL, false);
     model->ops->activate(SG_TANH, n_rows, n_att, w->u, n_att);
     sg_nn_gemm(pass, model->score.forward, n_rows, w->u, n_att, NULL, w->score, 1, NULL, false);
-    model->ops->pool_forward(pass->batch->n_units, pass->batch->offset, width, w->score, w->y, width + 1, w->alpha,
-                             w->joined, width + model->spec.n_static + 1);
+    model->ops->pool_forward(pass->batch->n_units, sg_nn_batch_list(pass, pass->batch->offset), width, w->score, w->y,
+                             width + 1, w->alpha, w->joined, width + model->spec.n_static + 1);
 }
 
 void sg_nn_attention_backward(const struct pass *pass)
@@ -21,8 +21,8 @@ void sg_nn_attention_backward(const struct pass *pass)
     const struct sg_model *model = pass->model;
     struct sg_workspace *w = pass->w;
     int64_t n_rows = pass->batch->n_rows, n_att = model->spec.attention, width = 2 * model->spec.hidden;
-    model->ops->pool_backward(pass->batch->n_units, pass->batch->offset, width, w->alpha, w->y, width + 1, w->dpooled,
-                              width, w->dscore, w->dy[0], width);
+    model->ops->pool_backward(pass->batch->n_units, sg_nn_batch_list(pass, pass->batch->offset), width, w->alpha, w->y,
+                              width + 1, w->dpooled, width, w->dscore, w->dy[0], width);
     if (!model->needs_attention)
         return;
     sg_nn_gemm(pass, model->score.backward, n_rows, w->dscore, 1, NULL, w->du, n_att, NULL, false);
@@ -42,7 +42,7 @@ void sg_nn_head_forward(const struct pass *pass, float *logit)
                               w->joined + 2 * spec->hidden, n_joined + 1, NULL);
     if (w->dropped) {
         sg_nn_dropout_masks(pass, DROPOUT_LAYER_JOINED, w->unit_offset, n_joined, w->joined_mask);
-        model->ops->multiply_rows(n_units, n_joined, w->joined, n_joined + 1, w->joined_mask, n_joined);
+        sg_nn_multiply_mask(pass, n_units, n_joined, w->joined, n_joined + 1, w->joined_mask, n_joined);
     }
     sg_nn_ones(pass, n_units, w->joined + n_joined, n_joined + 1);
     if (!spec->mlp) {
@@ -73,7 +73,7 @@ void sg_nn_head_backward(const struct pass *pass)
     else
         sg_nn_gemm(pass, model->output.backward, n_units, w->doutput, 1, NULL, w->dpooled, width, NULL, false);
     if (w->dropped)
-        model->ops->multiply_rows(n_units, width, w->dpooled, width, w->joined_mask, n_joined);
+        sg_nn_multiply_mask(pass, n_units, width, w->dpooled, width, w->joined_mask, n_joined);
 }
 
 /* Columns: `linear_steps` slots of F features, the newest row in the last slot, static features, 1. */
@@ -96,8 +96,12 @@ void sg_nn_linear_forward(const struct pass *pass, float *logit, bool accumulate
             }
         }
         float *to = w->linear + slot * n_features;
-        ops->copy_rows(n_there, n_features, batch->x, n_features, w->list_from, to, lda, w->list_to);
-        ops->copy_rows(n_absent, n_features, w->zeros, 0, NULL, to, lda, w->list_absent);
+        sg_nn_upload(pass, w->list_from, n_there);
+        sg_nn_upload(pass, w->list_to, n_there);
+        sg_nn_upload(pass, w->list_absent, n_absent);
+        ops->copy_rows(n_there, n_features, batch->x, n_features, sg_nn_list(pass, w->list_from), to, lda,
+                       sg_nn_list(pass, w->list_to));
+        ops->copy_rows(n_absent, n_features, w->zeros, 0, NULL, to, lda, sg_nn_list(pass, w->list_absent));
     }
     if (spec->n_static)
         ops->copy_rows(n_units, spec->n_static, batch->statics, spec->n_static, NULL, w->linear + statics_at, lda,

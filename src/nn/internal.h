@@ -22,6 +22,7 @@ struct strip {
 /* At the start of the packed memory: what is not packed is read where it is. */
 struct packed_head {
     const float *weights;
+    char *strips; /* in the memory of the ops: the strips lie so many bytes after this */
 };
 
 /* What a parameter starts as; BIASED is UNIFORM but for the last column. */
@@ -81,6 +82,7 @@ struct walk {
 
 struct sg_workspace {
     int64_t units_max, rows_max;
+    ptrdiff_t shift;                        /* from a list to the ops' copy of it */
     bool with_backward, recompute, dropped; /* dropped: the last forward used the masks */
     int64_t n_positions;                    /* the longest history of the batch */
     int32_t *position;                      /* (rows_max + 1) */
@@ -103,12 +105,6 @@ struct sg_workspace {
     struct sg_tap *taps; /* (n_taps of the model) */
     size_t n_taps;
     void *scratch;
-};
-
-/* `memory` is NULL in the sizing pass; `used` then only counts. */
-struct carver {
-    char *memory;
-    size_t used;
 };
 
 /* Everything that one forward or backward call hands down. */
@@ -163,9 +159,21 @@ void sg_nn_add_taps(const struct pass *pass);
 /* Adds one where the parameter is trainable: `tap` says a, g, lda, ldg, id and offset. */
 void sg_nn_add_tap(const struct pass *pass, int parameter, struct sg_tap tap);
 
-void *sg_nn_carve(struct carver *carver, size_t bytes);
-float *sg_nn_carve_floats(struct carver *carver, int64_t n_rows, int64_t width);
-int32_t *sg_nn_carve_ints(struct carver *carver, int64_t n);
+float *sg_nn_carve_floats(struct sg_zones *zones, int64_t n_rows, int64_t width);
+float *sg_nn_carve_mask(struct sg_zones *zones, int64_t n_rows, int64_t width); /* made by the host */
+int32_t *sg_nn_carve_ints(struct sg_zones *zones, int64_t n);
+
+/* The ops' copy of a list of the workspace, or of the batch. */
+static inline const int32_t *sg_nn_list(const struct pass *pass, const int32_t *list)
+{
+    return sg_far(list, pass->w->shift);
+}
+static inline const int32_t *sg_nn_batch_list(const struct pass *pass, const int32_t *list)
+{
+    return sg_far(list, pass->batch->shift);
+}
+/* Brings a list of the workspace there. */
+void sg_nn_upload(const struct pass *pass, const int32_t *list, int64_t n);
 
 /* Tables: parameters, strips, and what follows from what is trainable. */
 void sg_nn_build_tables(struct sg_model *model);
@@ -188,6 +196,8 @@ void sg_nn_linear_forward(const struct pass *pass, float *logit, bool accumulate
 /* Masks of 0 and 1 / (1 - p) for `width` floats of each row, keyed by (seed, unit, step, layer) and the position within
  * the unit. `offset` says which rows of the mask belong to which unit. */
 void sg_nn_dropout_masks(const struct pass *pass, uint64_t layer, const int32_t *offset, int64_t width, float *mask);
+void sg_nn_multiply_mask(const struct pass *pass, int64_t n_rows, int64_t width, float *x, int64_t ldx,
+                         const float *mask, int64_t ld);
 #define DROPOUT_LAYER_JOINED 255 /* the input of the head */
 #define DROPOUT_LAYER_EMBEDDINGS 256
 #define DROPOUT_LAYER_BLOCKS 512 /* and two for each block */

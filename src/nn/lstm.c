@@ -42,6 +42,11 @@ void sg_nn_walk(const struct pass *pass)
             w->walk[REVERSE].next[at] = s + 1 < n ? mirror - 1 : -1;
         }
     }
+    for (int d = 0; d < N_DIRECTIONS; d++) {
+        sg_nn_upload(pass, w->walk[d].rows, batch->n_rows);
+        sg_nn_upload(pass, w->walk[d].prev, batch->n_rows);
+        sg_nn_upload(pass, w->walk[d].next, batch->n_rows);
+    }
 }
 
 /* Fills the input rows of one direction but for h_{t-1}, which the recurrence writes; a first step has none: zero. */
@@ -51,7 +56,8 @@ static void fill_inputs(const struct pass *pass, int64_t layer, int direction, c
     int64_t n_x = lstm_inputs(&pass->model->spec, layer), hidden = pass->model->spec.hidden, lda = n_x + hidden + 1;
     float *a = pass->w->cells[layer][direction].a;
     ops->copy_rows(pass->batch->n_rows, n_x, x, ldx, NULL, a, lda, NULL);
-    ops->copy_rows(pass->batch->n_units, hidden, pass->w->zeros, 0, NULL, a + n_x, lda, pass->w->walk[direction].rows);
+    ops->copy_rows(pass->batch->n_units, hidden, pass->w->zeros, 0, NULL, a + n_x, lda,
+                   sg_nn_list(pass, pass->w->walk[direction].rows));
     sg_nn_ones(pass, pass->batch->n_rows, a + n_x + hidden, lda);
 }
 
@@ -64,16 +70,16 @@ static void direction_forward(const struct pass *pass, int64_t layer, int direct
     int64_t lda = n_x + hidden + 1, ldgates = 4 * hidden, ldy = 2 * hidden + 1;
     for (int64_t s = 0; s < w->n_positions; s++) {
         int64_t at = w->position[s], n = w->position[s + 1] - at;
-        const int32_t *rows = w->walk[direction].rows + at;
+        const int32_t *rows = sg_nn_list(pass, w->walk[direction].rows + at);
         if (s == 0) { /* h is zero: leaving its products out changes no sum */
             sg_nn_gemm(pass, place->first_x, n, cell->a, lda, rows, cell->gates, ldgates, rows, false);
             sg_nn_gemm(pass, place->first_bias, n, cell->a + n_x + hidden, lda, rows, cell->gates, ldgates, rows, true);
         } else {
             sg_nn_gemm(pass, place->all, n, cell->a, lda, rows, cell->gates, ldgates, rows, false);
         }
-        pass->model->ops->lstm_forward(n, hidden, rows, w->walk[direction].prev + at, w->walk[direction].next + at,
-                                       cell->gates, ldgates, cell->c, hidden, w->y + direction * hidden, ldy,
-                                       cell->a + n_x, lda);
+        pass->model->ops->lstm_forward(n, hidden, rows, sg_nn_list(pass, w->walk[direction].prev + at),
+                                       sg_nn_list(pass, w->walk[direction].next + at), cell->gates, ldgates, cell->c,
+                                       hidden, w->y + direction * hidden, ldy, cell->a + n_x, lda);
     }
 }
 
@@ -89,7 +95,7 @@ void sg_nn_lstm_forward(const struct pass *pass)
             direction_forward(pass, l, d);
         if (w->dropped && l + 1 < spec->layers) {
             sg_nn_dropout_masks(pass, (uint64_t)l, pass->batch->offset, width, w->mask[l]);
-            pass->model->ops->multiply_rows(n_rows, width, w->y, ldy, w->mask[l], width);
+            sg_nn_multiply_mask(pass, n_rows, width, w->y, ldy, w->mask[l], width);
         }
     }
     sg_nn_ones(pass, n_rows, w->y + width, ldy);
@@ -105,9 +111,11 @@ static void direction_backward(const struct pass *pass, int64_t layer, int direc
     float *dh = dy + direction * hidden;
     for (int64_t s = w->n_positions - 1; s >= 0; s--) {
         int64_t at = w->position[s], n = w->position[s + 1] - at;
-        const int32_t *rows = w->walk[direction].rows + at, *prev = w->walk[direction].prev + at;
-        pass->model->ops->lstm_backward(n, hidden, rows, prev, w->walk[direction].next + at, cell->gates, ldgates,
-                                        cell->c, hidden, dh, ldy, w->dc, hidden);
+        const int32_t *rows = sg_nn_list(pass, w->walk[direction].rows + at);
+        const int32_t *prev = sg_nn_list(pass, w->walk[direction].prev + at);
+        const int32_t *next = sg_nn_list(pass, w->walk[direction].next + at);
+        pass->model->ops->lstm_backward(n, hidden, rows, prev, next, cell->gates, ldgates, cell->c, hidden, dh, ldy,
+                                        w->dc, hidden);
         if (s > 0)
             sg_nn_gemm(pass, place->backward_h, n, cell->gates, ldgates, rows, dh, ldy, prev, true);
     }
@@ -129,7 +137,7 @@ void sg_nn_lstm_backward(const struct pass *pass)
             sg_nn_gemm(pass, model->lstm[l][d].backward_x, n_rows, w->cells[l][d].gates, 2 * width, NULL, dx, width,
                        NULL, d > 0);
         if (w->dropped)
-            model->ops->multiply_rows(n_rows, width, dx, width, w->mask[l - 1], width);
+            sg_nn_multiply_mask(pass, n_rows, width, dx, width, w->mask[l - 1], width);
         float *swap = dy;
         dy = dx;
         dx = swap;

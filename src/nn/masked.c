@@ -10,7 +10,7 @@ void sg_nn_masked_forward(const struct pass *pass, float *logit)
     const struct encoder_tables *t = pass->model->encoder;
     const struct encoder_memory *m = &pass->w->encoder;
     int64_t d = e->width, n = pass->batch->n_masked;
-    ops->copy_rows(n, d, m->top, d, pass->batch->masked, m->masked, d, NULL);
+    ops->copy_rows(n, d, m->top, d, sg_nn_batch_list(pass, pass->batch->masked), m->masked, d, NULL);
     sg_nn_dense_forward(pass, &t->transform, n, m->masked, d, m->masked_z, d, NULL, NULL);
     ops->gelu((enum sg_gelu)e->gelu, n, d, m->masked_z, d, m->masked_xhat, d);
     sg_nn_norm_forward(pass, &t->transform_norm, n, m->masked_xhat, m->masked_rstd, m->masked_y);
@@ -33,7 +33,7 @@ void sg_nn_masked_backward(const struct pass *pass, const float *dlogit)
     sg_nn_dense_backward(pass, &t->transform, n, m->dmasked_z, d, m->dmasked, d, false, NULL);
     float *dtop = sg_nn_top_gradient(pass);
     if (dtop)
-        sg_nn_top_rows_backward(pass, n, m->dmasked, pass->batch->masked, dtop);
+        sg_nn_top_rows_backward(pass, n, m->dmasked, sg_nn_batch_list(pass, pass->batch->masked), dtop);
 }
 
 void sg_nn_masked_taps(const struct pass *pass)

@@ -99,6 +99,11 @@ const struct sg_model_spec *sg_model_spec_of(const struct sg_model *model)
     return &model->spec;
 }
 
+const struct sg_ops *sg_model_ops(const struct sg_model *model)
+{
+    return model->ops;
+}
+
 const struct sg_parameter *sg_model_parameters(const struct sg_model *model, size_t *n)
 {
     *n = (size_t)model->n_parameters;
@@ -209,8 +214,9 @@ void sg_nn_gemm(const struct pass *pass, int strip, int64_t n_rows, const float 
     const struct strip *s = &pass->model->strips[strip];
     int64_t n_out = pass->model->parameters[s->parameter].n_out;
     int64_t n_k = s->backward ? n_out : s->n_columns, n_cols = s->backward ? s->n_columns : n_out;
-    pass->model->ops->gemm(n_rows, n_k, n_cols, a, lda, a_rows, (const char *)pass->packed + s->at, c, ldc, c_rows,
-                           accumulate, pass->w->scratch);
+    pass->model->ops->gemm(n_rows, n_k, n_cols, a, lda, a_rows,
+                           ((const struct packed_head *)pass->packed)->strips + s->at, c, ldc, c_rows, accumulate,
+                           pass->w->scratch);
 }
 
 void sg_nn_ones(const struct pass *pass, int64_t n_rows, float *column, int64_t ld)

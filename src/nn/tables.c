@@ -162,14 +162,41 @@ size_t sg_model_packed_bytes(const struct sg_model *model)
     return model->packed_bytes;
 }
 
+enum sg_status sg_model_packed_open(const struct sg_model *model, void **packed)
+{
+    if (!model->ops->far) {
+        *packed = sg_alloc_aligned(model->packed_bytes);
+        return SG_OK;
+    }
+    struct packed_head *head = *packed = sg_alloc(1, sizeof *head);
+    head->strips = model->ops->far->alloc(model->packed_bytes);
+    if (head->strips)
+        return SG_OK;
+    sg_model_packed_close(model, packed);
+    return sg_fail(SG_FAILED, "backend %s: the device has no %.1f MiB left for the packed weights", model->ops->name,
+                   (double)model->packed_bytes / 0x1p20);
+}
+
+void sg_model_packed_close(const struct sg_model *model, void **packed)
+{
+    struct packed_head *head = *packed;
+    if (head && model->ops->far && head->strips)
+        model->ops->far->release(head->strips);
+    free(head);
+    *packed = NULL;
+}
+
 static void pack(const struct sg_model *model, const float *weights, bool with_backward, bool all, void *packed)
 {
-    *(struct packed_head *)packed = (struct packed_head){weights};
+    struct packed_head *head = packed;
+    head->weights = weights;
+    if (!model->ops->far)
+        head->strips = packed; /* the strips' places leave room for the head */
     for (int i = 0; i < model->n_strips; i++) {
         const struct strip *strip = &model->strips[i];
         const struct sg_parameter *p = &model->parameters[strip->parameter];
         const float *from = weights + p->first + strip->column;
-        void *to = (char *)packed + strip->at;
+        void *to = head->strips + strip->at;
         if (!strip->wanted || !(all || p->trainable))
             continue;
         if (!strip->backward)

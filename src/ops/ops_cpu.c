@@ -12,6 +12,13 @@ bool sg_ops_has_avx512(void)
            __builtin_cpu_supports("avx512vl");
 }
 
+const struct sg_ops *sg_ops_near(const struct sg_ops *ops)
+{
+    if (!ops->far)
+        return ops;
+    return sg_ops_cpu() ? sg_ops_cpu() : sg_ops_reference();
+}
+
 const struct sg_ops *sg_ops_cpu(void)
 {
     if (sg_ops_has_avx512())

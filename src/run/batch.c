@@ -5,58 +5,42 @@
 
 #include "loss.h"
 
-static size_t carve(size_t *used, int64_t n, size_t size)
+void sg_gathered_carve(const struct sg_model_spec *spec, const struct sg_prefix *prefix, int64_t units_max,
+                       int64_t rows_max, struct sg_zones *zones, struct sg_gathered *out)
 {
-    size_t at = *used;
-    *used += ((size_t)n * size + 63) / 64 * 64;
-    return at;
-}
-
-size_t sg_gathered_place(const struct sg_model_spec *spec, const struct sg_prefix *prefix, int64_t units_max,
-                         int64_t rows_max, void *memory, struct sg_gathered *out)
-{
-    int64_t n_features = spec->n_features, n_static = spec->n_static;
+    size_t units = (size_t)units_max, rows = (size_t)rows_max, n_static = (size_t)spec->n_static;
     bool is_text = spec->kind == SG_MODEL_ENCODER, is_masked = spec->objective == SG_MASKED_TOKENS;
-    int64_t masked_max = is_masked ? sg_mask_rows_max(units_max, rows_max) : 0;
-    size_t used = 0;
-    size_t offset = carve(&used, units_max + 1, sizeof(int32_t));
-    size_t token = carve(&used, is_text ? rows_max : 0, sizeof(int32_t));
-    size_t masked = carve(&used, masked_max, sizeof(int32_t)), target = carve(&used, masked_max, sizeof(int32_t));
-    size_t masked_offset = carve(&used, is_masked ? units_max + 1 : 0, sizeof(int32_t));
-    size_t x = carve(&used, rows_max * n_features, sizeof(float));
-    size_t statics = carve(&used, units_max * n_static, sizeof(float));
-    size_t label = carve(&used, units_max, sizeof(float));
-    size_t floats = carve(&used, prefix ? (rows_max + units_max) * prefix->width : 0, sizeof(float));
-    size_t digest = carve(&used, units_max, SG_UNIT_DIGEST_BYTES);
-    if (!memory)
-        return used;
-    char *base = memory;
-    *out = (struct sg_gathered){
-        .spec = spec,
-        .units_max = units_max,
-        .rows_max = rows_max,
-        .offset = (int32_t *)(base + offset),
-        .token = is_text ? (int32_t *)(base + token) : NULL,
-        .masked = (int32_t *)(base + masked),
-        .target = (int32_t *)(base + target),
-        .masked_offset = (int32_t *)(base + masked_offset),
-        .x = (float *)(base + x),
-        .statics = n_static ? (float *)(base + statics) : NULL,
-        .label = (float *)(base + label),
-        .prefix = prefix ? (float *)(base + floats) : NULL,
-        .digest = (uint8_t(*)[SG_UNIT_DIGEST_BYTES])(base + digest),
-    };
-    return used;
+    size_t masked = is_masked ? (size_t)sg_mask_rows_max(units_max, rows_max) : 0;
+    size_t floats = prefix ? (rows + units * sg_model_unit_rows(spec, 0)) * (size_t)prefix->width : 0;
+    struct sg_gathered g = {.spec = spec, .units_max = units_max, .rows_max = rows_max, .shift = zones->shift};
+    g.offset = sg_zone_list(zones, (units + 1) * sizeof *g.offset);
+    g.token = sg_zone_list(zones, is_text ? rows * sizeof *g.token : 0);
+    g.masked = sg_zone_list(zones, masked * sizeof *g.masked);
+    g.target = sg_zone_list(zones, masked * sizeof *g.target);
+    g.masked_offset = sg_zone_list(zones, is_masked ? (units + 1) * sizeof *g.masked_offset : 0);
+    g.x = sg_zone_list(zones, rows * (size_t)spec->n_features * sizeof *g.x);
+    g.statics = sg_zone_list(zones, units * n_static * sizeof *g.statics);
+    g.label = sg_zone_list(zones, units * sizeof *g.label);
+    g.prefix = sg_zone_list(zones, floats * sizeof *g.prefix);
+    g.digest = sg_zone_host(zones, units * SG_UNIT_DIGEST_BYTES);
+    if (!zones->host)
+        return;
+    g.token = is_text ? g.token : NULL;
+    g.statics = n_static ? g.statics : NULL;
+    g.prefix = prefix ? g.prefix : NULL;
+    *out = g;
 }
 
 /* The units' rows of the prefix, one after another. */
-static void gather_prefix(const struct sg_prefix *prefix, const int32_t *unit, int64_t n_units, float *out)
+static size_t gather_prefix(const struct sg_prefix *prefix, const int32_t *unit, int64_t n_units, float *out)
 {
+    const float *first = out;
     for (int64_t b = 0; b < n_units; b++) {
         int64_t begin = prefix->offset[unit[b]], n = prefix->offset[unit[b] + 1] - begin;
         memcpy(out, prefix->rows + begin * prefix->width, (size_t)(n * prefix->width) * sizeof *out);
         out += n * prefix->width;
     }
+    return (size_t)(out - first);
 }
 
 void sg_gather(const struct sg_dataset *dataset, const struct sg_prefix *prefix, const int32_t *unit, int64_t n_units,
@@ -80,16 +64,16 @@ void sg_gather(const struct sg_dataset *dataset, const struct sg_prefix *prefix,
         rows += n;
         out->offset[b + 1] = (int32_t)rows;
     }
-    if (prefix)
-        gather_prefix(prefix, unit, n_units, out->prefix);
+    out->n_prefix = prefix ? gather_prefix(prefix, unit, n_units, out->prefix) : 0;
     out->batch = (struct sg_batch){
+        .shift = out->shift,
         .n_units = n_units,
         .n_rows = rows,
         .offset = out->offset,
-        .x = out->x,
-        .statics = out->statics,
+        .x = sg_far(out->x, out->shift),
+        .statics = sg_far(out->statics, out->shift),
         .token = out->token,
-        .prefix = out->prefix,
+        .prefix = sg_far(out->prefix, out->shift),
         .label = out->label,
         .digest = (const uint8_t(*)[SG_UNIT_DIGEST_BYTES])out->digest,
         .step = step,
@@ -111,7 +95,28 @@ void sg_gather_masked(const struct sg_masking *masking, struct sg_gathered *g)
     batch->masked_offset = g->masked_offset;
 }
 
-int64_t sg_gather_fitting(const struct sg_dataset *dataset, const int32_t *unit, int64_t n_units, const struct sg_gathered *room)
+void sg_gathered_upload(const struct sg_model_spec *spec, const struct sg_ops *ops, const struct sg_gathered *g)
+{
+    const struct sg_batch *batch = &g->batch;
+    size_t units = (size_t)batch->n_units, rows = (size_t)batch->n_rows;
+    if (!ops->far)
+        return;
+    sg_list_upload(ops, g->offset, (units + 1) * sizeof *g->offset, g->shift);
+    if (g->token)
+        sg_list_upload(ops, g->token, rows * sizeof *g->token, g->shift);
+    if (batch->n_masked) {
+        sg_list_upload(ops, g->masked, (size_t)batch->n_masked * sizeof *g->masked, g->shift);
+        sg_list_upload(ops, g->target, (size_t)batch->n_masked * sizeof *g->target, g->shift);
+    }
+    sg_list_upload(ops, g->x, rows * (size_t)spec->n_features * sizeof *g->x, g->shift);
+    if (g->statics)
+        sg_list_upload(ops, g->statics, units * (size_t)spec->n_static * sizeof *g->statics, g->shift);
+    sg_list_upload(ops, g->label, units * sizeof *g->label, g->shift);
+    sg_list_upload(ops, g->prefix, g->n_prefix * sizeof *g->prefix, g->shift);
+}
+
+int64_t sg_gather_fitting(const struct sg_dataset *dataset, const int32_t *unit, int64_t n_units,
+                          const struct sg_gathered *room)
 {
     int64_t n = 0, rows = 0;
     for (; n < n_units && n < room->units_max; n++) {

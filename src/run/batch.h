@@ -7,13 +7,16 @@
 #include "nn/model.h"
 
 struct sg_gathered {
-    struct sg_batch batch; /* points into the arrays below */
+    struct sg_batch batch; /* points into the arrays below, or their copies for the ops */
     int64_t units_max, rows_max;
+    ptrdiff_t shift; /* from the arrays, which are the host's, to their copies */
     int32_t *offset, *token;
     const struct sg_model_spec *spec; /* borrowed: how a label is taken */
     float *x, *statics, *label, *prefix;
+    size_t n_prefix; /* floats gathered from it */
     int32_t *masked, *masked_offset, *target; /* of SG_MASKED_TOKENS: (rows), (units + 1), (rows) */
     uint8_t (*digest)[SG_UNIT_DIGEST_BYTES];
+    float *output; /* the ops': what a sweep asks for, where their memory is far; else NULL */
 };
 
 /* What a model's frozen lower part makes of the units of a dataset that train, found once: training from it gives the same bits
@@ -24,14 +27,16 @@ struct sg_prefix {
     float *rows;
 };
 
-/* Sizing and carving share this: memory NULL returns the bytes only. prefix may be NULL. */
-size_t sg_gathered_place(const struct sg_model_spec *spec, const struct sg_prefix *prefix, int64_t units_max,
-                         int64_t rows_max, void *memory, struct sg_gathered *out);
+/* Sizing and carving share this; in the sizing pass out may be NULL. prefix may be NULL. */
+void sg_gathered_carve(const struct sg_model_spec *spec, const struct sg_prefix *prefix, int64_t units_max,
+                       int64_t rows_max, struct sg_zones *zones, struct sg_gathered *out);
 /* Units unit[0 .. n_units) of the dataset, in that order; they must fit. prefix as it was when placing. */
 void sg_gather(const struct sg_dataset *dataset, const struct sg_prefix *prefix, const int32_t *unit, int64_t n_units,
                int64_t step, struct sg_gathered *out);
 /* Chooses the words that are asked for among the tokens just gathered (SG_MASKED_TOKENS) and hides them. */
 void sg_gather_masked(const struct sg_masking *masking, struct sg_gathered *gathered);
+/* Brings what was gathered to where the ops read it: before the batch is used. */
+void sg_gathered_upload(const struct sg_model_spec *spec, const struct sg_ops *ops, const struct sg_gathered *gathered);
 /* How many of the units from `begin` fit, at least one. */
 int64_t sg_gather_fitting(const struct sg_dataset *dataset, const int32_t *unit, int64_t n_units, const struct sg_gathered *room);
 

@@ -190,7 +190,6 @@ static json_t *record_of(const struct sg_yaml_node *root)
 static const struct sg_config defaults = {
     .plan = {.microbatch_size = 1},
     .heartbeat_s = 3600,
-    .panels_at_once = 1,
     .training = {.momentum = 0.9, .beta1 = 0.9, .beta2 = 0.999, .adam_epsilon = 1e-8, .decay_start = 0.5, .public_seed = 1},
 };
 

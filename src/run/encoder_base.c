@@ -214,7 +214,7 @@ enum sg_status sg_head_from_names(const struct sg_model *model, const struct sg_
     struct sg_model *frozen = NULL;
     struct names names = {0};
     /* The same model with all below the head frozen: its prefix is what enters the head. */
-    enum sg_status status = sg_model_create(sg_model_spec_of(model), ops, 0, &frozen);
+    enum sg_status status = sg_model_create(sg_model_spec_of(model), sg_ops_near(ops), 0, &frozen);
     if (status == SG_OK)
         status = sg_model_train_only(frozen, head, 1);
     if (status == SG_OK)

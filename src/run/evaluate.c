@@ -13,13 +13,16 @@ static void predict_chunk(const struct sg_sweep *sweep, int64_t first, const str
                           struct sg_workspace *workspace)
 {
     const struct sg_model_spec *spec = sg_model_spec_of(sweep->model);
+    int64_t n = gathered->batch.n_units * sg_outputs_of(spec);
     float *output = (float *)sweep->out + first * sg_outputs_of(spec);
-    sg_model_forward(sweep->model, sweep->packed, &gathered->batch, false, workspace, output);
+    sg_model_forward(sweep->model, sweep->packed, &gathered->batch, false, workspace,
+                     sg_sweep_target(gathered, output));
+    sg_sweep_fetch(sweep, gathered, n, output);
     sg_outputs_to_scores(spec, gathered->batch.n_units, output);
 }
 
-void sg_predict(const struct sg_model *model, const float *weights, const struct sg_dataset *dataset,
-                const int32_t *unit, int64_t n_units, int n_workers, float *score)
+enum sg_status sg_predict(const struct sg_model *model, const float *weights, const struct sg_dataset *dataset,
+                          const int32_t *unit, int64_t n_units, int n_workers, float *score)
 {
     const struct sg_sweep sweep = {.model = model,
                                    .weights = weights,
@@ -28,7 +31,7 @@ void sg_predict(const struct sg_model *model, const float *weights, const struct
                                    .n_units = n_units,
                                    .chunk = predict_chunk,
                                    .out = score};
-    sg_sweep_run(&sweep, n_workers);
+    return sg_sweep_run(&sweep, n_workers);
 }
 
 /* Of one unit's masked words: how many, how many found, the sum of their losses. */
@@ -55,7 +58,8 @@ static void masked_chunk(const struct sg_sweep *sweep, int64_t first, const stru
     int64_t width = sg_outputs_of(sg_model_spec_of(sweep->model));
     float *output = sg_alloc((size_t)(batch->n_masked * width) + 1, sizeof *output);
     struct masked_figures *out = (struct masked_figures *)sweep->out + first;
-    sg_model_forward(sweep->model, sweep->packed, batch, false, workspace, output);
+    sg_model_forward(sweep->model, sweep->packed, batch, false, workspace, sg_sweep_target(gathered, output));
+    sg_sweep_fetch(sweep, gathered, batch->n_masked * width, output);
     for (int64_t b = 0; b < batch->n_units; b++) {
         int64_t row = batch->masked_offset[b], n = batch->masked_offset[b + 1] - row;
         sg_softmax_rows(n, width, output + row * width);
@@ -76,7 +80,10 @@ json_t *sg_masked_metrics(const struct sg_model *model, const float *weights, co
                                    .chunk = masked_chunk,
                                    .out = each,
                                    .masking = masking};
-    sg_sweep_run(&sweep, n_workers);
+    if (sg_sweep_run(&sweep, n_workers) != SG_OK) {
+        free(each);
+        return NULL;
+    }
     for (int64_t i = 0; i < n_units; i++)
         all = (struct masked_figures){all.n + each[i].n, all.n_hit + each[i].n_hit, all.loss + each[i].loss};
     free(each);
@@ -128,28 +135,31 @@ static void add_bins(json_t *curves, enum sg_split split, const struct scored *s
                                                 "released", "exact", "bins", bins));
 }
 
-static json_t *evaluate_split(const struct sg_model *model, const float *weights, const struct sg_dataset *dataset,
-                              enum sg_split split, const struct sg_masking *masking, int n_workers,
-                              struct scored *scored, json_t *curves)
+static enum sg_status evaluate_split(const struct sg_model *model, const float *weights,
+                                     const struct sg_dataset *dataset, enum sg_split split,
+                                     const struct sg_masking *masking, int n_workers, struct scored *scored,
+                                     json_t *curves, json_t **out)
 {
     const struct sg_model_spec *spec = sg_model_spec_of(model);
     int32_t *unit = sg_units_of_split(dataset, split, &scored->n);
-    json_t *object = NULL;
+    enum sg_status status = SG_OK;
     if (scored->n > 0 && masking) {
-        object = sg_masked_metrics(model, weights, dataset, masking, unit, scored->n, n_workers);
+        *out = sg_masked_metrics(model, weights, dataset, masking, unit, scored->n, n_workers);
+        status = *out ? SG_OK : SG_FAILED;
     } else if (scored->n > 0) {
         scored->score = sg_alloc((size_t)(scored->n * sg_outputs_of(spec)), sizeof(float));
         float *label = sg_alloc((size_t)scored->n, sizeof *label);
-        sg_predict(model, weights, dataset, unit, scored->n, n_workers, scored->score);
+        status = sg_predict(model, weights, dataset, unit, scored->n, n_workers, scored->score);
         for (int64_t i = 0; i < scored->n; i++)
             label[i] = dataset->label[unit[i]];
-        object = sg_score_metrics(spec, scored->n, scored->score, label);
-        if (curves && spec->objective == SG_BINARY && split != SG_SPLIT_TRAIN)
+        if (status == SG_OK)
+            *out = sg_score_metrics(spec, scored->n, scored->score, label);
+        if (status == SG_OK && curves && spec->objective == SG_BINARY && split != SG_SPLIT_TRAIN)
             add_bins(curves, split, scored, label);
         free(label);
     }
     free(unit);
-    return object;
+    return status;
 }
 
 /* How far the scores of one split lie from another's: a figure of one score a unit. */
@@ -166,8 +176,10 @@ json_t *sg_evaluate(const struct sg_model *model, const float *weights, const st
     json_t *list = curves ? *curves = json_array() : NULL;
     json_t *result = json_object(), *by_split[SG_N_SPLITS] = {0};
     struct scored scored[SG_N_SPLITS] = {0};
-    for (int s = internal ? SG_SPLIT_TRAIN : SG_SPLIT_VALIDATION; s < SG_N_SPLITS; s++)
-        by_split[s] = evaluate_split(model, weights, dataset, (enum sg_split)s, masking, n_workers, &scored[s], list);
+    enum sg_status status = SG_OK;
+    for (int s = internal ? SG_SPLIT_TRAIN : SG_SPLIT_VALIDATION; status == SG_OK && s < SG_N_SPLITS; s++)
+        status = evaluate_split(model, weights, dataset, (enum sg_split)s, masking, n_workers, &scored[s], list,
+                                &by_split[s]);
     bool is_binary = sg_model_spec_of(model)->objective == SG_BINARY;
     if (is_binary)
         set_psi(by_split[SG_SPLIT_TEST], "psi_from_validation", &scored[SG_SPLIT_VALIDATION], &scored[SG_SPLIT_TEST]);
@@ -177,6 +189,10 @@ json_t *sg_evaluate(const struct sg_model *model, const float *weights, const st
         if (by_split[s])
             json_object_set_new(result, sg_split_name((enum sg_split)s), by_split[s]);
         free(scored[s].score);
+    }
+    if (status != SG_OK) {
+        json_decref(result);
+        result = NULL;
     }
     return result;
 }

@@ -8,17 +8,18 @@ int64_t sg_outputs_of(const struct sg_model_spec *spec)
 }
 
 void sg_loss_gradient(const struct sg_model_spec *spec, const struct sg_ops *ops, int64_t n, const float *output,
-                      const float *label, float scale, int32_t *target, float *doutput)
+                      const float *label, float scale, int32_t *target, ptrdiff_t shift, float *doutput)
 {
     int64_t width = sg_outputs_of(spec);
     if (spec->objective == SG_BINARY) {
-        ops->bce(n, output, label, scale, NULL, doutput);
+        ops->bce(n, output, sg_far(label, shift), scale, NULL, doutput);
     } else if (spec->objective == SG_REGRESSION) {
-        ops->squared_error(n, output, label, scale, NULL, doutput);
+        ops->squared_error(n, output, sg_far(label, shift), scale, NULL, doutput);
     } else {
         for (int64_t i = 0; i < n; i++)
             target[i] = (int32_t)label[i];
-        ops->cross_entropy(n, width, output, width, target, scale, NULL, doutput, width);
+        sg_list_upload(ops, target, (size_t)n * sizeof *target, shift);
+        ops->cross_entropy(n, width, output, width, sg_far(target, shift), scale, NULL, doutput, width);
     }
 }
 

@@ -7,11 +7,13 @@
 /* Outputs of one unit, or of one masked word: 1, the number of classes, or the vocabulary. */
 int64_t sg_outputs_of(const struct sg_model_spec *spec);
 
-/* doutput (n, outputs) = gradient of each unit's own loss times `scale`. target (n) is room for class numbers. */
+/* doutput (n, outputs) = gradient of each unit's own loss times `scale`. label (n) and target (n), which is room for
+ * class numbers, are the host's, with copies for the ops `shift` bytes away. */
 void sg_loss_gradient(const struct sg_model_spec *spec, const struct sg_ops *ops, int64_t n, const float *output,
-                      const float *label, float scale, int32_t *target, float *doutput);
+                      const float *label, float scale, int32_t *target, ptrdiff_t shift, float *doutput);
 
-/* The same for masked words: logits (M, outputs), unit b's loss is the mean over its rows offset[b] .. offset[b+1]. */
+/* The same for masked words: logits (M, outputs), unit b's loss is the mean over its rows offset[b] .. offset[b+1],
+ * which the host knows. */
 void sg_loss_masked(const struct sg_model_spec *spec, const struct sg_ops *ops, int64_t n_units, const int32_t *offset,
                     const float *output, const int32_t *target, float scale, float *doutput);
 

@@ -94,7 +94,7 @@ static bool shrink(const struct sg_memory_request *r, struct sg_shape *shape, st
 {
     int n_workers = shape->n_workers;
     for (; n_workers >= 1; n_workers--)
-        for (int64_t panels = r->asked.panels; panels >= 1; panels /= 2) {
+        for (int64_t panels = r->asked.panels > 0 ? r->asked.panels : 1; panels >= 1; panels /= 2) {
             shape->n_workers = n_workers;
             shape->panels = panels;
             sg_memory_estimate(r, shape, memory);
@@ -104,14 +104,47 @@ static bool shrink(const struct sg_memory_request *r, struct sg_shape *shape, st
     return false;
 }
 
+/* What of the estimate lies on a device, counted with the lists that stand in both memories. */
+static size_t on_device(const struct sg_memory *m)
+{
+    return m->total - m->process - m->data - (m->limit ? 0 : m->prefix);
+}
+
+/* One worker drives a device, with as many panels at once as keep it busy and find room there. */
+static enum sg_status choose_on_device(const struct sg_memory_request *r, bool has_blocks, struct sg_shape *shape,
+                                       struct sg_memory *out)
+{
+    size_t room, all;
+    r->ops->far->room(&room, &all);
+    if (r->limit > 0 && (size_t)r->limit < room)
+        room = (size_t)r->limit;
+    int64_t most = r->asked.panels > 0 ? r->asked.panels : r->ops->far->panels_wanted;
+    shape->n_workers = 1;
+    for (int recompute = shape->recompute; recompute <= (has_blocks ? 1 : 0); recompute++)
+        for (int64_t panels = most < r->plan->n_panels ? most : r->plan->n_panels; panels >= 1; panels /= 2) {
+            shape->panels = panels;
+            shape->recompute = recompute;
+            sg_memory_estimate(r, shape, out);
+            if (on_device(out) <= room)
+                return SG_OK;
+        }
+    return sg_fail(SG_USAGE,
+                   "memory: this run needs at least %.1f MiB of the device's memory and may take %.1f MiB; make "
+                   "the model or its rows smaller, or use --backend cpu",
+                   (double)on_device(out) / 0x1p20, (double)room / 0x1p20);
+}
+
 enum sg_status sg_memory_choose(const struct sg_memory_request *r, struct sg_shape *shape, struct sg_memory *out)
 {
     bool has_blocks = sg_model_has_blocks(sg_model_spec_of(r->model)->kind);
     *shape = r->asked;
+    shape->panels = r->asked.panels > 0 ? r->asked.panels : 1;
     if (r->asked.recompute && !has_blocks)
         return sg_fail(SG_USAGE,
                        "memory: recompute is for encoder and tabular_transformer: this model has no blocks that "
                        "could be computed again");
+    if (r->ops->far)
+        return choose_on_device(r, has_blocks, shape, out);
     sg_memory_estimate(r, shape, out);
     if (r->limit == 0 || out->total <= (size_t)r->limit)
         return SG_OK;

@@ -1,6 +1,6 @@
 #include "optimizer.h"
 
-#include <string.h>
+#include "ops/zones.h"
 
 size_t sg_optimizer_place(const struct sg_training *training, const struct sg_ops *ops, int64_t n_weights, int64_t n_steps,
                           void *memory, struct sg_optimizer *out)
@@ -11,7 +11,7 @@ size_t sg_optimizer_place(const struct sg_training *training, const struct sg_op
     if (!memory)
         return bytes;
     char *base = memory;
-    memset(base, 0, bytes);
+    sg_ops_zero(ops, base, bytes);
     *out = (struct sg_optimizer){.training = training, .ops = ops, .n_weights = n_weights, .n_steps = n_steps};
     out->weights = (float *)base;
     out->first = (float *)(base + one);
@@ -24,7 +24,7 @@ void sg_optimizer_begin(struct sg_optimizer *optimizer)
 {
     optimizer->beta1_power = optimizer->beta2_power = 1;
     if (optimizer->average)
-        memcpy(optimizer->average, optimizer->weights, (size_t)optimizer->n_weights * sizeof(float));
+        sg_ops_copy(optimizer->ops, optimizer->average, optimizer->weights, (size_t)optimizer->n_weights * sizeof(float));
 }
 
 double sg_learning_rate(const struct sg_training *training, int64_t step, int64_t n_steps)

@@ -30,16 +30,19 @@ static void find_chunk(const struct sg_sweep *sweep, int64_t first, const struct
                        struct sg_workspace *workspace)
 {
     struct sg_prefix *out = sweep->out;
-    sg_model_prefix(sweep->model, sweep->packed, &gathered->batch, workspace,
-                    out->rows + out->offset[sweep->unit[first]] * out->width);
+    int32_t last = sweep->unit[first + gathered->batch.n_units - 1];
+    int64_t begin = out->offset[sweep->unit[first]], n = out->offset[last + 1] - begin;
+    float *to = out->rows + begin * out->width;
+    sg_model_prefix(sweep->model, sweep->packed, &gathered->batch, workspace, sg_sweep_target(gathered, to));
+    sg_sweep_fetch(sweep, gathered, n * out->width, to);
 }
 
-void sg_prefix_find(const struct sg_model *model, const float *weights, const struct sg_dataset *dataset,
-                    const int32_t *unit, int64_t n_units, int n_workers, struct sg_prefix *out)
+enum sg_status sg_prefix_find(const struct sg_model *model, const float *weights, const struct sg_dataset *dataset,
+                              const int32_t *unit, int64_t n_units, int n_workers, struct sg_prefix *out)
 {
     *out = (struct sg_prefix){.width = sg_model_spec_of(model)->encoder.width};
     if (sg_model_frozen_layers(model) == 0)
-        return;
+        return SG_OK;
     out->offset = sg_alloc((size_t)dataset->n_units + 1, sizeof *out->offset);
     for (int64_t i = 0; i < n_units; i++)
         out->offset[unit[i] + 1] = sg_prefix_rows(model, dataset->offset[unit[i] + 1] - dataset->offset[unit[i]]);
@@ -53,7 +56,7 @@ void sg_prefix_find(const struct sg_model *model, const float *weights, const st
                                    .n_units = n_units,
                                    .chunk = find_chunk,
                                    .out = out};
-    sg_sweep_run(&sweep, n_workers);
+    return sg_sweep_run(&sweep, n_workers);
 }
 
 void sg_prefix_free(struct sg_prefix *prefix)

@@ -6,7 +6,7 @@
 
 /* Of the units named, which ascend; the others have no rows. Where nothing is frozen from below, out->rows is NULL. The
  * caller sg_prefix_frees. */
-void sg_prefix_find(const struct sg_model *model, const float *weights, const struct sg_dataset *dataset,
+SG_MUST_USE enum sg_status sg_prefix_find(const struct sg_model *model, const float *weights, const struct sg_dataset *dataset,
                     const int32_t *unit, int64_t n_units, int n_workers, struct sg_prefix *out);
 /* Rows that it holds of a unit with so many of its own. */
 int64_t sg_prefix_rows(const struct sg_model *model, int64_t rows);

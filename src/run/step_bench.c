@@ -24,6 +24,7 @@ struct engine {
     struct sg_team *team;
     struct sg_training training;
     struct sg_optimizer optimizer;
+    struct sg_block block;
     void *optimizer_memory, *packed;
     float *weights, *gradient; /* all; of what learns */
     int64_t *sum;
@@ -83,6 +84,24 @@ static enum sg_status make_plan(const struct bench *b, bool is_private, struct s
     return SG_OK;
 }
 
+/* A device has one worker, and takes the panels that it wants where nobody says. */
+static struct sg_shape shape_of(const struct bench *b)
+{
+    int64_t wanted = b->ops->far ? b->ops->far->panels_wanted : 1;
+    return (struct sg_shape){b->ops->far ? 1 : b->setup->n_workers, b->setup->panels ? b->setup->panels : wanted,
+                             b->setup->recompute};
+}
+
+static void carve_engine(const struct bench *b, struct engine *e, struct sg_zones *zones)
+{
+    size_t n = (size_t)e->plan.n_weights;
+    e->optimizer_memory =
+        sg_zone_tensor(zones, sg_optimizer_place(&e->training, b->ops, e->plan.n_weights, BENCH_STEPS, NULL, NULL));
+    e->weights = sg_zone_tensor(zones, (size_t)sg_model_n_weights(b->model) * sizeof *e->weights);
+    e->gradient = sg_zone_tensor(zones, n * sizeof *e->gradient);
+    e->sum = sg_zone_tensor(zones, n * sizeof *e->sum);
+}
+
 static enum sg_status open_engine(const struct bench *b, bool is_private, struct engine *e)
 {
     static const uint8_t secret[SG_KEY_BYTES] = {1};
@@ -96,40 +115,29 @@ static enum sg_status open_engine(const struct bench *b, bool is_private, struct
     e->training = (struct sg_training){
         .optimizer = SG_OPTIMIZER_ADAM, .learning_rate = 1e-3, .beta1 = .9, .beta2 = .999, .adam_epsilon = 1e-8};
     int64_t n = e->plan.n_weights;
-    e->optimizer_memory = sg_alloc_aligned(sg_optimizer_place(&e->training, b->ops, n, BENCH_STEPS, NULL, NULL));
+    struct sg_zones zones = {0};
+    carve_engine(b, e, &zones);
+    SG_TRY(sg_block_open(b->ops, &zones, &e->block));
+    carve_engine(b, e, &zones);
     sg_optimizer_place(&e->training, b->ops, n, BENCH_STEPS, e->optimizer_memory, &e->optimizer);
-    size_t weights = (size_t)sg_model_n_weights(b->model);
-    e->weights = sg_alloc_aligned(weights * sizeof(float));
-    memcpy(e->weights, b->data.weights, weights * sizeof(float));
-    sg_trainable_take(b->model, e->weights, e->optimizer.weights);
+    sg_ops_upload(b->ops, e->weights, b->data.weights, (size_t)sg_model_n_weights(b->model) * sizeof(float));
+    sg_trainable_take(b->ops, b->model, b->data.weights, e->optimizer.weights);
     sg_optimizer_begin(&e->optimizer);
-    e->packed = sg_alloc_aligned(sg_model_packed_bytes(b->model));
+    SG_TRY(sg_model_packed_open(b->model, &e->packed));
     sg_model_pack(b->model, e->weights, true, e->packed);
-    e->gradient = sg_alloc_aligned((size_t)n * sizeof(float));
-    e->sum = sg_alloc_aligned((size_t)n * sizeof(int64_t));
     e->ms = sg_alloc((size_t)b->setup->repetitions + 1, sizeof *e->ms);
     e->cpu_ms = sg_alloc((size_t)b->setup->repetitions + 1, sizeof *e->cpu_ms);
-    const struct sg_team_setup setup = {
-        b->model,
-        b->ops,
-        &e->plan,
-        &b->data.dataset,
-        NULL,
-        NULL,
-        {b->setup->n_workers, b->setup->panels ? b->setup->panels : 1, b->setup->recompute}};
+    const struct sg_team_setup setup = {b->model, b->ops, &e->plan, &b->data.dataset, NULL, NULL, shape_of(b)};
     return sg_team_open(&setup, &e->team);
 }
 
-static void close_engine(struct engine *e)
+static void close_engine(const struct bench *b, struct engine *e)
 {
     sg_team_close(&e->team);
     sg_mechanism_close(&e->mechanism);
     sg_sample_free(&e->sample);
-    free(e->optimizer_memory);
-    free(e->packed);
-    free(e->weights);
-    free(e->gradient);
-    free(e->sum);
+    sg_model_packed_close(b->model, &e->packed);
+    sg_block_close(&e->block);
     free(e->ms);
     free(e->cpu_ms);
 }
@@ -148,9 +156,12 @@ static enum sg_status measure_first_gradient(const struct bench *b, struct engin
 {
     bool overflow;
     SG_TRY(sum_gradients(b, e, &overflow));
+    int64_t *sum = sg_alloc((size_t)e->plan.n_weights, sizeof *sum);
+    sg_ops_download(b->ops, sum, e->sum, (size_t)e->plan.n_weights * sizeof *sum);
     double squares = 0, scale = e->plan.grid / e->plan.divisor;
     for (int64_t i = 0; i < e->plan.n_weights; i++)
-        squares += pow((double)e->sum[i] * scale, 2);
+        squares += pow((double)sum[i] * scale, 2);
+    free(sum);
     e->figures.first_gradient_norm = sqrt(squares);
     return SG_OK;
 }
@@ -172,7 +183,7 @@ static enum sg_status timed_step(const struct bench *b, struct engine *e, int64_
     SG_TRY(sg_mechanism_release(e->mechanism, e->step, e->sum, overflow, e->gradient));
     e->figures.noise_ms = (cpu_seconds() - summed) * 1e3;
     sg_optimizer_step(&e->optimizer, e->step++, e->gradient);
-    sg_trainable_put(b->model, e->optimizer.weights, e->weights);
+    sg_trainable_put(b->ops, b->model, e->optimizer.weights, e->weights);
     sg_model_repack(b->model, e->weights, true, e->packed);
     e->ms[i] = (sg_clock_seconds() - start) * 1e3;
     e->cpu_ms[i] = (cpu_seconds() - cpu_start) * 1e3;
@@ -263,8 +274,8 @@ enum sg_status sg_step_bench_run(const struct sg_step_bench *setup, const struct
     out->n_weights = b.model ? sg_model_n_trainable(b.model) : 0;
     out->n_rows = b.data.dataset.n_rows;
     out->peak_rss_kib = peak_rss_kib();
-    close_engine(&private_engine);
-    close_engine(&plain_engine);
+    close_engine(&b, &private_engine);
+    close_engine(&b, &plain_engine);
     close_bench(&b);
     return status;
 }

@@ -25,9 +25,10 @@ struct loop {
     struct sg_prefix prefix; /* no rows: nothing is frozen from below, or it would be used only once */
     struct sg_sample sample;
     struct sg_optimizer optimizer;
+    struct sg_block block;
     void *optimizer_memory, *packed;
     int64_t *sum;
-    float *gradient;
+    float *gradient, *weights; /* all, in the ops' memory */
     struct sg_clip_counts counts;
     int64_t n_units, n_over;
     struct sg_track track;
@@ -38,47 +39,78 @@ struct loop {
     char note[96];
 };
 
-void sg_trainable_take(const struct sg_model *model, const float *all, float *trainable)
+void sg_trainable_take(const struct sg_ops *ops, const struct sg_model *model, const float *all, float *trainable)
 {
     size_t n;
     const struct sg_parameter *p = sg_model_parameters(model, &n);
     for (size_t i = 0; i < n; i++)
         if (p[i].trainable)
-            memcpy(trainable + p[i].trainable_first, all + p[i].first, (size_t)(p[i].n_out * p[i].n_in) * sizeof(float));
+            sg_ops_upload(ops, trainable + p[i].trainable_first, all + p[i].first, (size_t)(p[i].n_out * p[i].n_in) * sizeof(float));
 }
 
-void sg_trainable_put(const struct sg_model *model, const float *trainable, float *all)
+void sg_trainable_put(const struct sg_ops *ops, const struct sg_model *model, const float *trainable, float *all)
 {
     size_t n;
     const struct sg_parameter *p = sg_model_parameters(model, &n);
     for (size_t i = 0; i < n; i++)
         if (p[i].trainable)
-            memcpy(all + p[i].first, trainable + p[i].trainable_first, (size_t)(p[i].n_out * p[i].n_in) * sizeof(float));
+            sg_ops_copy(ops, all + p[i].first, trainable + p[i].trainable_first, (size_t)(p[i].n_out * p[i].n_in) * sizeof(float));
+}
+
+void sg_trainable_fetch(const struct sg_ops *ops, const struct sg_model *model, const float *trainable, float *all)
+{
+    size_t n;
+    const struct sg_parameter *p = sg_model_parameters(model, &n);
+    for (size_t i = 0; i < n; i++)
+        if (p[i].trainable)
+            sg_ops_download(ops, all + p[i].first, trainable + p[i].trainable_first, (size_t)(p[i].n_out * p[i].n_in) * sizeof(float));
+}
+
+/* What the ops hold for the whole run. The host's weights serve as theirs where their memory is the host's. */
+static void carve_loop(struct loop *l, struct sg_zones *zones)
+{
+    const struct sg_plan *plan = &l->prepared->plan;
+    const struct sg_training *training = &l->options->config->training;
+    size_t n = (size_t)plan->n_weights, all = (size_t)sg_model_n_weights(l->prepared->model);
+    l->optimizer_memory =
+        sg_zone_tensor(zones, sg_optimizer_place(training, l->options->ops, plan->n_weights, plan->steps, NULL, NULL));
+    l->sum = sg_zone_tensor(zones, n * sizeof *l->sum);
+    l->gradient = sg_zone_tensor(zones, n * sizeof *l->gradient);
+    l->weights = l->options->ops->far ? sg_zone_tensor(zones, all * sizeof *l->weights) : l->prepared->weights;
+}
+
+static enum sg_status open_weights(struct loop *l)
+{
+    const struct sg_plan *plan = &l->prepared->plan;
+    const struct sg_ops *ops = l->options->ops;
+    struct sg_zones zones = {0};
+    carve_loop(l, &zones);
+    SG_TRY(sg_block_open(ops, &zones, &l->block));
+    carve_loop(l, &zones);
+    sg_optimizer_place(&l->options->config->training, ops, plan->n_weights, plan->steps, l->optimizer_memory, &l->optimizer);
+    sg_trainable_take(ops, l->prepared->model, l->prepared->weights, l->optimizer.weights);
+    sg_optimizer_begin(&l->optimizer);
+    if (ops->far)
+        sg_ops_upload(ops, l->weights, l->prepared->weights, (size_t)sg_model_n_weights(l->prepared->model) * sizeof *l->weights);
+    SG_TRY(sg_model_packed_open(l->prepared->model, &l->packed));
+    sg_model_pack(l->prepared->model, l->weights, true, l->packed);
+    return SG_OK;
 }
 
 static enum sg_status open_loop(struct loop *l, const struct sg_dataset *dataset)
 {
     const struct sg_plan *plan = &l->prepared->plan;
-    size_t n_weights = (size_t)plan->n_weights;
     l->train_unit = sg_units_of_split(dataset, SG_SPLIT_TRAIN, &l->n_train);
     l->digest = sg_alloc((size_t)l->n_train, SG_UNIT_DIGEST_BYTES);
     for (int64_t i = 0; i < l->n_train; i++)
         memcpy(l->digest[i], dataset->digest[l->train_unit[i]], SG_UNIT_DIGEST_BYTES);
-    const struct sg_training *training = &l->options->config->training;
-    l->optimizer_memory = sg_alloc_aligned(sg_optimizer_place(training, l->options->ops, plan->n_weights, plan->steps, NULL, NULL));
-    sg_optimizer_place(training, l->options->ops, plan->n_weights, plan->steps, l->optimizer_memory, &l->optimizer);
-    sg_trainable_take(l->prepared->model, l->prepared->weights, l->optimizer.weights);
-    sg_optimizer_begin(&l->optimizer);
-    l->packed = sg_alloc_aligned(sg_model_packed_bytes(l->prepared->model));
-    sg_model_pack(l->prepared->model, l->prepared->weights, true, l->packed);
-    l->sum = sg_alloc_aligned(n_weights * sizeof *l->sum);
-    l->gradient = sg_alloc_aligned(n_weights * sizeof *l->gradient);
+    SG_TRY(open_weights(l));
     const struct sg_masking *masking = sg_prepared_masking(l->prepared, &l->options->config->training, &l->masking);
     /* Where there is no room for it, each step goes through the frozen part anew. */
     if ((double)plan->steps * plan->sample_rate > 1 && !masking &&
         sg_prefix_bytes(l->prepared->model, dataset, l->train_unit, l->n_train) <= l->prepared->memory.prefix_room)
-        sg_prefix_find(l->prepared->model, l->prepared->weights, dataset, l->train_unit, l->n_train,
-                       l->prepared->shape.n_workers, &l->prefix);
+        SG_TRY(sg_prefix_find(l->prepared->model, l->prepared->weights, dataset, l->train_unit, l->n_train,
+                              l->prepared->shape.n_workers, &l->prefix));
     const struct sg_team_setup setup = {l->prepared->model, l->options->ops, plan, dataset,
                                         l->prefix.rows ? &l->prefix : NULL, masking, l->prepared->shape};
     return sg_team_open(&setup, &l->team);
@@ -91,10 +123,8 @@ static void close_loop(struct loop *l)
     sg_sample_free(&l->sample);
     free(l->train_unit);
     free(l->digest);
-    free(l->optimizer_memory);
-    free(l->packed);
-    free(l->sum);
-    free(l->gradient);
+    sg_model_packed_close(l->prepared->model, &l->packed);
+    sg_block_close(&l->block);
 }
 
 /* What has been spent after n_steps and how fast it goes. The whole plan's epsilon is the plan's own. */
@@ -127,12 +157,12 @@ static void show_progress(struct loop *l, int64_t step)
 }
 
 /* The weights that would be released if the run ended here. */
-static void track_step(struct loop *l, int64_t step)
+static enum sg_status track_step(struct loop *l, int64_t step)
 {
     if (!sg_track_is_due(&l->track, step + 1))
-        return;
-    sg_trainable_put(l->prepared->model, sg_optimizer_result(&l->optimizer), l->track.weights);
-    sg_track_measure(&l->track, step + 1);
+        return SG_OK;
+    sg_trainable_fetch(l->options->ops, l->prepared->model, sg_optimizer_result(&l->optimizer), l->track.weights);
+    return sg_track_measure(&l->track, step + 1);
 }
 
 /* After the steps so far: `step` of them. A ledger that cannot be written ends the run: every rank hears of it with the
@@ -151,6 +181,21 @@ static enum sg_status beat(struct loop *l, int64_t step)
     return l->beat->beat(l->beat->context, step);
 }
 
+static void sum_over_ranks(struct loop *l)
+{
+    const struct sg_comm *comm = l->options->comm;
+    size_t n = (size_t)l->prepared->plan.n_weights;
+    if (!l->options->ops->far || comm->size == 1) {
+        comm->sum(l->sum, (int64_t)n);
+        return;
+    }
+    int64_t *host = sg_alloc(n, sizeof *host);
+    sg_ops_download(l->options->ops, host, l->sum, n * sizeof *host);
+    comm->sum(host, (int64_t)n);
+    sg_ops_upload(l->options->ops, l->sum, host, n * sizeof *host);
+    free(host);
+}
+
 static enum sg_status one_step(struct loop *l, int64_t step)
 {
     struct sg_comm *comm = l->options->comm;
@@ -161,6 +206,8 @@ static enum sg_status one_step(struct loop *l, int64_t step)
         status = sg_mechanism_sample(l->mechanism, step, (const uint8_t(*)[16])l->digest, l->n_train, &l->sample);
     if (status == SG_OK)
         sg_team_step(l->team, l->mechanism, &l->sample, l->train_unit, l->packed, step, comm, l->sum, &overflow, &counts);
+    if (status == SG_OK)
+        status = sg_ops_check(l->options->ops);
     /* A rank that failed says so here, so that nobody waits for its sums. */
     int64_t flags[3] = {overflow, *l->options->stopped, status != SG_OK};
     comm->sum(flags, 3);
@@ -168,18 +215,18 @@ static enum sg_status one_step(struct loop *l, int64_t step)
         return sg_comm_agree_all(comm, status);
     if (flags[1])
         return sg_fail(SG_FAILED, "interrupted in step %lld; the run keeps its whole reservation", (long long)step);
-    comm->sum(l->sum, l->prepared->plan.n_weights);
+    sum_over_ranks(l);
     SG_TRY(sg_mechanism_release(l->mechanism, step, l->sum, flags[0] > 0, l->gradient));
     sg_optimizer_step(&l->optimizer, step, l->gradient);
-    sg_trainable_put(l->prepared->model, l->optimizer.weights, l->prepared->weights);
-    sg_model_repack(l->prepared->model, l->prepared->weights, true, l->packed);
+    sg_trainable_put(l->options->ops, l->prepared->model, l->optimizer.weights, l->weights);
+    sg_model_repack(l->prepared->model, l->weights, true, l->packed);
     l->counts.n_groups += counts.n_groups;
     l->counts.n_clipped += counts.n_clipped;
     l->counts.n_excluded += counts.n_excluded;
     l->counts.norm_sum += counts.norm_sum;
     l->n_units += l->sample.n_units;
     l->n_over += l->sample.n_over;
-    track_step(l, step);
+    SG_TRY(track_step(l, step));
     show_progress(l, step);
     return SG_OK;
 }
@@ -210,7 +257,7 @@ enum sg_status sg_train_steps(const struct sg_train_options *options, struct sg_
         set_note(&l, *steps_done);
     sg_progress_end(&l.progress, *steps_done, l.note);
     if (status == SG_OK) {
-        sg_trainable_put(prepared->model, sg_optimizer_result(&l.optimizer), prepared->weights);
+        sg_trainable_fetch(options->ops, prepared->model, sg_optimizer_result(&l.optimizer), prepared->weights);
         if (options->show_internal)
             *internal = internal_figures(&l);
     }

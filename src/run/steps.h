@@ -19,8 +19,10 @@ SG_MUST_USE enum sg_status sg_train_steps(const struct sg_train_options *options
                                           const struct sg_beat *beat, int64_t *steps_done, json_t **internal,
                                           json_t **track);
 
-/* Between the vector of all weights and that of those that learn, which alone the optimizer sees. */
-void sg_trainable_take(const struct sg_model *model, const float *all, float *trainable);
-void sg_trainable_put(const struct sg_model *model, const float *trainable, float *all);
+/* Between the vector of all weights and that of those that learn, which alone the optimizer sees and which lies in the
+ * ops' memory: from the host's weights, into the ops' and into the host's. */
+void sg_trainable_take(const struct sg_ops *ops, const struct sg_model *model, const float *all, float *trainable);
+void sg_trainable_put(const struct sg_ops *ops, const struct sg_model *model, const float *trainable, float *all);
+void sg_trainable_fetch(const struct sg_ops *ops, const struct sg_model *model, const float *trainable, float *all);
 
 #endif

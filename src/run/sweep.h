@@ -21,8 +21,12 @@ struct sg_sweep {
     const void *packed;               /* the weights, packed by sg_sweep_run; what chunk gives to the model */
 };
 
+/* For chunk: where ops write what `to`, the host's, shall get, and how it comes there. */
+float *sg_sweep_target(const struct sg_gathered *gathered, float *to);
+void sg_sweep_fetch(const struct sg_sweep *sweep, const struct sg_gathered *gathered, int64_t n_floats, float *to);
 /* The most bytes that each worker takes over units of up to rows_per_unit_max rows. */
 size_t sg_sweep_bytes(const struct sg_model *model, int64_t rows_per_unit_max);
-void sg_sweep_run(const struct sg_sweep *sweep, int n_workers);
+/* A device is driven by one worker. SG_FAILED when it fails. */
+SG_MUST_USE enum sg_status sg_sweep_run(const struct sg_sweep *sweep, int n_workers);
 
 #endif

@@ -1,5 +1,6 @@
 #include "team.h"
 
+#include <assert.h>
 #include <math.h>
 #include <pthread.h>
 #include <stdatomic.h>
@@ -11,8 +12,7 @@
 struct worker {
     struct sg_team *team;
     pthread_t thread;
-    void *memory;
-    size_t bytes;
+    struct sg_block block;
     struct sg_gathered gathered;
     struct sg_workspace *workspace;
     struct sg_absorber absorber;
@@ -40,11 +40,6 @@ struct sg_team {
     atomic_llong next_panel;
 };
 
-static size_t round_up(size_t bytes)
-{
-    return (bytes + 63) / 64 * 64;
-}
-
 /* Units of the largest panel that the plan allows, thrice the usual one, and of the others as many as are usual: a
  * worker takes fewer panels where more would not fit. */
 static int64_t units_of(const struct sg_plan *plan, const struct sg_shape *shape)
@@ -60,45 +55,45 @@ static enum sg_workspace_use use_of(const struct sg_shape *shape)
     return shape->recompute ? SG_WORKSPACE_RECOMPUTED : SG_WORKSPACE_TRAINING;
 }
 
-/* Sizing and carving in one: memory NULL only counts. The first worker sums into the caller's vector. */
-static size_t place_worker(const struct sg_model *model, const struct sg_plan *plan, const struct sg_prefix *prefix,
-                           const struct sg_shape *shape, bool is_first, void *memory, struct worker *w)
+/* The same steps find the sizes and carve. The first worker sums into the caller's vector. */
+static void carve_worker(const struct sg_model *model, const struct sg_ops *ops, const struct sg_plan *plan,
+                         const struct sg_prefix *prefix, const struct sg_shape *shape, bool is_first,
+                         struct sg_zones *zones, struct worker *w)
 {
     int64_t units = units_of(plan, shape), rows = units * plan->rows_per_unit_max;
     const struct sg_model_spec *spec = sg_model_spec_of(model);
     struct sg_absorber_room room = {is_first ? 0 : plan->n_weights, units, sg_model_tap_rows_max(model, units, rows),
                                     shape->panels, 0};
     sg_model_parameters(model, &room.taps_max);
-    char *at = memory;
-    size_t gathered = round_up(sg_gathered_place(spec, prefix, units, rows, at, w ? &w->gathered : NULL));
-    size_t absorber = round_up(sg_absorber_place(&room, at ? at + gathered : NULL, w ? &w->absorber : NULL));
+    sg_gathered_carve(spec, prefix, units, rows, zones, &w->gathered);
+    sg_absorber_carve(ops, &room, zones, &w->absorber);
     int64_t answers = spec->objective == SG_MASKED_TOKENS ? sg_mask_rows_max(units, rows) : units;
-    size_t outputs = round_up((size_t)(answers * sg_outputs_of(spec)) * sizeof(float));
-    size_t vector = round_up((size_t)units * sizeof(int32_t));
-    size_t workspace = gathered + absorber + 2 * outputs + 2 * vector;
-    if (at) {
-        w->output = (float *)(at + gathered + absorber);
-        w->doutput = (float *)(at + gathered + absorber + outputs);
-        w->unit = (int32_t *)(at + gathered + absorber + 2 * outputs);
-        w->target = (int32_t *)(at + gathered + absorber + 2 * outputs + vector);
-        w->workspace = sg_workspace_place(model, units, rows, use_of(shape), at + workspace);
-    }
-    return workspace + sg_workspace_bytes(model, units, rows, use_of(shape));
+    size_t outputs = (size_t)(answers * sg_outputs_of(spec)) * sizeof(float);
+    w->output = sg_zone_tensor(zones, outputs);
+    w->doutput = sg_zone_tensor(zones, outputs);
+    w->unit = sg_zone_host(zones, (size_t)units * sizeof *w->unit);
+    w->target = sg_zone_list(zones, (size_t)units * sizeof *w->target);
+    w->workspace = sg_workspace_carve(model, units, rows, use_of(shape), zones);
 }
 
 size_t sg_worker_bytes(const struct sg_model *model, const struct sg_plan *plan, const struct sg_prefix *prefix,
                        const struct sg_shape *shape, int worker)
 {
-    return place_worker(model, plan, prefix, shape, worker == 0, NULL, NULL);
+    struct sg_zones zones = {0};
+    struct worker unused;
+    carve_worker(model, NULL, plan, prefix, shape, worker == 0, &zones, &unused);
+    return sg_zones_bytes(&zones);
 }
 
 /* There is room for units that all have the most rows: pages that no panel reaches are never touched, so they cost
- * nothing. */
-static void open_worker(const struct sg_team_setup *setup, bool is_first, struct worker *w)
+ * nothing on the host. */
+static enum sg_status open_worker(const struct sg_team_setup *setup, bool is_first, struct worker *w)
 {
-    w->bytes = place_worker(setup->model, setup->plan, setup->prefix, &setup->shape, is_first, NULL, NULL);
-    w->memory = sg_alloc_pages(w->bytes);
-    place_worker(setup->model, setup->plan, setup->prefix, &setup->shape, is_first, w->memory, w);
+    struct sg_zones zones = {0};
+    carve_worker(setup->model, setup->ops, setup->plan, setup->prefix, &setup->shape, is_first, &zones, w);
+    SG_TRY(sg_block_open(setup->ops, &zones, &w->block));
+    carve_worker(setup->model, setup->ops, setup->plan, setup->prefix, &setup->shape, is_first, &zones, w);
+    return SG_OK;
 }
 
 static void take_norms(void *worker, const struct sg_tap *taps, size_t n_taps)
@@ -121,7 +116,7 @@ static void absorb(struct worker *w, int64_t first_panel, int64_t n_panels)
     const struct sg_model *model = team->setup.model;
     const struct job *job = &team->job;
     const struct sg_batch *batch = &w->gathered.batch;
-    sg_mechanism_begin(job->sample, first_panel, n_panels, &w->absorber);
+    sg_mechanism_begin(job->mechanism, job->sample, first_panel, n_panels, &w->absorber);
     if (team->setup.shape.recompute) {
         if (team->setup.plan->is_private)
             sg_model_backward_in_parts(model, job->packed, batch, w->doutput, w->workspace, take_norms, w);
@@ -149,16 +144,17 @@ static void work_on(struct worker *w, int64_t first_panel, int64_t n_panels)
     sg_gather(team->setup.dataset, team->setup.prefix, w->unit, n, job->step, &w->gathered);
     if (team->setup.masking)
         sg_gather_masked(team->setup.masking, &w->gathered);
+    sg_gathered_upload(sg_model_spec_of(team->setup.model), team->setup.ops, &w->gathered);
     const struct sg_batch *batch = &w->gathered.batch;
     sg_model_forward(team->setup.model, job->packed, batch, true, w->workspace, w->output);
     /* The mean over a microbatch has the public divisor k inside the clip. */
     float scale = 1.0f / (float)team->setup.plan->microbatch_size;
     const struct sg_model_spec *spec = sg_model_spec_of(team->setup.model);
     if (team->setup.masking)
-        sg_loss_masked(spec, team->setup.ops, n, batch->masked_offset, w->output, w->gathered.target, scale,
-                       w->doutput);
+        sg_loss_masked(spec, team->setup.ops, n, batch->masked_offset, w->output,
+                       sg_far(w->gathered.target, w->gathered.shift), scale, w->doutput);
     else
-        sg_loss_gradient(spec, team->setup.ops, n, w->output, batch->label, scale, w->target, w->doutput);
+        sg_loss_gradient(spec, team->setup.ops, n, w->output, batch->label, scale, w->target, batch->shift, w->doutput);
     absorb(w, first_panel, n_panels);
 }
 
@@ -179,7 +175,7 @@ static void work(struct worker *w)
     /* This rank's share of the panels, and the worker's next ones of it. */
     int64_t share = job->sample->n_panels * job->rank / job->n_ranks;
     int64_t share_end = job->sample->n_panels * (job->rank + 1) / job->n_ranks, panels = team->setup.shape.panels;
-    sg_absorber_reset(&w->absorber, team->setup.plan->n_weights);
+    sg_absorber_reset(team->setup.ops, &w->absorber, team->setup.plan->n_weights);
     for (;;) {
         int64_t begin = share + atomic_fetch_add(&team->next_panel, panels);
         int64_t end = begin + panels < share_end ? begin + panels : share_end;
@@ -207,6 +203,7 @@ static void *run_worker(void *argument)
 enum sg_status sg_team_open(const struct sg_team_setup *setup, struct sg_team **out)
 {
     struct sg_team *team = sg_alloc(1, sizeof *team);
+    assert(setup->shape.n_workers == 1 || !setup->ops->far); /* one worker drives a device */
     team->setup = *setup;
     team->workers = sg_alloc((size_t)setup->shape.n_workers, sizeof *team->workers);
     pthread_barrier_init(&team->start, NULL, (unsigned)setup->shape.n_workers);
@@ -215,7 +212,14 @@ enum sg_status sg_team_open(const struct sg_team_setup *setup, struct sg_team **
     for (; team->n_workers < setup->shape.n_workers; team->n_workers++) {
         struct worker *w = &team->workers[team->n_workers];
         w->team = team;
-        open_worker(setup, team->n_workers == 0, w);
+        enum sg_status status = open_worker(setup, team->n_workers == 0, w);
+        if (status != SG_OK) { /* no thread is started yet */
+            for (int i = 0; i < team->n_workers; i++)
+                sg_block_close(&team->workers[i].block);
+            free(team->workers);
+            free(team);
+            return status;
+        }
     }
     /* Worker 0 is the calling thread. */
     for (int i = 1; i < setup->shape.n_workers; i++)
@@ -236,7 +240,7 @@ void sg_team_close(struct sg_team **team)
     for (int i = 1; i < t->n_workers; i++)
         pthread_join(t->workers[i].thread, NULL);
     for (int i = 0; i < t->n_workers; i++)
-        sg_free_pages(t->workers[i].memory, t->workers[i].bytes);
+        sg_block_close(&t->workers[i].block);
     pthread_barrier_destroy(&t->start);
     pthread_barrier_destroy(&t->finish);
     free(t->workers);
@@ -260,7 +264,8 @@ void sg_team_step(struct sg_team *team, const struct sg_mechanism *mechanism, co
     *overflow = false;
     *counts = (struct sg_clip_counts){0};
     for (int i = 0; i < team->n_workers; i++) {
-        const struct sg_absorber *a = &team->workers[i].absorber;
+        struct sg_absorber *a = &team->workers[i].absorber;
+        sg_absorber_finish(team->setup.ops, a);
         for (int64_t j = 0; i > 0 && j < n_weights; j++)
             sum[j] += a->sum[j];
         *overflow |= a->overflow;

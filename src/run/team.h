@@ -29,7 +29,7 @@ SG_MUST_USE enum sg_status sg_team_open(const struct sg_team_setup *setup, struc
 void sg_team_close(struct sg_team **team);
 
 /* Forward, backward and absorb over this rank's share of the sample's panels. sample->unit are positions in train_unit,
- * which maps them to the dataset. sum (P) gets this rank's integers, *overflow its flag, counts what the operator may
+ * which maps them to the dataset. sum (P), in the ops' memory, gets this rank's integers, *overflow its flag, counts what the operator may
  * see. */
 void sg_team_step(struct sg_team *team, const struct sg_mechanism *mechanism, const struct sg_sample *sample,
                   const int32_t *train_unit, const void *packed, int64_t step, const struct sg_comm *comm, int64_t *sum,

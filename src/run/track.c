@@ -54,20 +54,23 @@ static void add_point(json_t *points, int64_t steps_done, const json_t *figure)
     json_array_append_new(points, json_pack("[I, o]", (json_int_t)steps_done, units));
 }
 
-void sg_track_measure(struct sg_track *track, int64_t steps_done)
+enum sg_status sg_track_measure(struct sg_track *track, int64_t steps_done)
 {
-    json_t *figures;
+    json_t *figures = NULL;
     if (track->masking) {
         figures = sg_masked_metrics(track->model, track->weights, track->dataset, track->masking, track->unit,
                                     track->n_units, track->n_workers);
     } else {
-        sg_predict(track->model, track->weights, track->dataset, track->unit, track->n_units, track->n_workers,
-                   track->score);
+        SG_TRY(sg_predict(track->model, track->weights, track->dataset, track->unit, track->n_units, track->n_workers,
+                          track->score));
         figures = sg_score_metrics(sg_model_spec_of(track->model), track->n_units, track->score, track->label);
     }
+    if (!figures)
+        return SG_FAILED;
     for (int k = 0; k < 2; k++)
         add_point(track->points[k], steps_done, json_object_get(figures, track->name[k]));
     json_decref(figures);
+    return SG_OK;
 }
 
 json_t *sg_track_close(struct sg_track *track)

@@ -28,7 +28,7 @@ void sg_track_open(const struct sg_train_options *options, const struct sg_prepa
                    const struct sg_dataset *dataset, struct sg_track *out);
 /* Whether the weights after so many steps shall be measured: n_points times in equal parts, the last after the last. */
 bool sg_track_is_due(const struct sg_track *track, int64_t steps_done);
-void sg_track_measure(struct sg_track *track, int64_t steps_done);
+SG_MUST_USE enum sg_status sg_track_measure(struct sg_track *track, int64_t steps_done);
 /* [{"name": "auc", "log_loss", "accuracy", "rmse" or "mae", "split": "validation", "released": "exact", "points":
  * [[step, value], ...]}], NULL when nothing was measured. Frees the rest. */
 json_t *sg_track_close(struct sg_track *track);

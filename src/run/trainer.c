@@ -250,6 +250,8 @@ static enum sg_status release_model(struct session *s, struct sg_train_result *o
     out->metrics = sg_evaluate(s->prepared.model, s->prepared.weights, s->dataset,
                                sg_prepared_masking(&s->prepared, &o->config->training, &masking), s->prepared.shape.n_workers, o->show_internal,
                                &out->curves);
+    if (!out->metrics)
+        return SG_FAILED;
     s->reason = "model_not_written";
     const char *unit = s->options->no_ledger ? sg_schema_unit(s->prepared.schema) : s->entry.unit;
     const struct sg_statement_facts told = {.unit = unit,

@@ -525,7 +525,8 @@ void average(int64_t n, float decay, const float *p, float *average_)
     inner->average(n, decay, p, average_);
 }
 
-const struct sg_ops staged = {"cuda",
+const struct sg_ops staged = {nullptr,
+                              "cuda",
                               "cpu-2",
                               scratch_bytes,
                               nullptr,

@@ -399,7 +399,7 @@ static void absorb_panels(const struct test_step *s, struct sg_mechanism *mechan
         sg_mechanism_absorb(mechanism, sample, first, n, taps, n_taps, absorber, scratch);
         return;
     }
-    sg_mechanism_begin(sample, first, n, absorber);
+    sg_mechanism_begin(mechanism, sample, first, n, absorber);
     for (size_t t = 0; t < n_taps; t++)
         sg_mechanism_take_norms(mechanism, taps + t, 1, absorber, scratch);
     sg_mechanism_weigh(mechanism, absorber);
@@ -435,6 +435,7 @@ int64_t *test_step_sum(const struct test_step *s, int64_t left_out, struct sg_sa
         if (s->after && sample.panel_unit[p + 1] > sample.panel_unit[p])
             s->after(s->context, &sample, p, &absorber);
     }
+    sg_absorber_finish(s->ops, &absorber);
     assert_false(absorber.overflow);
     int64_t *sum = sg_alloc((size_t)plan->n_weights, sizeof *sum);
     memcpy(sum, absorber.sum, (size_t)plan->n_weights * sizeof *sum);

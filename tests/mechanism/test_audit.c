@@ -132,9 +132,10 @@ static double release_once(const struct audit *audit, struct sg_mechanism *mecha
     float a[4], g[4], gradient;
     int32_t offset[5] = {0};
     assert_int_equal(sg_mechanism_sample(mechanism, step, digest, n, sample), SG_OK);
-    sg_absorber_reset(absorber, 1);
+    sg_absorber_reset(sg_ops_reference(), absorber, 1);
     struct sg_tap tap = make_tap(audit, sample, a, g, offset);
     sg_mechanism_absorb(mechanism, sample, 0, 1, &tap, 1, absorber, scratch);
+    sg_absorber_finish(sg_ops_reference(), absorber);
     if (audit->fault == NO_NOISE)
         return (double)absorber->sum[0] * audit->plan.grid / audit->plan.noise_std;
     assert_int_equal(sg_mechanism_release(mechanism, step, absorber->sum, absorber->overflow, &gradient), SG_OK);

@@ -399,7 +399,7 @@ static void sum_without_norm(const struct test_step *s)
     size_t n_taps;
     assert_int_equal(sg_mechanism_sample(mechanism, 0, s->digest, s->n_units, &sample), SG_OK);
     const struct sg_tap *taps = s->fill(s->self, sample.unit, sample.panel_unit[1], &n_taps);
-    sg_mechanism_begin(&sample, 0, 1, &absorber);
+    sg_mechanism_begin(mechanism, &sample, 0, 1, &absorber);
     sg_mechanism_take_norms(mechanism, taps, 1, &absorber, scratch);
     sg_mechanism_weigh(mechanism, &absorber);
     sg_mechanism_sum(mechanism, taps, n_taps, &absorber, scratch);

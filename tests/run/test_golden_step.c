@@ -87,7 +87,7 @@ static void run_step(struct step *s, const struct sg_ops *ops)
     struct sg_clip_counts counts;
     bool overflow;
     int64_t n = s->plan.n_weights;
-    const struct sg_team_setup setup = {s->g.model, ops, &s->plan, &s->dataset, NULL, NULL, 2};
+    const struct sg_team_setup setup = {s->g.model, ops, &s->plan, &s->dataset, NULL, NULL, {2, 1, false}};
     void *packed = sg_alloc_aligned(sg_model_packed_bytes(s->g.model));
     s->sum = sg_alloc_aligned((size_t)n * sizeof *s->sum);
     s->gradient = sg_alloc((size_t)n, sizeof *s->gradient);
@@ -133,7 +133,7 @@ static void compare(struct step *s, const struct sg_ops *ops, struct differences
     struct sg_optimizer optimizer;
     void *memory = sg_alloc_aligned(sg_optimizer_place(&training, ops, s->plan.n_weights, 1, NULL, NULL));
     sg_optimizer_place(&training, ops, s->plan.n_weights, 1, memory, &optimizer);
-    sg_trainable_take(s->g.model, s->g.weights, optimizer.weights);
+    sg_trainable_take(ops, s->g.model, s->g.weights, optimizer.weights);
     sg_optimizer_begin(&optimizer);
     sg_optimizer_step(&optimizer, 0, s->gradient);
     for (size_t i = 0; i < n; i++)

@@ -14,7 +14,7 @@
 #include "mechanism/noise.h"
 #include "mechanism/sampler.h"
 #include "nn/tap.h"
-#include "ops/ops.h"
+#include "ops/zones.h"
 
 /* Subkey = HMAC-SHA-256(run secret; length-prefixed purpose, context). The context is everything that must not change while
  * the same noise is used: plan, configuration, data commitment, code, numeric environment. */
@@ -48,13 +48,16 @@ struct sg_span {
 };
 
 struct sg_absorber {
-    int64_t *sum; /* (P) of the grid */
-    bool overflow;
-    struct sg_clip_counts counts;
+    int64_t *sum;                    /* (P) of the grid, in the ops' memory as what has no other word */
+    bool overflow;                   /* the host's, true after sg_absorber_finish */
+    struct sg_clip_counts counts;    /* likewise */
+    bool *overflow_at;               /* where ops keep them */
+    struct sg_clip_counts *counts_at;
+    ptrdiff_t shift;                 /* from the lists below to the ops' copies */
     struct sg_absorber_room room;
     /* The batch at hand: its groups and panels in order, as units and, in the tap at hand, as rows. */
     int64_t n_groups, n_panels;
-    int32_t *group_unit, *group_row; /* (units_max + 1) */
+    int32_t *group_unit, *group_row; /* (units_max + 1), the host's with copies of the rows */
     int32_t *panel_unit, *panel_row; /* (panels_max + 1) */
     const int32_t *located;          /* the offsets that the rows were found from */
     struct sg_group_norm *norm;      /* (units_max) */
@@ -65,9 +68,14 @@ struct sg_absorber {
     size_t n_seen, n_summed;
 };
 
-/* Sizing and carving share this: memory NULL returns the bytes only. Place zeroes the sums. */
+/* Sizing and carving share this: in the sizing pass `out` may be NULL. Carving zeroes the sums. */
+void sg_absorber_carve(const struct sg_ops *ops, const struct sg_absorber_room *room, struct sg_zones *zones,
+                       struct sg_absorber *out);
+/* The same for ops whose memory is the host's: memory NULL returns the bytes only. */
 size_t sg_absorber_place(const struct sg_absorber_room *room, void *memory, struct sg_absorber *out);
-void sg_absorber_reset(struct sg_absorber *absorber, int64_t n_weights);
+void sg_absorber_reset(const struct sg_ops *ops, struct sg_absorber *absorber, int64_t n_weights);
+/* Fetches overflow and counts. */
+void sg_absorber_finish(const struct sg_ops *ops, struct sg_absorber *absorber);
 
 /* Adds n_panels panels of the sample, from first_panel on, to the absorber: each is rounded by itself, so how many come
  * at once changes no bit. The taps hold exactly these panels' units, in sample order. Rows of excluded groups are set to
@@ -78,8 +86,8 @@ void sg_mechanism_absorb(const struct sg_mechanism *mechanism, const struct sg_s
 
 /* The same in four movements, for taps that come in parts: begin; take the norms of each part; weigh; then sum each
  * part, in the same order and with the same floats. Without privacy no norms are taken. */
-void sg_mechanism_begin(const struct sg_sample *sample, int64_t first_panel, int64_t n_panels,
-                        struct sg_absorber *absorber);
+void sg_mechanism_begin(const struct sg_mechanism *mechanism, const struct sg_sample *sample, int64_t first_panel,
+                        int64_t n_panels, struct sg_absorber *absorber);
 void sg_mechanism_take_norms(const struct sg_mechanism *mechanism, const struct sg_tap *taps, size_t n_taps,
                              struct sg_absorber *absorber, void *scratch);
 void sg_mechanism_weigh(const struct sg_mechanism *mechanism, struct sg_absorber *absorber);
@@ -87,7 +95,7 @@ void sg_mechanism_sum(const struct sg_mechanism *mechanism, const struct sg_tap 
                       struct sg_absorber *absorber, void *scratch);
 
 /* The released mean gradient of `step`, which must be the next one of the plan: noise on the grid is added to sum (P) once, one
- * scale to float, the public divisor. The step is counted before this returns. SG_FAILED "gradient overflow" when a panel's sum
+ * scale to float, the public divisor. Sum and gradient lie in the ops' memory. The step is counted before this returns. SG_FAILED "gradient overflow" when a panel's sum
  * did not fit. */
 SG_MUST_USE enum sg_status sg_mechanism_release(struct sg_mechanism *mechanism, int64_t step, int64_t *sum, bool overflow,
                                                 float *gradient);

@@ -21,7 +21,7 @@
 #include "base/json.h"
 #include "base/status.h"
 #include "nn/tap.h"
-#include "ops/ops.h"
+#include "ops/zones.h"
 
 enum sg_model_kind { SG_MODEL_LOGISTIC, SG_MODEL_BILSTM_ATTENTION, SG_MODEL_ENCODER, SG_MODEL_TABULAR };
 
@@ -96,8 +96,10 @@ struct sg_parameter {
     int64_t trainable_first; /* position in the vector of trainable parameters; -1 when frozen */
 };
 
-/* Several panels' units, packed. Row r of unit b: offset[b] <= r < offset[b+1]. All pointers are borrowed. */
+/* Several panels' units, packed. Row r of unit b: offset[b] <= r < offset[b+1]. All pointers are borrowed. Lists are the
+ * host's, with a copy for the ops `shift` bytes away (ops/zones.h; 0: the same); x, statics and prefix are the ops'. */
 struct sg_batch {
+    ptrdiff_t shift;
     int64_t n_units;              /* B */
     int64_t n_rows;               /* R = offset[B] */
     const int32_t *offset;        /* (B+1), offset[0] = 0, every unit has at least one row */
@@ -121,6 +123,7 @@ SG_MUST_USE enum sg_status sg_model_create(const struct sg_model_spec *spec, con
                                            struct sg_model **out);
 void sg_model_close(struct sg_model **model);
 const struct sg_model_spec *sg_model_spec_of(const struct sg_model *model);
+const struct sg_ops *sg_model_ops(const struct sg_model *model);
 const struct sg_parameter *sg_model_parameters(const struct sg_model *model, size_t *n);
 /* Whether a kind is built of blocks of self-attention: encoder and tabular. */
 static inline bool sg_model_has_blocks(enum sg_model_kind kind)
@@ -144,6 +147,10 @@ void sg_model_init(const struct sg_model *model, uint64_t seed, float *weights);
 /* Packed weights, made once per step from the vector of all weights, shared read-only by all workers. `weights` is
  * borrowed as long as `packed` is used: biases, gains and embeddings are read where they are. */
 size_t sg_model_packed_bytes(const struct sg_model *model);
+/* Memory for it; weights and packed weights are in the ops' memory. SG_FAILED when a device has not so much. */
+SG_MUST_USE enum sg_status sg_model_packed_open(const struct sg_model *model, void **packed);
+void sg_model_packed_close(const struct sg_model *model, void **packed);
+/* For ops whose memory is the host's, `packed` may also be plain memory of sg_model_packed_bytes. */
 void sg_model_pack(const struct sg_model *model, const float *weights, bool with_backward, void *packed);
 /* The same for memory that sg_model_pack has filled since what is trainable was last set: packs only weights that
  * learn. */
@@ -155,6 +162,9 @@ enum sg_workspace_use { SG_WORKSPACE_SCORING, SG_WORKSPACE_TRAINING, SG_WORKSPAC
 
 /* Room for batches of up to units_max units and rows_max rows. */
 size_t sg_workspace_bytes(const struct sg_model *model, int64_t units_max, int64_t rows_max, enum sg_workspace_use use);
+/* The same in zones of a caller who holds more than this there. The shift of its lists is the batch's. */
+struct sg_workspace *sg_workspace_carve(const struct sg_model *model, int64_t units_max, int64_t rows_max,
+                                        enum sg_workspace_use use, struct sg_zones *zones);
 struct sg_workspace *sg_workspace_place(const struct sg_model *model, int64_t units_max, int64_t rows_max,
                                         enum sg_workspace_use use, void *memory);
 

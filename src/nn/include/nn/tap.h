@@ -17,9 +17,9 @@ struct sg_tap {
     enum sg_tap_kind kind;
     float *a;          /* (R, n_in), distance lda */
     float *g;          /* (R, n_out), distance ldg */
-    const int32_t *id; /* (R) of an EMBED tap */
+    const int32_t *id; /* (R) of an EMBED tap, in the memory of the ops as a and g are */
     int64_t lda, ldg, n_in, n_out;
-    const int32_t *offset; /* (B+1): unit b of the batch owns rows offset[b] .. offset[b+1] of this tap */
+    const int32_t *offset; /* (B+1) in the host's: unit b of the batch owns rows offset[b] .. offset[b+1] of this tap */
     int64_t weight;        /* where W (n_out, n_in) begins in the vector of trainable parameters */
 };
 

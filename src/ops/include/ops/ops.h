@@ -15,6 +15,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "ops/device_noise.h"
+
 #ifdef __cplusplus
 extern "C" {
 #endif
@@ -30,7 +32,8 @@ enum sg_norm_route { SG_ROUTE_GRAM, SG_ROUTE_INSTANTIATE, SG_ROUTE_CHEAPER };
 #ifdef __CUDACC__
 __host__ __device__
 #endif
-static inline enum sg_norm_route sg_norm_route_of(enum sg_norm_route route, int64_t n_rows, int64_t n_in, int64_t n_out)
+    static inline enum sg_norm_route
+    sg_norm_route_of(enum sg_norm_route route, int64_t n_rows, int64_t n_in, int64_t n_out)
 {
     double rows = (double)n_rows, i = (double)n_in, o = (double)n_out;
     double gram = rows * (rows + 1) / 2 * (i + o), instantiate = (rows + 1) * i * o;
@@ -65,7 +68,25 @@ struct sg_optimizer_step {
     double correction1, correction2; /* 1 - beta1^t, 1 - beta2^t */
 };
 
+/* Memory of a device: aligned to 256 bytes. Everything happens in the order in which it is asked for, ops included; an
+ * error of the device is kept and told by the next sync. */
+struct sg_far_memory {
+    void *(*alloc)(size_t bytes); /* NULL when there is not so much; not set */
+    void (*release)(void *at);
+    void (*upload)(void *to, const void *from_host, size_t bytes);   /* from_host may change when the call returns */
+    void (*download)(void *to_host, const void *from, size_t bytes); /* waits */
+    void (*copy)(void *to, const void *from, size_t bytes);
+    void (*zero)(void *at, size_t bytes);
+    const char *(*sync)(void); /* waits; NULL, or the first error in one line */
+    void (*room)(size_t *free_bytes, size_t *total_bytes);
+    int64_t panels_wanted;               /* at once, so that the device is busy */
+    const struct sg_device_noise *noise; /* NULL: the host adds it */
+};
+
 struct sg_ops {
+    /* NULL: arrays are memory of the host. Otherwise every array that an op is given lies there, lists and scratch
+     * too; sizes and what a pointer to a struct of settings points to are the host's. ops/zones.h is how to hold it. */
+    const struct sg_far_memory *far;
     const char *name;       /* "reference", "cpu" */
     const char *arithmetic; /* version of the arithmetic, part of the numeric environment: "cpu-2" */
 
@@ -236,6 +257,9 @@ struct sg_ops {
 const struct sg_ops *sg_ops_reference(void);
 /* Vector kernels for x86-64 with AVX2 and FMA; NULL on a machine without them. */
 const struct sg_ops *sg_ops_cpu(void);
+
+/* A table whose memory is the host's: `ops` itself, or in the place of a device's the CPU's. */
+const struct sg_ops *sg_ops_near(const struct sg_ops *ops);
 
 #ifdef __cplusplus
 }

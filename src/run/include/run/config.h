@@ -44,7 +44,7 @@ struct sg_config {
     char *noise_source;            /* owned; NULL: the backend's default */
     struct sg_training training;
     int64_t heartbeat_s, heartbeat_steps; /* signs of life in the ledger; steps, where given, in place of seconds */
-    int64_t memory_limit, panels_at_once; /* bytes, 0: none; at least 1 */
+    int64_t memory_limit, panels_at_once; /* bytes, 0: none; 0: as the backend wants */
     bool recompute;
     char *ledger_file, *key_file, *unlock_file, *out_folder;
     json_t *record;                /* the configuration as written, without paths: what the ledger keeps */

@@ -7,8 +7,8 @@
 #include "nn/model.h"
 
 /* score (n_units, outputs) of unit[i]: the probability of label 1, those of the classes, or a value; n_workers threads.
- * The bits of a unit's score do not depend on the others'. */
-void sg_predict(const struct sg_model *model, const float *weights, const struct sg_dataset *dataset,
+ * The bits of a unit's score do not depend on the others'. SG_FAILED when a device fails; metrics are NULL then. */
+SG_MUST_USE enum sg_status sg_predict(const struct sg_model *model, const float *weights, const struct sg_dataset *dataset,
                 const int32_t *unit, int64_t n_units, int n_workers, float *score);
 
 /* The metrics that go with the model's objective. */

@@ -29,7 +29,7 @@ struct sg_memory_request {
     const struct sg_ops *ops;
     const struct sg_schema *schema;
     bool has_base;
-    struct sg_shape asked; /* at most these workers and panels; recompute: in any case */
+    struct sg_shape asked; /* at most these workers and panels (0: as the backend wants); recompute: in any case */
     int64_t limit;         /* bytes for the whole process; 0: none */
 };
 
