@@ -117,7 +117,7 @@ SG_DEVICE void attention_short(const struct tile_team &team, const struct attent
 }
 
 template <int COLS, bool KEYS>
-SG_KERNEL_BOUNDS(128, 4)
+SG_KERNEL_BOUNDS(128, (COLS == 4 && KEYS ? 3 : 4))
 SG_KERNEL(sg_k_attention_backward_short)(struct attention_gradient x)
 {
     typedef tile_shape<2, 4, 1, COLS, 16, 16, 4> narrow; /* up to 16 keys */

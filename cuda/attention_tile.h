@@ -14,11 +14,14 @@
 /* Rows of shared memory lie 4 floats more than a power of two apart: neighbours then never share banks. */
 #define TILE_GAP 4
 
-/* Loads of one thread on their way at once: more would take registers from the chains. */
+/* How many loads of one thread are on their way at once, and loops that are not to be unrolled: either would take
+ * registers from the chains. */
 #ifdef __CUDACC__
 #define TILE_UNROLL _Pragma("unroll 4")
+#define TILE_ROLLED _Pragma("unroll 1")
 #else
 #define TILE_UNROLL
+#define TILE_ROLLED
 #endif
 
 /* DEPTH: columns of a head that are staged at a time. STEP: rows of a second factor that are. COLS: columns of a
@@ -88,6 +91,7 @@ SG_DEVICE void tile_chain(const struct tile_team &t, int n, const float *a, cons
     a += t.down * ld;
     b += t.across * ld;
     int k = 0;
+    TILE_ROLLED
     for (; k + 4 <= n; k += 4) {
         float x[4], y[S::C][4];
         SG_UNROLL
@@ -103,6 +107,7 @@ SG_DEVICE void tile_chain(const struct tile_team &t, int n, const float *a, cons
                 acc[r][c] = fmaf(x[i], y[c][i], acc[r][c]);
         }
     }
+    TILE_ROLLED
     for (; k < n; k++)
         SG_UNROLL
     for (int r = 0; r < S::R; r++)
@@ -159,6 +164,7 @@ SG_DEVICE void tile_second_chain(const struct tile_team &t, int n, int at, float
 {
     const float *p = t.tile + t.down * S::LD + at, *b = t.stage + t.across * S::COLS;
     int k = 0;
+    TILE_ROLLED
     for (; k + 4 <= n; k += 4) {
         float x[4], y[4][S::COLS];
         SG_UNROLL
@@ -174,6 +180,7 @@ SG_DEVICE void tile_second_chain(const struct tile_team &t, int n, int at, float
                 acc[r][c] = fmaf(x[i], y[i][c], acc[r][c]);
         }
     }
+    TILE_ROLLED
     for (; k < n; k++)
         SG_UNROLL
     for (int r = 0; r < S::R; r++)
