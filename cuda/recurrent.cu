@@ -1,7 +1,7 @@
-/* One step of an LSTM direction, a thread for each unit and hidden column: the formulas of the CPU's cell.h. */
+/* One step of an LSTM direction, a thread for each unit and hidden column. lstm_layer.h has all steps in one launch. */
 #include "layout.h"
+#include "lstm_cell.h"
 #include "table.h"
-#include "transcend.h"
 
 SG_KERNEL(sg_k_lstm_forward)
 (int64_t n, int64_t hidden, const int32_t *rows, const int32_t *prev, const int32_t *next, float *gates,
@@ -11,16 +11,12 @@ SG_KERNEL(sg_k_lstm_forward)
         int64_t row = rows[u], before = prev[u], after = next[u];
         for (int64_t j = sg_grid_first(); j < hidden; j += sg_grid_step()) {
             float *gate = gates + row * ldgates + j;
-            float in = sigmoid(gate[0]), forget = sigmoid(gate[hidden]);
-            float cell = tangent(gate[2 * hidden]), out = sigmoid(gate[3 * hidden]);
-            float state = in * cell;
-            if (before >= 0)
-                state = fmaf(forget, c[before * ldc + j], state);
-            float h = out * tangent(state);
-            gate[0] = in;
-            gate[hidden] = forget;
-            gate[2 * hidden] = cell;
-            gate[3 * hidden] = out;
+            float x[4] = {gate[0], gate[hidden], gate[2 * hidden], gate[3 * hidden]};
+            float state = before >= 0 ? c[before * ldc + j] : 0;
+            float h = cell_forward(x, &state, before >= 0);
+            SG_UNROLL
+            for (int g = 0; g < 4; g++)
+                gate[g * hidden] = x[g];
             c[row * ldc + j] = state;
             y[row * ldy + j] = h;
             if (after >= 0)
@@ -37,18 +33,14 @@ SG_KERNEL(sg_k_lstm_backward)
         int64_t row = rows[u], before = prev[u], after = next[u];
         for (int64_t j = sg_grid_first(); j < hidden; j += sg_grid_step()) {
             float *gate = gates + row * ldgates + j;
-            float in = gate[0], forget = gate[hidden], cell = gate[2 * hidden], out = gate[3 * hidden];
-            float dh = dy[row * lddy + j], squashed = tangent(c[row * ldc + j]);
-            float dstate = dh * out * fmaf(-squashed, squashed, 1.0f);
-            if (after >= 0)
-                dstate += dc[row * lddc + j];
-            float state_before = before >= 0 ? c[before * ldc + j] : 0.0f;
-            gate[0] = dstate * cell * (in * (1.0f - in));
-            gate[hidden] = dstate * state_before * (forget * (1.0f - forget));
-            gate[2 * hidden] = dstate * in * fmaf(-cell, cell, 1.0f);
-            gate[3 * hidden] = dh * squashed * (out * (1.0f - out));
+            float x[4] = {gate[0], gate[hidden], gate[2 * hidden], gate[3 * hidden]};
+            float state_before = before >= 0 ? c[before * ldc + j] : 0, carry = after >= 0 ? dc[row * lddc + j] : 0;
+            cell_backward(x, c[row * ldc + j], state_before, dy[row * lddy + j], &carry, after >= 0);
+            SG_UNROLL
+            for (int g = 0; g < 4; g++)
+                gate[g * hidden] = x[g];
             if (before >= 0)
-                dc[before * lddc + j] = dstate * forget;
+                dc[before * lddc + j] = carry;
         }
     }
 }
