@@ -179,7 +179,7 @@ static void test_rounding(void **unused)
             p.g[o] = p.g[p.ldg + o] = (float)ldexp(o % 2 ? 1 : -1, e - (int)(o % 4));
         p.w[0] = p.w[1] = 1;
         p.grid = 1;
-        p.limit = 0x1p62;
+        p.limit = 0x1p61; /* of each of two panels */
         check_batch("rounding", &p);
     }
     batch_free(&p);
