@@ -18,7 +18,7 @@ struct attention_gradient : attention_rows {
 /* lse, and mean = dout . out (the sum over keys of p dp) of n queries from t on, into the team's memory. Half a warp
  * for a query. */
 template <typename S, int QUERIES>
-SG_DEVICE void attention_means(const struct tile_team &team, const struct attention_gradient &x,
+TILE_PART void attention_means(const struct tile_team &team, const struct attention_gradient &x,
                                const struct attention_head &h, int64_t t, float *lse, float *mean)
 {
     static_assert(QUERIES % S::TALL == 0, "both halves of a warp go round as often");
@@ -50,7 +50,7 @@ template <int R, int COLS> SG_DEVICE void clear(float acc[R][COLS])
 
 /* dq of queries t .. t + ROWS. */
 template <typename S>
-SG_DEVICE void attention_dq(const struct tile_team &team, const struct attention_gradient &x,
+TILE_PART void attention_dq(const struct tile_team &team, const struct attention_gradient &x,
                             const struct attention_head &h, int64_t t, float *lse, float *mean)
 {
     float p[S::R][S::C], d[S::R][S::C], dq[S::R][S::COLS];
@@ -76,7 +76,7 @@ SG_DEVICE void attention_dq(const struct tile_team &team, const struct attention
 
 /* dk and dv of keys s .. s + ROWS: the columns of a tile are queries here. */
 template <typename S>
-SG_DEVICE void attention_dkv(const struct tile_team &team, const struct attention_gradient &x,
+TILE_PART void attention_dkv(const struct tile_team &team, const struct attention_gradient &x,
                              const struct attention_head &h, int64_t s, float *lse, float *mean)
 {
     float p[S::R][S::C], d[S::R][S::C], dk[S::R][S::COLS], dv[S::R][S::COLS];
