@@ -64,16 +64,21 @@ static json_t *cell_value(sqlite3_stmt *row, int column, const char *name)
 }
 
 /* "started_ms" becomes "started": it is a time in words now. */
+static const char *printed_name(const char *name, char key[64])
+{
+    snprintf(key, 64, "%s", name);
+    if (ends_with(name, "_ms"))
+        key[strlen(key) - 3] = 0;
+    return strncmp(key, "is_", 3) == 0 ? key + 3 : key;
+}
+
 static json_t *row_object(sqlite3_stmt *row)
 {
     json_t *object = json_object();
     for (int column = 0; column < sqlite3_column_count(row); column++) {
         char key[64];
         const char *name = sqlite3_column_name(row, column);
-        snprintf(key, sizeof key, "%s", name);
-        if (ends_with(name, "_ms"))
-            key[strlen(key) - 3] = 0;
-        json_object_set_new(object, strncmp(key, "is_", 3) == 0 ? key + 3 : key, cell_value(row, column, name));
+        json_object_set_new(object, printed_name(name, key), cell_value(row, column, name));
     }
     return object;
 }
@@ -261,7 +266,7 @@ const struct sg_view sg_views[] = {
      "WHERE ?1 IS NULL OR (a.ts_ms <= 1000 * CAST(strftime('%s', ?1) AS INTEGER) AND (e.ts_ms IS NULL OR e.ts_ms > "
      "1000 * CAST(strftime('%s', ?1) AS INTEGER))) ORDER BY k.added_leaf"},
     {"witnesses", "who has seen the ledger at which size", NULL,
-     "SELECT size, witness, line FROM cosignature ORDER BY size, witness"},
+     "SELECT size, witness, line, size - 1 AS leaf FROM cosignature ORDER BY size, witness"},
     {"gaps", "where is something missing: no event for hours (24), a writer or a run that died, silent runs", "[HOURS]",
      "SELECT 'no event' AS cause, NULL AS run_id, previous_ms AS from_ms, ts_ms AS to_ms, (ts_ms - previous_ms) / "
      "3600000 AS hours, seq AS leaf FROM (SELECT seq, ts_ms, lag(ts_ms) OVER (ORDER BY seq) AS previous_ms FROM leaf) "
@@ -371,6 +376,25 @@ enum sg_status sg_query_view(struct sg_ledger *ledger, const char *view, const c
     enum sg_status status = sg_fail(SG_USAGE, "ledger query: there is no view of that name; there are %s", names.data);
     sg_buffer_free(&names);
     return status;
+}
+
+enum sg_status sg_query_columns(struct sg_ledger *ledger, const char *view, json_t **names)
+{
+    sqlite3_stmt *statement = NULL;
+    char key[64];
+    const struct sg_view *v = sg_views;
+    *names = NULL;
+    while (v < sg_views + sg_n_views && strcmp(v->name, view) != 0)
+        v++;
+    if (v == sg_views + sg_n_views)
+        return sg_fail(SG_USAGE, "ledger query: there is no view of that name");
+    SG_TRY(sg_query_load_events(ledger, v->sql));
+    SG_TRY(sg_db_prepare(ledger->db, v->sql, &statement));
+    *names = json_array();
+    for (int column = 0; column < sqlite3_column_count(statement); column++)
+        json_array_append_new(*names, json_string(printed_name(sqlite3_column_name(statement, column), key)));
+    sqlite3_finalize(statement);
+    return SG_OK;
 }
 
 /* ---- One run. */

@@ -66,10 +66,10 @@ SG_DEVICE void philox_words(uint64_t seed, uint64_t block, uint64_t word[8])
 {
     SG_UNROLL
     for (int i = 0; i < 4; i++) {
-        uint32_t half[4];
-        philox_block(seed, 4 * block + i, half);
-        word[2 * i] = (uint64_t)half[0] | (uint64_t)half[1] << 32;
-        word[2 * i + 1] = (uint64_t)half[2] | (uint64_t)half[3] << 32;
+        uint32_t four[4];
+        philox_block(seed, 4 * block + i, four);
+        word[2 * i] = (uint64_t)four[0] | (uint64_t)four[1] << 32;
+        word[2 * i + 1] = (uint64_t)four[2] | (uint64_t)four[3] << 32;
     }
 }
 

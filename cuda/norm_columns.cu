@@ -47,7 +47,7 @@ template <int F> SG_DEVICE double columns_norm2(const struct columns *c, double 
 }
 
 SG_KERNEL(sg_k_bias_norm)
-(enum sg_norm_route route, const int32_t *first, int64_t n_out, const float *a, int64_t lda, const float *g,
+(enum sg_norm_route asked, const int32_t *first, int64_t n_out, const float *a, int64_t lda, const float *g,
  int64_t ldg, struct sg_group_norm *norm)
 {
     SG_SHARED(double, columns, NORM_THREADS);
@@ -65,13 +65,13 @@ SG_KERNEL(sg_k_bias_norm)
     const struct columns c = {p.n_rows, n_out, ldg, lda, p.g, p.a};
     double norm2 = columns_norm2<FACTOR_ROW>(&c, columns);
     if (threadIdx.x == 0)
-        norm_add(norm2, norm_gamma_of(route, &p), s.mass, &norm[j]);
+        norm_add(norm2, norm_gamma_of(asked, &p), s.mass, &norm[j]);
 }
 
-void sg_cuda_bias_norm(enum sg_norm_route route, int64_t n_groups, const int32_t *first, int64_t n_out, const float *a,
+void sg_cuda_bias_norm(enum sg_norm_route asked, int64_t n_groups, const int32_t *first, int64_t n_out, const float *a,
                        int64_t lda, const float *g, int64_t ldg, struct sg_group_norm *norm)
 {
-    SG_LAUNCH(sg_k_bias_norm, (int)n_groups, NORM_THREADS, 0, route, first, n_out, a, lda, g, ldg, norm);
+    SG_LAUNCH(sg_k_bias_norm, (int)n_groups, NORM_THREADS, 0, asked, first, n_out, a, lda, g, ldg, norm);
 }
 
 /* ---- Gains ---- */

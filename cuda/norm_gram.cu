@@ -14,6 +14,11 @@
 #define STAGE_LD (DEPTH + 1) /* odd: the two halves of a warp read different banks */
 #define PRODUCTS 4096
 
+SG_DEVICE bool is_gram(enum sg_norm_route asked, const struct norm_group *p)
+{
+    return sg_norm_route_of(asked, p->n_rows, p->n_in, p->n_out) == SG_ROUTE_GRAM;
+}
+
 /* ---- Up to eight rows: half a warp ---- */
 
 struct small_dots {
@@ -75,14 +80,14 @@ SG_DEVICE double small_pairs_double(bool wanted, const struct norm_group *p)
 }
 
 SG_KERNEL(sg_k_gram_small)
-(int64_t n_groups, const int32_t *first, int64_t n_in, int64_t n_out, const float *a, int64_t lda, const float *g,
- int64_t ldg, struct sg_group_norm *norm)
+(enum sg_norm_route asked, int64_t n_groups, const int32_t *first, int64_t n_in, int64_t n_out, const float *a,
+ int64_t lda, const float *g, int64_t ldg, struct sg_group_norm *norm)
 {
     const int64_t j = (int64_t)blockIdx.x * NORM_HALVES + sum_half();
     struct norm_group p = {0, n_in, n_out, lda, ldg, a, g};
     if (j < n_groups && !norm[j].excluded)
         p = norm_group_of(first, j, n_in, n_out, a, lda, g, ldg);
-    const bool mine = p.n_rows > 0 && p.n_rows <= SMALL_ROWS;
+    const bool mine = p.n_rows > 0 && p.n_rows <= SMALL_ROWS && is_gram(asked, &p);
     if (!mine)
         p.n_rows = 0;
     struct small_dots dots_a = small_dots_of((int)p.n_rows, n_in, p.a, lda);
@@ -216,15 +221,16 @@ template <int M> SG_DEVICE double gram_pairs(const struct norm_group *p, float *
 /* Groups of more than `over` rows, up to `up_to`. */
 template <int M>
 SG_KERNEL_BOUNDS(NORM_THREADS, 2)
-SG_KERNEL(sg_k_gram)(int64_t over, int64_t up_to, const int32_t *first, int64_t n_in, int64_t n_out, const float *a,
-                     int64_t lda, const float *g, int64_t ldg, struct sg_group_norm *norm)
+SG_KERNEL(sg_k_gram)(enum sg_norm_route asked, int64_t over, int64_t up_to, const int32_t *first, int64_t n_in,
+                     int64_t n_out, const float *a, int64_t lda, const float *g, int64_t ldg,
+                     struct sg_group_norm *norm)
 {
     SG_SHARED(float, stage, (4 * M + 256 / M) * STAGE_LD);
     SG_SHARED(double, product, M == 1 ? 4 * 256 : PRODUCTS);
     SG_SHARED(struct norm_shared, shared, 1);
     const int64_t j = blockIdx.x;
     const struct norm_group p = norm_group_of(first, j, n_in, n_out, a, lda, g, ldg);
-    if (p.n_rows <= over || p.n_rows > up_to || norm[j].excluded)
+    if (p.n_rows <= over || p.n_rows > up_to || norm[j].excluded || !is_gram(asked, &p))
         return; /* the whole block */
     const struct norm_sums s = norm_sum_rows(&p, shared);
     if (s.flags & NORM_UNFIT) {
@@ -237,14 +243,24 @@ SG_KERNEL(sg_k_gram)(int64_t over, int64_t up_to, const int32_t *first, int64_t 
         norm_add(s.diagonal + 2 * pairs, norm_gamma_of(SG_ROUTE_GRAM, &p), s.mass, &norm[j]);
 }
 
-/* Rows of groups are on the device: every class of sizes is launched, and what is of another one leaves at once. */
-void sg_cuda_gram(int64_t n_groups, const int32_t *first, int64_t n_in, int64_t n_out, const float *a, int64_t lda,
-                  const float *g, int64_t ldg, struct sg_group_norm *norm)
+/* Groups of more than `over` rows, up to `up_to`; not launched where so many rows are not taken by the Gram. */
+template <int M>
+static void gram_launch(enum sg_norm_route asked, int64_t over, int64_t up_to, int64_t n_groups, const int32_t *first,
+                        int64_t n_in, int64_t n_out, const float *a, int64_t lda, const float *g, int64_t ldg,
+                        struct sg_group_norm *norm)
 {
-    const int groups = (int)n_groups;
-    SG_LAUNCH(sg_k_gram_small, (groups + NORM_HALVES - 1) / NORM_HALVES, NORM_THREADS, 0, n_groups, first, n_in, n_out,
+    if (sg_norm_route_of(asked, over + 1, n_in, n_out) == SG_ROUTE_GRAM)
+        SG_LAUNCH(sg_k_gram<M>, (int)n_groups, NORM_THREADS, 0, asked, over, up_to, first, n_in, n_out, a, lda, g, ldg,
+                  norm);
+}
+
+/* Rows of groups are on the device: every class of sizes is launched, and what is of another one leaves at once. */
+void sg_cuda_gram(enum sg_norm_route asked, int64_t n_groups, const int32_t *first, int64_t n_in, int64_t n_out,
+                  const float *a, int64_t lda, const float *g, int64_t ldg, struct sg_group_norm *norm)
+{
+    SG_LAUNCH(sg_k_gram_small, sg_blocks(n_groups, NORM_HALVES), NORM_THREADS, 0, asked, n_groups, first, n_in, n_out,
               a, lda, g, ldg, norm);
-    SG_LAUNCH(sg_k_gram<8>, groups, NORM_THREADS, 0, SMALL_ROWS, 128, first, n_in, n_out, a, lda, g, ldg, norm);
-    SG_LAUNCH(sg_k_gram<4>, groups, NORM_THREADS, 0, 128, 256, first, n_in, n_out, a, lda, g, ldg, norm);
-    SG_LAUNCH(sg_k_gram<1>, groups, NORM_THREADS, 0, 256, INT64_MAX, first, n_in, n_out, a, lda, g, ldg, norm);
+    gram_launch<8>(asked, SMALL_ROWS, 128, n_groups, first, n_in, n_out, a, lda, g, ldg, norm);
+    gram_launch<4>(asked, 128, 256, n_groups, first, n_in, n_out, a, lda, g, ldg, norm);
+    gram_launch<1>(asked, 256, INT64_MAX, n_groups, first, n_in, n_out, a, lda, g, ldg, norm);
 }

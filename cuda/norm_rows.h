@@ -133,16 +133,18 @@ SG_DEVICE void norm_add(double norm2, double gamma, double mass, struct sg_group
 }
 
 /* Gram: gamma(n_in + n_out + 4); written out: 3 gamma(rows + 2), whatever the kernel that took the norm. */
-SG_DEVICE double norm_gamma_of(enum sg_norm_route route, const struct norm_group *p)
+SG_DEVICE double norm_gamma_of(enum sg_norm_route asked, const struct norm_group *p)
 {
-    return route == SG_ROUTE_GRAM ? norm_gamma((double)(p->n_in + p->n_out + 4))
-                                  : 3 * norm_gamma((double)(p->n_rows + 2));
+    return sg_norm_route_of(asked, p->n_rows, p->n_in, p->n_out) == SG_ROUTE_GRAM
+               ? norm_gamma((double)(p->n_in + p->n_out + 4))
+               : 3 * norm_gamma((double)(p->n_rows + 2));
 }
 
-/* The two ways of group_norm, and that of a weight with one input, which both take. n_groups > 0. */
-void sg_cuda_gram(int64_t n_groups, const int32_t *first, int64_t n_in, int64_t n_out, const float *a, int64_t lda,
-                  const float *g, int64_t ldg, struct sg_group_norm *norm);
-void sg_cuda_bias_norm(enum sg_norm_route route, int64_t n_groups, const int32_t *first, int64_t n_out, const float *a,
+/* group_norm by the Gram, for the groups whose route that is, and for a weight with one input, whatever the route.
+ * n_groups > 0. */
+void sg_cuda_gram(enum sg_norm_route asked, int64_t n_groups, const int32_t *first, int64_t n_in, int64_t n_out,
+                  const float *a, int64_t lda, const float *g, int64_t ldg, struct sg_group_norm *norm);
+void sg_cuda_bias_norm(enum sg_norm_route asked, int64_t n_groups, const int32_t *first, int64_t n_out, const float *a,
                        int64_t lda, const float *g, int64_t ldg, struct sg_group_norm *norm);
 
 #endif

@@ -70,14 +70,14 @@ SG_DEVICE double written_norm2(const struct norm_group *p, struct written_shared
 }
 
 SG_KERNEL(sg_k_instantiate)
-(const int32_t *first, int64_t n_in, int64_t n_out, const float *a, int64_t lda, const float *g, int64_t ldg,
- struct sg_group_norm *norm)
+(enum sg_norm_route asked, const int32_t *first, int64_t n_in, int64_t n_out, const float *a, int64_t lda,
+ const float *g, int64_t ldg, struct sg_group_norm *norm)
 {
     SG_SHARED(struct written_shared, tile, 1);
     SG_SHARED(struct norm_shared, shared, 1);
     const int64_t j = blockIdx.x;
     const struct norm_group p = norm_group_of(first, j, n_in, n_out, a, lda, g, ldg);
-    if (p.n_rows <= 0 || norm[j].excluded)
+    if (p.n_rows <= 0 || norm[j].excluded || sg_norm_route_of(asked, p.n_rows, n_in, n_out) != SG_ROUTE_INSTANTIATE)
         return; /* the whole block */
     const struct norm_sums s = norm_sum_rows(&p, shared);
     if (s.flags & NORM_UNFIT) {
@@ -90,15 +90,9 @@ SG_KERNEL(sg_k_instantiate)
         norm_add(norm2, norm_gamma_of(SG_ROUTE_INSTANTIATE, &p), s.mass, &norm[j]);
 }
 
-static void instantiate(int64_t n_groups, const int32_t *first, int64_t n_in, int64_t n_out, const float *a,
-                        int64_t lda, const float *g, int64_t ldg, struct sg_group_norm *norm)
-{
-    SG_LAUNCH(sg_k_instantiate, (int)n_groups, NORM_THREADS, 0, first, n_in, n_out, a, lda, g, ldg, norm);
-}
-
 /* What the CPU asserts of a group's rows (2^16 for the Gram, 2^22 else) is the plan's to keep: they are not known here.
  */
-static void group_norm(enum sg_norm_route route, int64_t n_groups, const int32_t *first, int64_t n_in, int64_t n_out,
+static void group_norm(enum sg_norm_route asked, int64_t n_groups, const int32_t *first, int64_t n_in, int64_t n_out,
                        const float *a, int64_t lda, const float *g, int64_t ldg, struct sg_group_norm *norm,
                        void *scratch)
 {
@@ -106,12 +100,14 @@ static void group_norm(enum sg_norm_route route, int64_t n_groups, const int32_t
     assert(n_groups >= 0 && n_in > 0 && n_out > 0 && (lda >= n_in || lda == 0) && ldg >= n_out);
     if (n_groups == 0)
         return;
-    if (n_in == 1)
-        sg_cuda_bias_norm(route, n_groups, first, n_out, a, lda, g, ldg, norm);
-    else if (route == SG_ROUTE_GRAM)
-        sg_cuda_gram(n_groups, first, n_in, n_out, a, lda, g, ldg, norm);
-    else
-        instantiate(n_groups, first, n_in, n_out, a, lda, g, ldg, norm);
+    if (n_in == 1) {
+        sg_cuda_bias_norm(asked, n_groups, first, n_out, a, lda, g, ldg, norm);
+        return;
+    }
+    if (asked != SG_ROUTE_INSTANTIATE)
+        sg_cuda_gram(asked, n_groups, first, n_in, n_out, a, lda, g, ldg, norm);
+    if (asked != SG_ROUTE_GRAM)
+        SG_LAUNCH(sg_k_instantiate, (int)n_groups, NORM_THREADS, 0, asked, first, n_in, n_out, a, lda, g, ldg, norm);
 }
 
 void sg_cuda_fill_group_norm(struct sg_ops *ops)

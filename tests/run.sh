@@ -1,6 +1,9 @@
 #!/usr/bin/env bash
 # Builds with warnings as errors and with sanitizers, and runs every test in both builds.
 # The last line is the count: N passed, N failed, N skipped. Exit status 1 when anything failed.
+#
+# tests/run.sh --cuda: on a machine with a card, the tests of the kernels on the card itself, plainly and under each tool of
+# compute-sanitizer. A missing card, compiler or sanitizer is a failure.
 set -uo pipefail
 cd "$(dirname "$0")/.."
 export SEALGRAD_SHARED="${SEALGRAD_SHARED:-$(cd .. && pwd)/shared}"
@@ -71,6 +74,39 @@ command_tests() { # folder with the programs, test files
     passed=$((passed + ok)) failed=$((failed + bad)) skipped=$((skipped + skip))
     echo "command-line tests in $folder: $ok passed, $bad failed, $skip skipped"
 }
+
+# One program on the card; the rest of the line runs it.
+on_card() { # name, command
+    local name=$1; shift
+    if timeout 1800 "$@" >"$build-cuda-run.log" 2>&1; then
+        passed=$((passed + 1))
+    else
+        failed=$((failed + 1)); echo "failed: $name"; tail -n 40 "$build-cuda-run.log"
+    fi
+}
+
+cuda_tests() {
+    if ! build_in "$build-cuda" -Dcuda=enabled || ! ninja -C "$build-cuda" -j "$jobs" cuda-native >"$build-cuda.log" 2>&1; then
+        tail -n 60 "$build-cuda.log"; failed=$((failed + 1)); return
+    fi
+    local sanitizer=${SEALGRAD_COMPUTE_SANITIZER:-compute-sanitizer} program tool
+    for program in "$build-cuda"/tests/cuda/native_*; do
+        [ -x "$program" ] && [ -f "$program" ] || continue
+        on_card "$(basename "$program")" "$program"
+        for tool in memcheck racecheck initcheck synccheck; do
+            on_card "$(basename "$program") under $tool" "$sanitizer" --tool "$tool" --error-exitcode 9 "$program"
+        done
+    done
+    echo "on the card: $passed passed, $failed failed"
+}
+
+if [ "${1:-}" = --cuda ]; then
+    cuda_tests
+    [ $((passed + failed)) -gt 0 ] || failed=1
+    echo "$passed passed, $failed failed, $skipped skipped"
+    [ "$failed" -eq 0 ]
+    exit
+fi
 
 if build_in "$build"; then
     unit_tests_in "$build" 3

@@ -4,8 +4,10 @@
 It shares no code with the first one. It checks leaves, signatures, the tree, checkpoints, cosignatures, pairing of runs and the
 derived tables. It does not recompute epsilon, for which it would need an accountant of its own; it says so.
 
-    verify_ledger.py FILE [--trust KEY|POLICY] [--tsa-ca CA.pem] [--allowed-signers FILE] [--needs N] [--four-eyes]
-                     [--allow-unwitnessed] [--allow-self-trust] [--all-signatures | --newest N]
+    verify_ledger.py FILE [--trust KEY|POLICY] [--since CHECKPOINT] [--tsa-ca CA.pem] [--allowed-signers FILE] [--needs N]
+                     [--four-eyes] [--allow-unwitnessed] [--allow-self-trust] [--all-signatures | --newest N]
+
+FILE is a ledger, or one proof file.
 
 Verdict first, then every problem. Exit status: 0 intact, 2 usage, 3 broken, 4 incomplete.
 """
@@ -593,6 +595,7 @@ class Verifier:
         self.origin, self.signers, self.root_label, self.root_public = None, {}, None, None
         self.previous, self.last_ms, self.derive_ok = bytes(32), 0, True
         self.texts, self.witnessed, self.nodes, self.times, self.late = {}, 0, {}, [], 0
+        self.named, self.suspect = [], 0
 
     def problem(self, place, text):
         self.problems.append((place, text))
@@ -642,6 +645,7 @@ class Verifier:
         if len(body) > 65535 or set(envelope) != {"payloadType", "payload", "signatures"} or len(envelope["signatures"]) != 1:
             raise Fault("not the envelope of a leaf")
         one = envelope["signatures"][0]
+        self.named.append(one.get("keyid"))
         if envelope["payloadType"] != "application/vnd.in-toto+json" or set(one) != {"keyid", "sig"}:
             raise Fault("not the envelope of a leaf")
         payload = unbase64(envelope["payload"])
@@ -669,8 +673,9 @@ class Verifier:
         if said == "key.add":
             public = parse_vkey(p["facts"]["key"])[2]
             self.signers[label(public)] = public
-        elif said == "key.revoke":
-            self.signers.pop(p["facts"]["key_id"], None)
+        elif said == "key.revoke" and self.signers.pop(p["facts"]["key_id"], None):
+            since, revoked = p["facts"]["compromised_since_ms"], p["facts"]["key_id"]
+            self.suspect += since is not None and sum(by == revoked and at >= since for at, by in zip(self.times, self.named))
 
     def signature(self, n, signer, pae, signature, is_now):
         """Each event names the one before it, so the last of a stretch by one key vouches for the stretch."""
@@ -808,6 +813,102 @@ class Verifier:
             self.problem("leaf 0", "the ledger was made with another key than the one you trust")
 
 
+def kept(v, path):
+    """A checkpoint that the verifier kept: the ledger must continue it. It is his own, so nobody's signature is asked for."""
+    _, (origin, size, root), _ = note_of(open(path, encoding="utf-8", newline="").read())
+    if origin != v.origin:
+        v.problem("kept checkpoint", "it is of another ledger")
+    elif size > v.tree.size:
+        v.problem("kept checkpoint", f"it has {size} events, this file only {v.tree.size}")
+    elif size and v.texts.get(size, "").split("\n")[2:3] != [base64.b64encode(root).decode()]:
+        v.problem(f"checkpoint {size}", "its root is not that of the checkpoint kept by the verifier")
+
+
+# ---- A proof file.
+def note_of(note):
+    """The text, what it says (origin, size, root), and the signature lines of a signed checkpoint."""
+    text, blank, lines = note.rpartition("\n\n")
+    text += "\n"
+    words = text.split("\n")
+    if not blank or not lines.endswith("\n") or len(words) < 4 or not re.fullmatch("0|[1-9][0-9]*", words[1], re.A) or len(unbase64(words[2])) != 32:
+        raise Fault("not a signed checkpoint")
+    lines = lines[:-1].split("\n")
+    if len(lines) > 64 or any(not re.fullmatch(DASH + "[^ ]+ [^ ]+", line) or len(unbase64(line.split(" ")[2])) < 5 for line in lines):
+        raise Fault("a signature line is malformed")
+    return text, (words[0], int(words[1]), unbase64(words[2])), lines
+
+
+def signed_by(text, lines, name, kind, public):
+    """Whether this key signed; a signature that names it and does not verify makes the note worthless."""
+    found = False
+    for line in lines:
+        blob = note_line(line, name)
+        if blob is None or blob[:4] != key_id(name, kind, public):
+            continue
+        message = f"cosignature/v1\ntime {int.from_bytes(blob[4:12], 'big')}\n{text}" if kind == 4 else text
+        if not ED.verify(public, message.encode(), blob[12 if kind == 4 else 4:]):
+            raise Fault(f"the signature of {name} does not verify")
+        found = True
+    return found
+
+
+def root_by_proof(h, index, size, proof):
+    """RFC 9162, 2.1.3.2."""
+    fn, sn = index, size - 1
+    for step in proof:
+        if sn == 0:
+            raise Fault("the proof is too long")
+        if fn & 1 or fn == sn:
+            h = node_hash(step, h)
+            while not fn & 1 and fn:
+                fn, sn = fn >> 1, sn >> 1
+        else:
+            h = node_hash(h, step)
+        fn, sn = fn >> 1, sn >> 1
+    if sn:
+        raise Fault("the proof is too short")
+    return h
+
+
+def check_proof(data, trust):
+    """What it proves, whether by a trusted key, and whether by enough witnesses."""
+    text = data.decode("utf-8")
+    head, _, note = text.partition("\n\n")
+    lines = head.split("\n")
+    if lines[0] != "c2sp.org/tlog-proof@v1" or not lines[1].startswith("extra ") or not lines[2].startswith("index "):
+        raise Fault("not a proof file of a ledger")
+    leaf, index, proof = unbase64(lines[1][6:]), int(lines[2][6:]), [unbase64(h) for h in lines[3:]]
+    if not re.fullmatch("0|[1-9][0-9]*", lines[2][6:], re.A) or len(proof) > 63 or any(len(h) != 32 for h in proof):
+        raise Fault("not a proof file of a ledger")
+    text, (origin, size, root), signatures = note_of(note)
+    is_trusted = False
+    for name, kind, public in trust.logs if trust else []:
+        name = name if trust.is_policy else origin
+        is_trusted |= signed_by(text, signatures, name, kind, public) and name == origin
+    if trust and not is_trusted:
+        raise Fault("its checkpoint is not signed by the key you trust")
+    seen = [n for n, (name, k) in trust.witnesses.items() if signed_by(text, signatures, name, 4, k)] if trust else []
+    if index >= size or root_by_proof(leaf_hash(leaf), index, size, proof) != root:
+        raise Fault("the event is not in the tree that the checkpoint signs")
+    envelope = load(leaf)
+    p = load(unbase64(envelope["payload"]))["predicate"]
+    if p["seq"] != index or p["origin"] != origin:
+        raise Fault("the event says that it stands elsewhere")
+    return f"event {index} of {size} of {origin}", is_trusted, bool(trust) and trust.met(set(seen))
+
+
+def main_proof(data, trust, args):
+    try:
+        what, is_trusted, is_witnessed = check_proof(data, trust)
+    except (Fault, ValueError, KeyError, TypeError, IndexError, AttributeError, RecursionError) as e:
+        print(f"BROKEN: {type(e).__name__}: {e}")
+        return 3
+    enough = (is_trusted or args.allow_self_trust) and (is_witnessed or args.allow_unwitnessed)
+    print(f"{'PROVEN' if enough else 'INCOMPLETE'}: {what}{'' if is_trusted else '; no --trust'}"
+          f"{'' if is_witnessed else '; no witness'}")
+    return 0 if enough else 4
+
+
 def verdict(v, args):
     opened = [r[0] for r in v.derived.runs.values() if r[3] == "running"] if v.derive_ok else []
     beats = v.derived.past.beats
@@ -819,6 +920,8 @@ def verdict(v, args):
     lacks += [f"{place}: {text}" for place, text in unapproved]
     if v.late:
         lacks.append("events that claim a time after the time stamp that covers them")
+    if v.suspect:
+        lacks.append(f"{v.suspect} events signed by a key while it was compromised")
     if opened:
         lacks.append(f"runs that never ended: {', '.join(opened)}")
     if not args.trust and not args.allow_self_trust:
@@ -834,6 +937,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("file")
     parser.add_argument("--trust")
+    parser.add_argument("--since")
     parser.add_argument("--tsa-ca")
     parser.add_argument("--allowed-signers")
     parser.add_argument("--needs", type=int, default=0)
@@ -847,15 +951,22 @@ def main():
         trust = Trust(args.trust) if args.trust else None
         args.signers = Signers(args.allowed_signers) if args.allowed_signers else None
         path = os.path.abspath(args.file)
-        open(path, "rb").close()
+        with open(path, "rb") as file:
+            begin = file.read(16)
+        if args.since:
+            note_of(open(args.since, encoding="utf-8", newline="").read())
     except (OSError, Fault, ValueError, KeyError, IndexError) as e:
         print(f"verify_ledger: {e}", file=sys.stderr)
         return 2
+    if begin == b"c2sp.org/tlog-pr":
+        return main_proof(open(path, "rb").read(1 << 20), trust, args)
     v = Verifier(None, trust, args.tsa_ca, None if args.all_signatures else max(1, args.newest))
     try:
         v.db = sqlite3.connect("file:" + path.replace("?", "%3f").replace("#", "%23") + "?mode=ro", uri=True)
         v.db.execute("PRAGMA trusted_schema=OFF")
         v.run()
+        if args.since:
+            kept(v, args.since)
     except (sqlite3.Error, Fault, ValueError, TypeError, AttributeError, OverflowError, RecursionError) as e:
         v.problem("file", f"{type(e).__name__}: {e}")
     status, sentence = verdict(v, args)

@@ -213,8 +213,10 @@ enum sg_status sg_composition_make(const struct sg_history *h, struct sg_composi
         return sg_fail(SG_FAILED, "out of memory for %zu phases", h->n_phases);
     for (size_t i = 0; i < h->n_phases; i++) {
         const struct sg_phase *phase = &h->phases[i];
-        if (h->sampler == SG_SAMPLER_FIXED_SIZE && phase->sample_rate < 1)
+        if (h->sampler == SG_SAMPLER_FIXED_SIZE && phase->sample_rate < 1) {
+            out->fixed_size = h->phases, out->n_fixed_size = h->n_phases;
             continue;
+        }
         if (is_sampled && (phase->sample_rate < 1 || h->sampler == SG_SAMPLER_TRUNCATED_POISSON)) {
             struct sg_event event = phase_event(h, phase);
             add_event(&event, out);
@@ -222,8 +224,6 @@ enum sg_status sg_composition_make(const struct sg_history *h, struct sg_composi
             out->gaussian_mu2 += plain_mu2(h, phase);
         }
     }
-    if (h->sampler == SG_SAMPLER_FIXED_SIZE)
-        out->fixed_size = h->phases, out->n_fixed_size = h->n_phases;
     for (size_t i = 0; i < h->n_queries; i++)
         SG_TRY(add_query(h, &h->queries[i], out));
     out->gaussian_mu2 *= 1 + (double)(h->n_phases + h->n_queries) * DBL_EPSILON;

@@ -21,7 +21,7 @@ static void add_wheel(const struct sg_wheel *wheel, double t, double re, double 
 {
     double modulus2 = (1 + re) * (1 + re) + im * im, error = sg_wheel_error(wheel, t);
     double size = sqrt(fmax(modulus2, 1e-300));
-    double log_modulus = 0.5 * log1p(fmax(2 * re + (re * re + im * im), -1 + 1e-300));
+    double log_modulus = sg_log_one_plus(re, im);
     double phase = atan2(im, 1 + re);
     double step_error = error / size + 6 * SG_UNIT * (fabs(re) + fabs(im)) / size;
     if (error > size / 4) { /* nothing is known of the phase: all of it is error */

@@ -4,6 +4,12 @@
 #include <stdlib.h>
 #include <string.h>
 
+double sg_log_one_plus(double re, double im)
+{
+    double size = hypot(1 + re, im);
+    return size < 0.5 ? log(size) : 0.5 * log1p(2 * re + (re * re + im * im));
+}
+
 bool sg_line_open(struct sg_line_sum *line)
 {
     line->real = malloc(3 * SG_LINE_POINTS_MAX * sizeof *line->real);

@@ -19,6 +19,9 @@ struct sg_line_sum {
     double core_leak;        /* and a mass beside that bound */
 };
 
+/* ln |1 + re + i im|. Near 0 the sum of squares cancels but 1 + re is exact; elsewhere the other way round. */
+double sg_log_one_plus(double re, double im);
+
 /* Allocates the three columns. */
 SG_MUST_USE bool sg_line_open(struct sg_line_sum *line);
 void sg_line_close(struct sg_line_sum *line);

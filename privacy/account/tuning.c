@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "attained.h"
 #include "rdp.h"
 
 enum { ORDERS = 160 };
@@ -82,7 +83,19 @@ static enum sg_status poisson(const struct sg_history *history, const struct ord
     return SG_OK;
 }
 
-/* A sweep by hand is the composition of its runs: every phase as often as it was run. */
+static struct sg_phase sweep_phase(const struct sg_history *history, size_t i, int64_t runs)
+{
+    struct sg_phase phase = history->phases[i];
+    if (history->sampler == SG_SAMPLER_SHUFFLE) {
+        phase.steps = (int64_t)sg_epochs_touched(phase.sample_rate, (double)phase.steps, i == 0);
+        phase.sample_rate = 1;
+    }
+    phase.steps *= runs;
+    return phase;
+}
+
+/* A sweep by hand is the composition of its runs: every phase as often as it was run. Each run shuffles afresh, so that
+ * epochs begun count for each; they are unsampled releases. */
 static enum sg_status sweep(const struct sg_history *history, int64_t runs, double delta, double *epsilon)
 {
     struct sg_history all = *history;
@@ -92,10 +105,12 @@ static enum sg_status sweep(const struct sg_history *history, int64_t runs, doub
     struct sg_epsilon out = {0};
     if (status == SG_OK) {
         for (size_t i = 0; i < history->n_phases; i++)
-            phases[i] = history->phases[i], phases[i].steps *= runs;
+            phases[i] = sweep_phase(history, i, runs);
         for (size_t i = 0; i < history->n_queries; i++)
             queries[i] = history->queries[i], queries[i].count *= runs;
         all.phases = phases, all.queries = queries;
+        if (history->sampler == SG_SAMPLER_SHUFFLE)
+            all.sampler = SG_SAMPLER_FULL_BATCH;
         status = sg_account_epsilon(&all, delta, &out);
     }
     *epsilon = out.epsilon;

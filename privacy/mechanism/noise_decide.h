@@ -76,9 +76,9 @@ SG_NOISE_FUNCTION sg_u128 noise_exponent(const struct sg_noise_shape *shape, uin
                                          uint64_t fine)
 {
     int f = shape->offset_bits, b = shape->cell_bits, g = shape->std_bits;
-    sg_u128 j = (sg_u128)offset << 64 | fine | 1, half = (sg_u128)1 << 63; /* J 2^64 < 2^(F+64) */
+    sg_u128 j = (sg_u128)offset << 64 | fine | 1, one_half = (sg_u128)1 << 63; /* J 2^64 < 2^(F+64) */
     if (cell == 0) {
-        sg_u128 away = (j > half ? j - half : half - j) << (64 - f);
+        sg_u128 away = (j > one_half ? j - one_half : one_half - j) << (64 - f);
         return noise_multiply_high(away, away) >> (2 * g + 1);
     }
     sg_u128 sum = ((((sg_u128)cell << (f + 1)) - 1) << 64) + j; /* < 2^(F+1+B+64) */

@@ -191,6 +191,8 @@ enum sg_status sg_cmd_bench(int argc, char **argv)
         {"noise-source", SG_OPTION_TEXT, &bench.noise_source, "NAME", "chacha20 (default) or curand", 0, 0, false},
         {"tensors", SG_OPTION_TEXT, &bench.tensors, "FILE", "rows and weights from a safetensors file", 0, 0, false},
         {"workers", SG_OPTION_INT, &workers, "N", "worker threads (default 1)", 1, 1024, false},
+        {"panels", SG_OPTION_INT, &bench.panels, "N", "panels that a worker takes at once (default 1)", 1, 1000000, false},
+        {"recompute", SG_OPTION_FLAG, &bench.recompute, NULL, "compute blocks again in backward", 0, 0, false},
         {"backend", SG_OPTION_TEXT, &backend, "NAME", "cpu (default), cuda, cuda:CARD or reference", 0, 0, false},
         {"json", SG_OPTION_FLAG, &json, NULL, "print one JSON object", 0, 0, false},
     };
@@ -216,6 +218,8 @@ enum sg_status sg_cmd_bench(int argc, char **argv)
     enum sg_status status = choose_workload(name, &bench, &config);
     if (units_asked)
         bench.n_units = units_asked;
+    if (status == SG_OK && bench.recompute && !sg_model_has_blocks(bench.model.kind))
+        status = sg_fail(SG_USAGE, "bench: --recompute is for models with blocks: encoder and tabular_transformer");
     if (status == SG_OK)
         status = sg_backend_choose(backend, &ops);
     if (status == SG_OK)

@@ -69,6 +69,17 @@ static enum sg_status verb_init(int argc, char **argv)
     return SG_OK;
 }
 
+enum sg_status sg_ledger_print_answer(struct sg_ledger *ledger, const char *view, const json_t *rows,
+                                      const char *format, const char *title)
+{
+    json_t *columns = NULL;
+    if (json_array_size(rows) == 0)
+        SG_TRY(sg_query_columns(ledger, view, &columns));
+    enum sg_status status = sg_print_rows_of(rows, columns, format, title);
+    json_decref(columns);
+    return status;
+}
+
 struct query_flags {
     struct sg_run_filter filter;
     const char *since, *until, *format, *view;
@@ -80,9 +91,10 @@ static enum sg_status answer(struct sg_ledger *ledger, struct query_flags *flags
     json_t *rows = NULL;
     SG_TRY(flags->view ? sg_query_view(ledger, flags->view, subject, &rows)
                        : sg_query_runs(ledger, &flags->filter, &rows));
-    enum sg_status status = flags->view ? sg_query_filter(rows, flags->view, &flags->filter) : SG_OK;
+    const char *view = flags->view ? flags->view : "runs";
+    enum sg_status status = flags->view ? sg_query_filter(rows, view, &flags->filter) : SG_OK;
     if (status == SG_OK)
-        status = sg_print_rows(rows, flags->json ? "json" : flags->format, flags->view ? flags->view : "runs");
+        status = sg_ledger_print_answer(ledger, view, rows, flags->json ? "json" : flags->format, view);
     json_decref(rows);
     return status;
 }
@@ -286,7 +298,8 @@ static const struct sg_command verbs[] = {
     {"retire", sg_ledger_verb_decide, "record that a model went out of use"},
     {"erase", sg_ledger_verb_erase, "destroy a dataset's key or a run's model file, with a record"},
     {"retention", sg_ledger_verb_retention, "how long data and models may be kept, and what is due for erasure"},
-    {"reproduce", sg_ledger_verb_reproduce, "what a repetition of a run to the bit needs, and whether this program has it"},
+    {"reproduce", sg_ledger_verb_reproduce,
+     "what a repetition of a run to the bit needs, and whether this program has it"},
     {"witness", sg_ledger_verb_witness, "cosign the ledger as a second party"},
     {"timestamp", sg_ledger_verb_timestamp, "a date from a time stamp authority (RFC 3161)"},
     {"backup", sg_ledger_verb_backup, "a consistent copy"},

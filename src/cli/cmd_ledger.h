@@ -2,15 +2,20 @@
 #ifndef SG_CLI_CMD_LEDGER_H
 #define SG_CLI_CMD_LEDGER_H
 
-#include "audit/verify.h"
 #include <stdbool.h>
 
+#include "audit/ledger.h"
+#include "audit/verify.h"
 #include "base/status.h"
 
 /* Before anything is made of the derived tables: SG_BROKEN, with the first problem, when the ledger does not verify. A
  * ledger without witness or trust passes. `what` begins the text: "nothing is exported". */
 enum sg_status sg_ledger_verify_first(const char *path, const char *trust_path, const char *what,
                                       struct sg_verdict *verdict);
+
+/* The rows of a view in a format; without rows a CSV file still names the view's columns. */
+enum sg_status sg_ledger_print_answer(struct sg_ledger *ledger, const char *view, const json_t *rows,
+                                      const char *format, const char *title);
 
 enum sg_status sg_ledger_verb_verify(int argc, char **argv);
 enum sg_status sg_ledger_verb_checkpoint(int argc, char **argv);

@@ -145,7 +145,7 @@ enum sg_status sg_ledger_verb_diff(int argc, char **argv)
     if (status == SG_OK)
         status = sg_evidence_since(ledger, note.data ? note.data : "", note.len, &rows);
     if (status == SG_OK)
-        status = sg_print_rows(rows, json ? "json" : format, "events since the checkpoint");
+        status = sg_ledger_print_answer(ledger, "events", rows, json ? "json" : format, "events since the checkpoint");
     json_decref(rows);
     sg_buffer_free(&note);
     sg_ledger_close(&ledger);

@@ -73,7 +73,8 @@ enum sg_status sg_ledger_verb_retention(int argc, char **argv)
     SG_TRY(sg_ledger_open_read(path, &ledger));
     enum sg_status status = sg_query_view(ledger, due ? "due" : "retention", due ? at : NULL, &rows);
     if (status == SG_OK)
-        status = sg_print_rows(rows, json ? "json" : format, due ? "due for erasure" : "retention");
+        status = sg_ledger_print_answer(ledger, due ? "due" : "retention", rows, json ? "json" : format,
+                                        due ? "due for erasure" : "retention");
     json_decref(rows);
     sg_ledger_close(&ledger);
     return status;

@@ -125,10 +125,22 @@ static void print_proof(const struct sg_proof_facts *facts, enum sg_status statu
     json_decref(statement);
 }
 
+/* What was asked for and cannot be answered is not passed over: a status 0 would be taken for the answer. */
+static enum sg_status refuse_for_proof(const char *path)
+{
+    return sg_fail(
+        SG_USAGE,
+        "%s: a proof file shows one event: --since, --tsa-ca, --allowed-signers, --needs, --four-eyes and the choice "
+        "of signatures are about a whole ledger",
+        path);
+}
+
 static enum sg_status verify_proof(const char *path, const struct sg_verify_options *how, bool json)
 {
     struct sg_buffer text = {0};
     struct sg_proof_facts facts;
+    if (how->needs || how->four_eyes || how->quick || how->all_signatures || how->newest_signatures)
+        return refuse_for_proof(path);
     SG_TRY(sg_file_read(path, "proof", 1 << 20, &text));
     enum sg_status status = sg_evidence_check_proof(text.data, text.len, how->trust, &facts);
     sg_buffer_free(&text);
@@ -215,7 +227,8 @@ enum sg_status sg_ledger_verb_verify(int argc, char **argv)
         .positional_help = "FILE",
         .positional_min = 1,
         .positional_max = 1,
-        .details = "exit status: 0 intact, 3 broken, 4 incomplete (a run that never ended, no --trust, no witness)\n",
+        .details = "exit status: 0 intact, 3 broken, 4 incomplete (a run that never ended, an event by a "
+                   "compromised key,\n             a decision against your policy, no --trust, no witness)\n",
     };
     SG_TRY(sg_options_parse(&line, argc, argv, &path, NULL));
     struct sg_trust trust;
@@ -232,7 +245,13 @@ enum sg_status sg_ledger_verb_verify(int argc, char **argv)
     }
     if (is_proof(path)) {
         sg_buffer_free(&since);
-        return verify_proof(path, &how, json);
+        return since_path || tsa_path || signers_path ? refuse_for_proof(path) : verify_proof(path, &how, json);
+    }
+    if (how.quick && (signers_path || how.needs || how.four_eyes)) {
+        sg_buffer_free(&since);
+        return sg_fail(
+            SG_USAGE,
+            "ledger verify: --quick reads no decision: leave it out with --allowed-signers, --needs or --four-eyes");
     }
     struct sg_verdict *verdict = sg_alloc(1, sizeof *verdict);
     enum sg_status status = tsa_path ? sg_tsa_open(tsa_path, &tsa) : SG_OK;

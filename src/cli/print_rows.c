@@ -137,11 +137,17 @@ static void print_csv_cell(const json_t *value)
     free(text);
 }
 
-static void print_csv(const json_t *rows)
+/* Without rows the columns are still named: a program that reads the file finds what it looks for. */
+static void print_csv(const json_t *rows, const json_t *columns)
 {
     const json_t *row, *value;
     const char *key;
     size_t i, c = 0;
+    if (json_array_size(rows) == 0) {
+        json_array_foreach(columns, i, value) printf("%s%s", i ? "," : "", json_string_value(value));
+        puts("");
+        return;
+    }
     json_object_foreach((json_t *)json_array_get(rows, 0), key, value) printf("%s%s", c++ ? "," : "", key);
     puts("");
     json_array_foreach(rows, i, row)
@@ -190,6 +196,10 @@ static void print_html(const json_t *rows, const char *title)
            "system-ui,sans-serif;margin:2em}table{border-collapse:collapse}"
            "td,th{padding:.2em .8em;border-bottom:1px solid #8884;text-align:left}</style><h1>");
     print_escaped(title);
+    if (json_array_size(rows) == 0) {
+        puts("</h1><p>nothing found");
+        return;
+    }
     printf("</h1><table><tr>");
     json_object_foreach((json_t *)json_array_get(rows, 0), key, value)
     {
@@ -212,6 +222,11 @@ static void print_html(const json_t *rows, const char *title)
 
 enum sg_status sg_print_rows(const json_t *rows, const char *format, const char *title)
 {
+    return sg_print_rows_of(rows, NULL, format, title);
+}
+
+enum sg_status sg_print_rows_of(const json_t *rows, const json_t *columns, const char *format, const char *title)
+{
     const json_t *row;
     size_t i;
     if (!format || strcmp(format, "table") == 0) {
@@ -222,8 +237,8 @@ enum sg_status sg_print_rows(const json_t *rows, const char *format, const char 
     } else if (strcmp(format, "json") == 0) {
         json_array_foreach(rows, i, row) sg_print_json(row);
     } else if (strcmp(format, "csv") == 0) {
-        if (json_array_size(rows))
-            print_csv(rows);
+        if (json_array_size(rows) || columns)
+            print_csv(rows, columns);
     } else if (strcmp(format, "html") == 0) {
         print_html(rows, title);
     } else {

@@ -187,6 +187,13 @@ int64_t sg_schema_n_static(const struct sg_schema *schema)
     return schema->n_static_floats;
 }
 
+void sg_schema_label_bounds(const struct sg_schema *schema, double *low, double *high)
+{
+    bool is_number = schema->label_kind == SG_LABEL_NUMBER;
+    *low = is_number ? schema->label_bounds[0] : 0;
+    *high = is_number ? schema->label_bounds[1] : 0;
+}
+
 int64_t sg_schema_static_widths(const struct sg_schema *schema, int64_t max, int32_t *width)
 {
     int64_t n = 0;

@@ -12,15 +12,16 @@ static const char *const GELUS[] = {"gelu", "gelu_new"};
 static const char *const TARGETS[] = {"query", "key", "value", "attention_output", "intermediate", "output"};
 enum { N_TARGETS = sizeof TARGETS / sizeof *TARGETS, N_OBJECTIVES = sizeof OBJECTIVES / sizeof *OBJECTIVES };
 
-/* The keys of each kind; "lora" and "static_tokens" may be left out, and "objective" of the first two where it is
- * "binary". */
-static const char *const LOGISTIC_KEYS[] = {"kind", "n_features", "n_static", "linear_steps", "objective", NULL};
-static const char *const BILSTM_KEYS[] = {"kind",           "n_features", "n_static",  "linear_steps",
-                                          "hidden",         "layers",     "attention", "mlp",
-                                          "mlp_activation", "dropout",    "objective", NULL};
+/* The keys of each kind; "lora", "static_tokens" and "value_range" may be left out, and "objective" of the first two
+ * where it is "binary". */
+static const char *const LOGISTIC_KEYS[] = {"kind",      "n_features",  "n_static", "linear_steps",
+                                            "objective", "value_range", NULL};
+static const char *const BILSTM_KEYS[] = {"kind",      "n_features",  "n_static", "linear_steps",   "hidden",
+                                          "layers",    "attention",   "mlp",      "mlp_activation", "dropout",
+                                          "objective", "value_range", NULL};
 #define BLOCK_KEYS                                                                                                     \
     "kind", "objective", "n_outputs", "dropout", "vocabulary", "width", "layers", "heads", "intermediate",             \
-        "positions", "types", "gelu", "layer_norm_epsilon", "pooling", "unit_length", "lora"
+        "positions", "types", "gelu", "layer_norm_epsilon", "pooling", "unit_length", "lora", "value_range"
 static const char *const ENCODER_KEYS[] = {BLOCK_KEYS, NULL};
 static const char *const TABULAR_KEYS[] = {BLOCK_KEYS, "n_features", "n_static", "static_tokens", "linear_steps", NULL};
 static const char *const LORA_KEYS[] = {"rank", "alpha", "targets", NULL};
@@ -90,6 +91,9 @@ json_t *sg_model_spec_to_json(const struct sg_model_spec *spec)
         blocks_to_json(spec, object);
     else if (spec->objective != SG_BINARY)
         json_object_set_new(object, "objective", json_string(OBJECTIVES[spec->objective]));
+    if (spec->value_low < spec->value_high)
+        json_object_set_new(object, "value_range",
+                            json_pack("[o, o]", sg_json_real(spec->value_low), sg_json_real(spec->value_high)));
     if (spec->kind == SG_MODEL_ENCODER)
         return object;
     json_object_set_new(object, "n_features", json_integer(spec->n_features));
@@ -168,6 +172,20 @@ static enum sg_status read_lora(const json_t *object, struct sg_encoder_spec *ou
     return SG_OK;
 }
 
+static enum sg_status read_range(const json_t *object, struct sg_model_spec *out)
+{
+    const json_t *range = json_object_get(object, "value_range");
+    if (!range)
+        return SG_OK;
+    const json_t *low = json_array_get(range, 0), *high = json_array_get(range, 1);
+    if (json_array_size(range) != 2 || !json_is_number(low) || !json_is_number(high) ||
+        !(json_number_value(low) < json_number_value(high)) || out->objective != SG_REGRESSION)
+        return sg_fail(SG_USAGE, "%s: \"value_range\" is the lower and the upper bound of a regression's value", WHAT);
+    out->value_low = json_number_value(low);
+    out->value_high = json_number_value(high);
+    return SG_OK;
+}
+
 static enum sg_status read_tokens(const json_t *object, struct sg_model_spec *out)
 {
     const json_t *tokens = json_object_get(object, "static_tokens");
@@ -218,6 +236,7 @@ enum sg_status sg_model_spec_from_json(const json_t *object, struct sg_model_spe
         SG_TRY(read_blocks(object, out));
     else if (json_object_get(object, "objective"))
         SG_TRY(read_choice(object, "objective", OBJECTIVES, N_OBJECTIVES, &out->objective));
+    SG_TRY(read_range(object, out));
     if (kind == SG_MODEL_ENCODER)
         return SG_OK;
     SG_TRY(sg_json_int(object, "n_features", WHAT, SG_USAGE, &out->n_features));

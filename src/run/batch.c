@@ -3,6 +3,8 @@
 #include <assert.h>
 #include <string.h>
 
+#include "loss.h"
+
 static size_t carve(size_t *used, int64_t n, size_t size)
 {
     size_t at = *used;
@@ -30,6 +32,7 @@ size_t sg_gathered_place(const struct sg_model_spec *spec, const struct sg_prefi
         return used;
     char *base = memory;
     *out = (struct sg_gathered){
+        .spec = spec,
         .units_max = units_max,
         .rows_max = rows_max,
         .offset = (int32_t *)(base + offset),
@@ -72,7 +75,7 @@ void sg_gather(const struct sg_dataset *dataset, const struct sg_prefix *prefix,
             memcpy(out->token + rows, dataset->token + begin, (size_t)n * sizeof *out->token);
         if (statics)
             memcpy(out->statics + (size_t)b * statics, dataset->statics + (size_t)u * statics, statics * sizeof(float));
-        out->label[b] = dataset->label ? dataset->label[u] : 0;
+        out->label[b] = dataset->label ? sg_label_of(out->spec, dataset->label[u]) : 0;
         memcpy(out->digest[b], dataset->digest[u], SG_UNIT_DIGEST_BYTES);
         rows += n;
         out->offset[b + 1] = (int32_t)rows;

@@ -10,6 +10,7 @@ struct sg_gathered {
     struct sg_batch batch; /* points into the arrays below */
     int64_t units_max, rows_max;
     int32_t *offset, *token;
+    const struct sg_model_spec *spec; /* borrowed: how a label is taken */
     float *x, *statics, *label, *prefix;
     int32_t *masked, *masked_offset, *target; /* of SG_MASKED_TOKENS: (rows), (units + 1), (rows) */
     uint8_t (*digest)[SG_UNIT_DIGEST_BYTES];

@@ -52,12 +52,26 @@ void sg_softmax_rows(int64_t n, int64_t width, float *z)
         softmax(width, z + i * width);
 }
 
+static bool has_range(const struct sg_model_spec *spec)
+{
+    return spec->objective == SG_REGRESSION && spec->value_low < spec->value_high;
+}
+
+float sg_label_of(const struct sg_model_spec *spec, float label)
+{
+    double middle = (spec->value_low + spec->value_high) / 2, half = (spec->value_high - spec->value_low) / 2;
+    return has_range(spec) ? (float)(((double)label - middle) / half) : label;
+}
+
 void sg_outputs_to_scores(const struct sg_model_spec *spec, int64_t n, float *output)
 {
     int64_t width = sg_outputs_of(spec);
+    double middle = (spec->value_low + spec->value_high) / 2, half = (spec->value_high - spec->value_low) / 2;
     for (int64_t i = 0; i < n; i++)
         if (spec->objective == SG_BINARY)
             output[i] = (float)(1 / (1 + exp(-(double)output[i])));
         else if (spec->objective == SG_CLASSES)
             softmax(width, output + i * width);
+        else if (has_range(spec))
+            output[i] = (float)(middle + half * (double)output[i]);
 }

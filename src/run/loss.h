@@ -18,7 +18,11 @@ void sg_loss_masked(const struct sg_model_spec *spec, const struct sg_ops *ops, 
 /* In place: logits (n, width) to probabilities, row by row. */
 void sg_softmax_rows(int64_t n, int64_t width, float *z);
 
-/* In place: a logit becomes the probability of label 1, logits of classes their probabilities, a value stays. */
+/* A label as the loss takes it: a value by its bounds, others as they are. */
+float sg_label_of(const struct sg_model_spec *spec, float label);
+
+/* In place: a logit becomes the probability of label 1, logits of classes their probabilities, an output the value between
+ * its bounds. */
 void sg_outputs_to_scores(const struct sg_model_spec *spec, int64_t n, float *output);
 
 #endif

@@ -11,6 +11,7 @@
 #include "base/file.h"
 #include "folder_files.h"
 #include "format/safetensors.h"
+#include "run/encoder_base.h"
 
 #define WHAT "model folder's file"
 
@@ -52,7 +53,7 @@ static json_t *published_config(const struct sg_model_spec *spec, const struct s
     /* One output has to be named, too: from the names the usual library takes how many there are. */
     for (int64_t c = 0; c < spec->n_outputs && spec->objective != SG_MASKED_TOKENS; c++) {
         char number[24];
-        const char *name = has_classes ? sg_schema_class_name(schema, c) : is_number ? "value" : "positive";
+        const char *name = sg_output_name(spec, schema, c);
         snprintf(number, sizeof number, "%lld", (long long)c);
         json_object_set_new(id2label, number, json_string(name));
         json_object_set_new(label2id, name, json_integer(c));

@@ -35,6 +35,7 @@ enum sg_status sg_config_fit_schema(const struct sg_config *config, const struct
                              "model: objective: masked_tokens is for pretraining on public text: say privacy: none")
                    : SG_OK;
     spec->objective = objectives[kind];
+    sg_schema_label_bounds(schema, &spec->value_low, &spec->value_high);
     spec->n_outputs = kind == SG_LABEL_CLASSES ? sg_schema_n_classes(schema) : 1;
     if (spec->kind == SG_MODEL_TABULAR)
         spec->encoder.positions = sg_model_unit_rows(spec, sg_schema_steps_max(schema));

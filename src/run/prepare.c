@@ -13,6 +13,7 @@ static enum sg_status load_encoder(const struct sg_train_options *options, struc
 {
     const struct sg_config *config = options->config;
     SG_TRY(sg_encoder_base_load(config->base_folder, out->model, out->weights, out->base_digest));
+    SG_TRY(sg_head_keep_or_zero(config->base_folder, out->model, out->schema, out->weights));
     if (config->head_scale > 0)
         SG_TRY(sg_head_from_names(out->model, options->ops, out->schema, out->tokenizer, config->head_scale, out->weights));
     return SG_OK;
@@ -102,6 +103,11 @@ static enum sg_status make_plan(const struct sg_train_options *options, int64_t 
                                      "expected_batch_size");
         request.population_size = registered_population;
     }
+    bool is_half = request.population_size == 0 && (request.sample_rate > 0) != (request.expected_batch_size > 0);
+    if (registered_population == 0 && is_half && options->config->dataset && !options->no_ledger)
+        return sg_fail(SG_USAGE, "training: how many people there are stands in the ledger where dataset %s is registered: give --ledger FILE, "
+                                 "or population_size here",
+                       options->config->dataset);
     request.n_weights = sg_model_n_trainable(out->model);
     request.rows_per_unit_max = sg_model_unit_rows(sg_model_spec_of(out->model), sg_schema_steps_max(out->schema));
     request.noise_source = options->config->noise_source ? options->config->noise_source : "chacha20";

@@ -109,8 +109,14 @@ static enum sg_status open_engine(const struct bench *b, bool is_private, struct
     e->sum = sg_alloc_aligned((size_t)n * sizeof(int64_t));
     e->ms = sg_alloc((size_t)b->setup->repetitions + 1, sizeof *e->ms);
     e->cpu_ms = sg_alloc((size_t)b->setup->repetitions + 1, sizeof *e->cpu_ms);
-    const struct sg_team_setup setup = {b->model, b->ops, &e->plan, &b->data.dataset, NULL, NULL,
-                                        {b->setup->n_workers, 1, false}};
+    const struct sg_team_setup setup = {
+        b->model,
+        b->ops,
+        &e->plan,
+        &b->data.dataset,
+        NULL,
+        NULL,
+        {b->setup->n_workers, b->setup->panels ? b->setup->panels : 1, b->setup->recompute}};
     return sg_team_open(&setup, &e->team);
 }
 

@@ -226,6 +226,25 @@ char *fixture_programme(const char *folder, const struct sg_signer *signer)
     return path;
 }
 
+/* A key of another writer, of which the owner learns later that somebody else has had it all the time. */
+char *fixture_compromised(const char *folder, const struct sg_signer *signer)
+{
+    char *path = fixture_twenty(folder, signer);
+    struct sg_ledger *ledger = NULL;
+    struct sg_signer *writer = fixture_signer(2);
+    must(sg_ledger_open(path, signer, &ledger));
+    must(sg_ledger_change_keys(ledger, sg_signer_vkey(writer), NULL, 0));
+    sg_ledger_close(&ledger);
+    must(sg_ledger_open(path, writer, &ledger));
+    must(fixture_register(ledger, "book-3", "customers", 0, 0));
+    sg_ledger_close(&ledger);
+    must(sg_ledger_open(path, signer, &ledger));
+    must(sg_ledger_change_keys(ledger, NULL, sg_signer_vkey(writer), 1000));
+    sg_ledger_close(&ledger);
+    sg_signer_close(&writer);
+    return path;
+}
+
 struct sg_signer *fixture_witness_signer(void)
 {
     uint8_t seed[SG_KEY_BYTES];

@@ -32,6 +32,8 @@ enum sg_status fixture_end(struct sg_ledger *ledger, const struct sg_run *run, e
 char *fixture_twenty(const char *folder, const struct sg_signer *signer);
 /* The same, and then a programme of three runs of which one was drawn and completed: 23 events. */
 char *fixture_programme(const char *folder, const struct sg_signer *signer);
+/* The same with an event by a second key, which is then revoked as compromised since before: 23 events. */
+char *fixture_compromised(const char *folder, const struct sg_signer *signer);
 /* The fixed witness. */
 struct sg_signer *fixture_witness_signer(void);
 /* The text of a policy that asks for that witness. */

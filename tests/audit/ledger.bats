@@ -33,6 +33,34 @@ bad() {
     rm -f "$T.out" "$T.err"
 }
 
+@test "an answer without rows: words for people, the columns' names in CSV, no line of JSON" {
+    for view in events runs open heartbeats clock overrides violations trials populations programmes drawn datasets metrics params \
+        approvals deployed erasures retention due keys witnesses gaps "trace" "lineage" "compare"; do
+        subject=()
+        case $view in trace | lineage) subject=(x) ;; compare) subject=(1,2) ;; events) subject=(run.start) ;; keys) subject=(2020-01-01) ;; esac
+        [ "$(sg ledger query l.db "${subject[@]}" --view $view)" = "nothing found" ]
+        [ -z "$(sg ledger query l.db "${subject[@]}" --view $view --json)" ]
+        [[ "$(sg ledger query l.db "${subject[@]}" --view $view --format html)" == *"<p>nothing found" ]]
+        header=$(sg ledger query l.db "${subject[@]}" --view $view --format csv)
+        [[ "$header" == *leaf* && "$header" != *_ms* && "$header" != *$'\n'* ]] || { echo "$view: $header"; false; }
+    done
+    [[ "$(sg ledger runs l.db --format csv)" == run_no,run_id,status,* ]]
+    sg ledger checkpoint l.db --out kept
+    [ "$(sg ledger diff l.db --since kept --format csv)" = "leaf,ts,type,event_id,bytes" ]
+    [[ "$(sg ledger retention l.db --format csv)" == kind,name,retention_class,retain_until,erased,leaf ]]
+}
+
+@test "verify refuses what it would have to pass over" {
+    sg ledger prove l.db leaf:0 --out proof
+    sg ledger checkpoint l.db --out kept
+    for words in "--since kept" "--needs 2" --four-eyes --quick --all-signatures "--newest 5"; do
+        bad 2 "shows one event" ledger verify proof --trust keys/signing.pub $words
+    done
+    for words in "--needs 2" --four-eyes; do
+        bad 2 "reads no decision" ledger verify l.db --quick $words
+    done
+}
+
 @test "a new ledger: trust, witness, proof" {
     run sg ledger verify l.db
     [ "$status" = 4 ]

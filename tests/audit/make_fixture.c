@@ -1,5 +1,5 @@
-/* make_fixture FOLDER [p256|programme|events|forge N]: a witnessed ledger of 20 events (signed by P-256; with a
- * programme, 23; with heartbeats, gaps and signatures of people; with the N-th forgery among those) and its policy, for
+/* make_fixture FOLDER [p256|programme|compromised|events|forge N]: a witnessed ledger of 20 events (signed by P-256; with a
+ * programme, 23; with an event by a key that is then revoked as compromised, 23; with heartbeats, gaps and signatures of people; with the N-th forgery among those) and its policy, for
  * tests in other languages. Status 9: there is no N-th forgery. */
 #include <stdio.h>
 #include <stdlib.h>
@@ -18,6 +18,7 @@ int main(int argc, char **argv)
     struct sg_trust policy;
     struct sg_buffer text = {0};
     char *path = strcmp(kind, "programme") == 0             ? fixture_programme(argv[1], signer)
+                 : strcmp(kind, "compromised") == 0         ? fixture_compromised(argv[1], signer)
                  : strcmp(kind, "events") == 0 || is_forged ? fixture_events(argv[1], signer)
                                                             : fixture_twenty(argv[1], signer);
     if (is_forged && !fixture_forge(path, signer, (size_t)atoi(argv[3]))) {

@@ -4,6 +4,7 @@ sees. Both must give the same exit status on every fixture, good and bad.
     second_verifier.py SEALGRAD MAKE_FIXTURE VERIFY_LEDGER_PY
 """
 import argparse
+import base64
 import contextlib
 import importlib.util
 import io
@@ -97,7 +98,7 @@ PROGRAMME_ATTACKS = [
 
 def first_status(path, flags):
     run = subprocess.run([sealgrad, "ledger", "verify", path, "--json", *flags], capture_output=True, text=True)
-    return run.returncode, json.loads(run.stdout)["sentence"]
+    return run.returncode, json.loads(run.stdout)["sentence"] if run.stdout else run.stderr
 
 
 def second_status(path, flags):
@@ -131,6 +132,47 @@ def attack(path, sql):
     db.close()
 
 
+def turned(text, at):
+    """Another letter of base64 in one place."""
+    return text[:at] + ("B" if text[at] == "A" else "A") + text[at + 1:]
+
+
+def proofs(ledger, policy, copy):
+    """Proof files, whole and altered: in each line, cut, longer, of another place, with another's signature."""
+    texts = {}
+    for seq in (0, 5, 19):
+        subprocess.run([sealgrad, "ledger", "prove", ledger, f"leaf:{seq}", "--out", copy], check=True)
+        texts[seq] = open(copy, encoding="utf-8").read()
+        compare(copy, ["--trust", policy], f"proof of {seq}", 0)
+        compare(copy, [], f"proof of {seq}, no trust", 4)
+        compare(copy, ["--allow-self-trust"], f"proof of {seq}, no witness", 4)
+        compare(copy, ["--allow-self-trust", "--allow-unwitnessed"], f"proof of {seq}, allowed", 0)
+    text = texts[5]
+    lines = text.split("\n")
+    blank = lines.index("")
+    other = texts[19].split("\n")
+    altered = [
+        text.replace("tlog-proof@v1", "tlog-proof@v2"), text.replace("index 5", "index 4"), text.replace("index 5", "index -5"),
+        text.replace("index 5", "index 05"), text.replace("index 5", "index 20"), text.replace("index 5", "index 5 "),
+        "\n".join(lines[:3] + lines[4:]), "\n".join(lines[:blank] + [lines[3]] + lines[blank:]),
+        "\n".join(lines[:3] + lines[4:5] + lines[3:4] + lines[5:]), "\n".join(other[:2] + lines[2:]),
+        "\n".join(lines[:1] + other[1:blank] + lines[blank:]), "\n".join(lines[:blank]) + "\n", "\n".join(lines[:-2]) + "\n",
+        text.replace("\n20\n", "\n19\n"), text.replace("\n20\n", "\n020\n"), text + "\n", text[:-1], text + "— x AAAA\n",
+        text + "— x AAAAAAAA\n", text.replace("bank.example/credit\n", "tank.example/credit\n"),
+        "\n".join(line for line in lines if not line.startswith("— bank")),
+        "\n".join(line for line in lines if not line.startswith("— compliance")),
+        text[:40], "", text.replace("\n", "\r\n"),
+    ]
+    altered += ["\n".join(lines[:n] + [turned(lines[n], at)] + lines[n + 1:]) for n, at in
+                ((1, 60), (3, 0), (blank - 1, 9), (blank + 3, 3), (blank + 5, 40), (blank + 6, 40))]
+    for n, one in enumerate(altered):
+        with open(copy, "w", encoding="utf-8", newline="") as f:
+            f.write(one)
+        compare(copy, ["--trust", policy], f"proof, altered {n}")
+        compare(copy, ["--allow-self-trust", "--allow-unwitnessed"], f"proof without trust, altered {n}")
+    return len(altered) + 3
+
+
 with tempfile.TemporaryDirectory(dir="/dev/shm" if os.access("/dev/shm", os.W_OK) else None) as folder:
     subprocess.run([make_fixture, folder], check=True)
     ledger, policy, copy = (os.path.join(folder, n) for n in ("ledger.db", "policy", "copy.db"))
@@ -138,6 +180,16 @@ with tempfile.TemporaryDirectory(dir="/dev/shm" if os.access("/dev/shm", os.W_OK
     compare(ledger, trust, "untouched", 0)
     compare(ledger, [], "no trust", 4)
     compare(ledger, ["--allow-self-trust", "--allow-unwitnessed"], "allowed", 0)
+    kept = [os.path.join(folder, f"kept{n}") for n in (1, 7, 20)]
+    for path in kept:
+        subprocess.run([sealgrad, "ledger", "checkpoint", ledger, "--size", path.rpartition("kept")[2], "--out", path], check=True)
+        compare(ledger, [*trust, "--since", path], f"--since {path}", 0)
+    for n, edit in enumerate([lambda s: s.replace("\n20\n", "\n21\n"), lambda s: s.replace("bank", "tank", 1),
+                              lambda s: s.replace(s.split("\n")[2], base64.b64encode(bytes(32)).decode())]):
+        with open(kept[2], encoding="utf-8") as whole, open(copy, "w", encoding="utf-8") as f:
+            f.write(edit(whole.read()))
+        compare(ledger, [*trust, "--since", copy], f"--since, edited {n}", 3)
+    n_proofs = proofs(ledger, policy, copy)
     for sql in ATTACKS:
         shutil.copy(ledger, copy)
         attack(copy, sql)
@@ -173,6 +225,10 @@ with tempfile.TemporaryDirectory(dir="/dev/shm" if os.access("/dev/shm", os.W_OK
         shutil.copy(ledger, copy)
         attack(copy, sql)
         compare(copy, trust, sql, 3)
+    stolen = os.path.join(folder, "stolen")
+    os.mkdir(stolen)
+    subprocess.run([make_fixture, stolen, "compromised"], check=True)
+    compare(os.path.join(stolen, "ledger.db"), ["--trust", os.path.join(stolen, "policy")], "an event by a compromised key", 4)
     events = os.path.join(folder, "events")
     os.mkdir(events)
     subprocess.run([make_fixture, events, "events"], check=True)
@@ -191,5 +247,5 @@ with tempfile.TemporaryDirectory(dir="/dev/shm" if os.access("/dev/shm", os.W_OK
     if n_forged < 20:
         bad += 1
         print(f"only {n_forged} forgeries were made")
-    print(f"{len(ATTACKS) + len(PROGRAMME_ATTACKS) + 4 + n_forged} attacks and 18 more files: {bad} disagreements")
+    print(f"{len(ATTACKS) + len(PROGRAMME_ATTACKS) + 4 + n_forged} attacks, {n_proofs} proofs and 25 more files: {bad} disagreements")
 sys.exit(1 if bad else 0)

@@ -91,20 +91,20 @@ PY
     refused 5 c.yaml base_is_public -- sealgrad train c.yaml --ledger ledger.db --key keys/signing.key --out m --quiet
 }
 
-@test "what was learnt helps: private biases on the adapted encoder, against the one it began as" {
+@test "what was learnt helps: a private model of the adapted encoder, against the one it began as" {
     python3 "$BATS_TEST_DIRNAME/../../examples/bank_messages/make_messages.py" 2000 3 messages.csv
     printf '%064d\n' 42 >secret
-    accuracy() { # base
+    loss() { # base
         sed "s/base: adapted/base: $1/" c.yaml >"$1.yaml"
         sealgrad train "$1.yaml" --no-ledger --secret secret --out "$1.m" --quiet --json >"$1.json"
-        of "$1.json" 'o["metrics"]["test"]["accuracy"]'
+        of "$1.json" 'o["metrics"]["test"]["log_loss"]'
     }
-    config 's/, dataset: messages//; s/base_is_public: true/&, trainable: bias/; s/target_epsilon: 4/target_epsilon: 8/
+    config 's/, dataset: messages//; s/target_epsilon: 4/target_epsilon: 8/
         s/sample_rate: 0.3/expected_batch_size: 200, population_size: 1700/; s/steps: 20/steps: 40/; s/: 0.01/: 0.005/'
-    learnt=$(accuracy adapted)
-    random=$(accuracy base)
-    echo "adapted $learnt, random $random" # .55 and .21 where this was written
-    awk -v a="$learnt" -v b="$random" 'BEGIN { exit !(a > b + .2) }'
+    learnt=$(loss adapted)
+    random=$(loss base)
+    echo "adapted $learnt, random $random" # about 1.2 and 2.2
+    awk -v a="$learnt" -v b="$random" 'BEGIN { exit !(a < b - .5) }'
 }
 
 @test "masked words and privacy" {

@@ -278,6 +278,29 @@ static void json_round_trip(void **state)
     }
 }
 
+static void bounds_of_a_value(void **state)
+{
+    (void)state;
+    static const char *const wrong[] = {"3", "[0]", "[1, 1]", "[2, 1]", "[0, 1, 2]", "[\"0\", 1]"};
+    struct sg_model_spec spec = TABULAR, back;
+    spec.objective = SG_REGRESSION;
+    spec.value_low = -2.5;
+    spec.value_high = 1e6;
+    json_t *object = sg_model_spec_to_json(&spec);
+    assert_int_equal(sg_model_spec_from_json(object, &back), SG_OK);
+    assert_true(back.value_low == -2.5 && back.value_high == 1e6);
+    for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
+        json_object_set_new(object, "value_range", json_loads(wrong[i], JSON_DECODE_ANY, NULL));
+        assert_int_equal(sg_model_spec_from_json(object, &back), SG_USAGE);
+        assert_non_null(strstr(sg_error_text(), "value_range"));
+    }
+    json_decref(object);
+    object = sg_model_spec_to_json(&TABULAR); /* a label of two values has none */
+    json_object_set_new(object, "value_range", json_pack("[i, i]", 0, 1));
+    assert_int_equal(sg_model_spec_from_json(object, &back), SG_USAGE);
+    json_decref(object);
+}
+
 static void wrong_tokens_are_refused(void **state)
 {
     (void)state;
@@ -427,6 +450,7 @@ int main(void)
         cmocka_unit_test(repacking_what_learns_is_enough),
         cmocka_unit_test(parameter_table),
         cmocka_unit_test(json_round_trip),
+        cmocka_unit_test(bounds_of_a_value),
         cmocka_unit_test(wrong_tokens_are_refused),
         cmocka_unit_test(bert_config_is_read),
         cmocka_unit_test(other_architectures_are_refused),

@@ -17,9 +17,12 @@
 
 #ifdef SG_CHECK_DEVICE
 #include "on_device.h"
-#define CHECK_DEVICE true /* emulated, and slow: the widest shapes are left out */
+#endif
+/* Emulated, a card is slow: the widest shapes are left out. */
+#if defined(SG_CHECK_DEVICE) && !defined(SG_CHECK_NATIVE)
+#define CHECK_EMULATED true
 #else
-#define CHECK_DEVICE false
+#define CHECK_EMULATED false
 #endif
 
 #define BACKENDS_MAX 4

@@ -175,9 +175,9 @@ static void test_shapes_of_models(void **unused)
 {
     (void)unused;
     uint64_t state = seed + 1;
-    for (size_t i = 0; i < (CHECK_DEVICE ? 2 : sizeof forward_shapes / sizeof *forward_shapes); i++)
+    for (size_t i = 0; i < (CHECK_EMULATED ? 2 : sizeof forward_shapes / sizeof *forward_shapes); i++)
         check_shape(forward_shapes[i], FORWARD, &state);
-    for (size_t i = 0; i < (CHECK_DEVICE ? 2 : sizeof backward_shapes / sizeof *backward_shapes); i++)
+    for (size_t i = 0; i < (CHECK_EMULATED ? 2 : sizeof backward_shapes / sizeof *backward_shapes); i++)
         check_shape(backward_shapes[i], BACKWARD, &state);
 }
 
@@ -208,7 +208,7 @@ static void test_every_position(void **unused)
 {
     (void)unused;
     uint64_t state = seed + 2;
-    for (size_t i = 0; i < (CHECK_DEVICE ? 2 : sizeof forward_shapes / sizeof *forward_shapes); i++)
+    for (size_t i = 0; i < (CHECK_EMULATED ? 2 : sizeof forward_shapes / sizeof *forward_shapes); i++)
         check_positions(forward_shapes[i], &state);
     for (int64_t rows = 1; rows < 200; rows += 1 + rows / 20)
         check_positions((struct shape){rows, 256, 75}, &state);

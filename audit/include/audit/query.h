@@ -27,6 +27,9 @@ extern const size_t sg_n_views;
 SG_MUST_USE enum sg_status sg_query_view(struct sg_ledger *ledger, const char *view, const char *subject,
                                          json_t **rows);
 
+/* The names of a view's columns, for an answer without rows. */
+SG_MUST_USE enum sg_status sg_query_columns(struct sg_ledger *ledger, const char *view, json_t **names);
+
 /* Keeps the rows of a view that pass the filters; the first `limit` of them. SG_USAGE when a view has no such column. */
 SG_MUST_USE enum sg_status sg_query_filter(json_t *rows, const char *view, const struct sg_run_filter *filter);
 

@@ -43,6 +43,8 @@ enum sg_label_kind sg_schema_label_kind(const struct sg_schema *schema);
 int64_t sg_schema_n_classes(const struct sg_schema *schema); /* 2 for a binary label, 0 for a number */
 /* Name of a class, by its number; NULL for other kinds of label. */
 const char *sg_schema_class_name(const struct sg_schema *schema, int64_t i);
+/* Public bounds of a label that is a number; 0 and 0 of other kinds. */
+void sg_schema_label_bounds(const struct sg_schema *schema, double *low, double *high);
 /* Of a schema with a text column: the tokens that a message may have, [CLS] and [SEP] among them. 0 without one. */
 int64_t sg_schema_max_tokens(const struct sg_schema *schema);
 

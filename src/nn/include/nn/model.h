@@ -73,6 +73,9 @@ struct sg_model_spec {
                              sublayer's last linear layer and before the head; keyed by unit; 0 none; at most .95 */
     int objective;        /* enum sg_objective */
     int64_t n_outputs;    /* 1, or the number of classes */
+    /* SG_REGRESSION: the public bounds of the value; the output is -1 at the lower one and 1 at the upper one, so that
+     * clipping and learning rates know no unit. Both 0: the output is the value. Others: 0. */
+    double value_low, value_high;
     struct sg_encoder_spec encoder; /* encoder and tabular */
 };
 

@@ -26,7 +26,10 @@ extern "C" {
  * measurement and no other group. */
 enum sg_norm_route { SG_ROUTE_GRAM, SG_ROUTE_INSTANTIATE, SG_ROUTE_CHEAPER };
 
-/* The route of a group with that many rows. */
+/* The route of a group with that many rows: one formula for the host and for the card. */
+#ifdef __CUDACC__
+__host__ __device__
+#endif
 static inline enum sg_norm_route sg_norm_route_of(enum sg_norm_route route, int64_t n_rows, int64_t n_in, int64_t n_out)
 {
     double rows = (double)n_rows, i = (double)n_in, o = (double)n_out;

@@ -19,6 +19,13 @@ SG_MUST_USE enum sg_status sg_encoder_base_spec(const char *folder, struct sg_en
 SG_MUST_USE enum sg_status sg_encoder_base_load(const char *folder, const struct sg_model *model, float *weights,
                                                 char digest[65]);
 
+/* What an output is called in config.json: a class's name, "value" or "positive". */
+const char *sg_output_name(const struct sg_model_spec *spec, const struct sg_schema *schema, int64_t i);
+/* Puts a head that came with the base back to zero where its outputs bear other names (id2label of config.json; those
+ * that nobody named do not count), or its value other bounds, than the schema's labels. */
+SG_MUST_USE enum sg_status sg_head_keep_or_zero(const char *folder, const struct sg_model *model,
+                                                const struct sg_schema *schema, float *weights);
+
 /* The head's start from public knowledge: row c becomes `scale` times what enters the head for the name of class c
  * (underscores are blanks), which points the way that texts about it should. */
 SG_MUST_USE enum sg_status sg_head_from_names(const struct sg_model *model, const struct sg_ops *ops,

@@ -18,6 +18,8 @@ struct sg_step_bench {
     size_t n_trainable;           /* 0: everything learns */
     int64_t repetitions;          /* timed steps of each kind, interleaved; more are done first to warm up */
     int n_workers;
+    int64_t panels; /* that a worker takes at once; 0: one */
+    bool recompute;
     double clip_norm; /* C' */
     const char *noise_source;
     /* safetensors with x (units, steps, F) and statics, or of an encoder length (units) and token (sum of the lengths)
