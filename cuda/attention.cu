@@ -31,11 +31,12 @@ SG_DEVICE void attention_tops(const struct tile_team &team, int64_t n_keys, cons
                               float top[S::R])
 {
     SG_UNROLL
-    for (int r = 0; r < S::R; r++)
+    for (int r = 0; r < S::R; r++) {
         SG_UNROLL
-    for (int c = 0; c < S::C; c++)
-        if (team.across + 16 * c < n_keys)
-            top[r] = score[r][c] > top[r] ? score[r][c] : top[r];
+        for (int c = 0; c < S::C; c++)
+            if (team.across + 16 * c < n_keys)
+                top[r] = score[r][c] > top[r] ? score[r][c] : top[r];
+    }
 }
 
 /* Scores become exponentials, and their sums grow by those of the thread's lane. */
@@ -44,17 +45,18 @@ SG_DEVICE void attention_exponentials(const struct tile_team &team, int64_t n_ke
                                       float score[S::R][S::C], float sum[S::R])
 {
     SG_UNROLL
-    for (int r = 0; r < S::R; r++)
+    for (int r = 0; r < S::R; r++) {
         SG_UNROLL
-    for (int c = 0; c < S::C; c++) {
-        score[r][c] = team.across + 16 * c < n_keys ? exp_negative(score[r][c] - top[r]) : 0.0f;
-        sum[r] += score[r][c];
+        for (int c = 0; c < S::C; c++) {
+            score[r][c] = team.across + 16 * c < n_keys ? exp_negative(score[r][c] - top[r]) : 0.0f;
+            sum[r] += score[r][c];
+        }
     }
 }
 
 /* Queries t .. t + ROWS. */
 template <typename S>
-SG_DEVICE void attention_queries(const struct tile_team &team, const struct attention_forward &x,
+TILE_PART void attention_queries(const struct tile_team &team, const struct attention_forward &x,
                                  const struct attention_head &h, int64_t t)
 {
     float score[S::R][S::C], out[S::R][S::COLS], top[S::R], sum[S::R];

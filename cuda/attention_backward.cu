@@ -16,9 +16,9 @@ struct attention_gradient : attention_rows {
 };
 
 /* lse, and mean = dout . out (the sum over keys of p dp) of n queries from t on, into the team's memory. Half a warp
- * for a query. */
+ * for a query. Who read what was there has met the team since, in tile_leave. */
 template <typename S, int QUERIES>
-SG_DEVICE void attention_means(const struct tile_team &team, const struct attention_gradient &x,
+TILE_PART void attention_means(const struct tile_team &team, const struct attention_gradient &x,
                                const struct attention_head &h, int64_t t, float *lse, float *mean)
 {
     static_assert(QUERIES % S::TALL == 0, "both halves of a warp go round as often");
@@ -50,12 +50,11 @@ template <int R, int COLS> SG_DEVICE void clear(float acc[R][COLS])
 
 /* dq of queries t .. t + ROWS. */
 template <typename S>
-SG_DEVICE void attention_dq(const struct tile_team &team, const struct attention_gradient &x,
+TILE_PART void attention_dq(const struct tile_team &team, const struct attention_gradient &x,
                             const struct attention_head &h, int64_t t, float *lse, float *mean)
 {
     float p[S::R][S::C], d[S::R][S::C], dq[S::R][S::COLS];
     clear<S::R, S::COLS>(dq);
-    tile_sync<S>(); /* the last tile's readers of lse */
     attention_means<S, S::ROWS>(team, x, h, t, lse, mean);
     for (int64_t s = 0; s < h.n; s += S::KEYS) {
         const float *k = x.k + attention_at(h, s, x.ld), *v = x.v + attention_at(h, s, x.ld);
@@ -76,7 +75,7 @@ SG_DEVICE void attention_dq(const struct tile_team &team, const struct attention
 
 /* dk and dv of keys s .. s + ROWS: the columns of a tile are queries here. */
 template <typename S>
-SG_DEVICE void attention_dkv(const struct tile_team &team, const struct attention_gradient &x,
+TILE_PART void attention_dkv(const struct tile_team &team, const struct attention_gradient &x,
                              const struct attention_head &h, int64_t s, float *lse, float *mean)
 {
     float p[S::R][S::C], d[S::R][S::C], dk[S::R][S::COLS], dv[S::R][S::COLS];
@@ -84,7 +83,6 @@ SG_DEVICE void attention_dkv(const struct tile_team &team, const struct attentio
     clear<S::R, S::COLS>(dv);
     for (int64_t t = 0; t < h.n; t += S::KEYS) {
         const float *q = x.q + attention_at(h, t, x.ld), *dout = x.dout + attention_at(h, t, x.lddout);
-        tile_sync<S>();
         attention_means<S, S::KEYS>(team, x, h, t, lse, mean);
         tile_product<S>(team, x.width, h.n - s, x.k + attention_at(h, s, x.ld), x.ld, h.n - t, q, x.ld, p);
         tile_product<S>(team, x.width, h.n - s, x.v + attention_at(h, s, x.ld), x.ld, h.n - t, dout, x.lddout, d);

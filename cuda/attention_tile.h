@@ -14,6 +14,13 @@
 /* Rows of shared memory lie 4 floats more than a power of two apart: neighbours then never share banks. */
 #define TILE_GAP 4
 
+/* The parts are one kernel on the card; the emulation's compiler is spared that. */
+#ifdef __CUDACC__
+#define TILE_PART SG_DEVICE
+#else
+#define TILE_PART static __attribute__((noinline))
+#endif
+
 /* How many loads of one thread are on their way at once, and loops that are not to be unrolled: either would take
  * registers from the chains. */
 #ifdef __CUDACC__
@@ -59,7 +66,7 @@ template <typename S> SG_DEVICE void tile_sync()
 /* to[i][j] = from[i][j] for i < n_rows, j < n_cols of ROWS x COLS at a distance of LD, zero beyond. Threads run along
  * rows. */
 template <typename S, int ROWS, int COLS, int LD>
-SG_DEVICE void tile_stage(const struct tile_team &t, int64_t n_rows, int64_t n_cols, const float *from, int64_t ld,
+TILE_PART void tile_stage(const struct tile_team &t, int64_t n_rows, int64_t n_cols, const float *from, int64_t ld,
                           float *to)
 {
     constexpr int across = COLS < S::THREADS ? COLS : S::THREADS, down = S::THREADS / across;
@@ -85,7 +92,7 @@ SG_DEVICE void tile_four(const float *from, float to[4])
 
 /* The chains of acc over n staged columns. */
 template <typename S>
-SG_DEVICE void tile_chain(const struct tile_team &t, int n, const float *a, const float *b, float acc[S::R][S::C])
+TILE_PART void tile_chain(const struct tile_team &t, int n, const float *a, const float *b, float acc[S::R][S::C])
 {
     constexpr int ld = S::DEPTH + TILE_GAP;
     a += t.down * ld;
@@ -101,24 +108,27 @@ SG_DEVICE void tile_chain(const struct tile_team &t, int n, const float *a, cons
         for (int r = 0; r < S::R; r++) {
             tile_four(a + r * S::TALL * ld + k, x);
             SG_UNROLL
-            for (int i = 0; i < 4; i++)
+            for (int i = 0; i < 4; i++) {
                 SG_UNROLL
-            for (int c = 0; c < S::C; c++)
-                acc[r][c] = fmaf(x[i], y[c][i], acc[r][c]);
+                for (int c = 0; c < S::C; c++)
+                    acc[r][c] = fmaf(x[i], y[c][i], acc[r][c]);
+            }
         }
     }
     TILE_ROLLED
-    for (; k < n; k++)
+    for (; k < n; k++) {
         SG_UNROLL
-    for (int r = 0; r < S::R; r++)
-        SG_UNROLL
-    for (int c = 0; c < S::C; c++)
-        acc[r][c] = fmaf(a[r * S::TALL * ld + k], b[c * 16 * ld + k], acc[r][c]);
+        for (int r = 0; r < S::R; r++) {
+            SG_UNROLL
+            for (int c = 0; c < S::C; c++)
+                acc[r][c] = fmaf(a[r * S::TALL * ld + k], b[c * 16 * ld + k], acc[r][c]);
+        }
+    }
 }
 
 /* acc = a b^T, a (n_a of ROWS rows), b (n_b of KEYS rows), both `width` wide and `ld` apart; zero in rows beyond. */
 template <typename S>
-SG_DEVICE void tile_product(const struct tile_team &t, int64_t width, int64_t n_a, const float *a, int64_t lda,
+TILE_PART void tile_product(const struct tile_team &t, int64_t width, int64_t n_a, const float *a, int64_t lda,
                             int64_t n_b, const float *b, int64_t ldb, float acc[S::R][S::C])
 {
     constexpr int ld = S::DEPTH + TILE_GAP;
@@ -140,10 +150,11 @@ template <typename S> SG_DEVICE void tile_leave(const struct tile_team &t, const
 {
     tile_sync<S>();
     SG_UNROLL
-    for (int r = 0; r < S::R; r++)
+    for (int r = 0; r < S::R; r++) {
         SG_UNROLL
-    for (int c = 0; c < S::C; c++)
-        t.tile[(t.down + S::TALL * r) * S::LD + t.across + 16 * c] = x[r][c];
+        for (int c = 0; c < S::C; c++)
+            t.tile[(t.down + S::TALL * r) * S::LD + t.across + 16 * c] = x[r][c];
+    }
 }
 
 /* Columns COLS across .. + COLS of a staged row. */
@@ -160,7 +171,7 @@ template <typename S> SG_DEVICE void tile_columns(const float *from, float to[S:
 
 /* The chains of acc over n staged rows of b, the tile's columns from `at` on. */
 template <typename S>
-SG_DEVICE void tile_second_chain(const struct tile_team &t, int n, int at, float acc[S::R][S::COLS])
+TILE_PART void tile_second_chain(const struct tile_team &t, int n, int at, float acc[S::R][S::COLS])
 {
     const float *p = t.tile + t.down * S::LD + at, *b = t.stage + t.across * S::COLS;
     int k = 0;
@@ -174,24 +185,27 @@ SG_DEVICE void tile_second_chain(const struct tile_team &t, int n, int at, float
         for (int r = 0; r < S::R; r++) {
             tile_four(p + r * S::TALL * S::LD + k, x);
             SG_UNROLL
-            for (int i = 0; i < 4; i++)
+            for (int i = 0; i < 4; i++) {
                 SG_UNROLL
-            for (int c = 0; c < S::COLS; c++)
-                acc[r][c] = fmaf(x[i], y[i][c], acc[r][c]);
+                for (int c = 0; c < S::COLS; c++)
+                    acc[r][c] = fmaf(x[i], y[i][c], acc[r][c]);
+            }
         }
     }
     TILE_ROLLED
-    for (; k < n; k++)
+    for (; k < n; k++) {
         SG_UNROLL
-    for (int r = 0; r < S::R; r++)
-        SG_UNROLL
-    for (int c = 0; c < S::COLS; c++)
-        acc[r][c] = fmaf(p[r * S::TALL * S::LD + k], b[k * S::COLUMNS + c], acc[r][c]);
+        for (int r = 0; r < S::R; r++) {
+            SG_UNROLL
+            for (int c = 0; c < S::COLS; c++)
+                acc[r][c] = fmaf(p[r * S::TALL * S::LD + k], b[k * S::COLUMNS + c], acc[r][c]);
+        }
+    }
 }
 
 /* acc goes on with tile x b, b (n <= KEYS rows, n_cols of COLUMNS columns). */
 template <typename S>
-SG_DEVICE void tile_multiply(const struct tile_team &t, int64_t n, int64_t n_cols, const float *b, int64_t ldb,
+TILE_PART void tile_multiply(const struct tile_team &t, int64_t n, int64_t n_cols, const float *b, int64_t ldb,
                              float acc[S::R][S::COLS])
 {
     for (int at = 0; at < S::KEYS && at < n; at += S::STEP) {
@@ -208,12 +222,13 @@ SG_DEVICE void tile_write(const struct tile_team &t, int64_t n, int64_t n_cols, 
                           float *to, int64_t ld)
 {
     SG_UNROLL
-    for (int r = 0; r < S::R; r++)
+    for (int r = 0; r < S::R; r++) {
         SG_UNROLL
-    for (int c = 0; c < S::COLS; c++) {
-        int64_t row = t.down + S::TALL * r, column = t.across * S::COLS + c;
-        if (row < n && column < n_cols)
-            to[row * ld + column] = acc[r][c];
+        for (int c = 0; c < S::COLS; c++) {
+            int64_t row = t.down + S::TALL * r, column = t.across * S::COLS + c;
+            if (row < n && column < n_cols)
+                to[row * ld + column] = acc[r][c];
+        }
     }
 }
 

@@ -107,10 +107,11 @@ template <bool RESIDENT> SG_KERNEL_BOUNDS(LSTM_THREADS_MAX, 1) SG_KERNEL(sg_k_ls
     for (int s = 0; s < p.longest; s++) {
         float gate[4][LSTM_UNITS], *h_now = turn + s % 2 * hidden * p.units + j * p.units + LSTM_UNITS * threadIdx.y;
         SG_UNROLL
-        for (int m = 0; m < LSTM_UNITS; m++)
+        for (int m = 0; m < LSTM_UNITS; m++) {
             SG_UNROLL
-        for (int g = 0; g < 4; g++)
-            gate[g][m] = exists && s < p.n[m] ? d.gates[(p.from[m] + s * p.step) * x.ldgates + g * hidden + j] : 0;
+            for (int g = 0; g < 4; g++)
+                gate[g][m] = exists && s < p.n[m] ? d.gates[(p.from[m] + s * p.step) * x.ldgates + g * hidden + j] : 0;
+        }
         __syncthreads();
         if (s > 0 && exists)
             layer_chain(hidden, j, p.units, weights, turn + (s + 1) % 2 * hidden * p.units, gate);
