@@ -182,16 +182,23 @@ void sg_pair_range(const struct sg_pair *pair, double c, double *low, double *hi
     }
 }
 
-static bool add_node(const struct tilt *t, double x, struct sg_nodes *nodes)
+/* Where the thinning is deeper than its logarithm is known, a node must be negligible: so high an order would lift it
+ * again, and is out of reach. What such nodes amount to is added to *dropped, relative to e^peak. */
+static bool add_node(const struct tilt *t, double x, double floor_value, double peak, double *dropped,
+                     struct sg_nodes *nodes)
 {
     double log_p, log_q, error, gauss = x * x * t->scale, thinning_error;
     double thinning = sg_pair_log_thinning(t->pair, x, &thinning_error);
-    if (thinning < -600)
-        return true;
+    double exponent = tilt_exponent(t, x, &log_p, &log_q, &error);
+    if (thinning < -600) {
+        double value = exponent - gauss + thinning;
+        *dropped += exp(value - peak) * 1.14;
+        return value < floor_value;
+    }
     if (!reserve(nodes, nodes->n + 1))
         return false;
     size_t i = nodes->n++;
-    nodes->exponent[i] = tilt_exponent(t, x, &log_p, &log_q, &error);
+    nodes->exponent[i] = exponent;
     nodes->loss[i] = log_p - log_q;
     nodes->loss_error[i] = error + fabs(nodes->loss[i]);
     nodes->log_phi[i] = t->log_constant - gauss + thinning;
@@ -219,7 +226,7 @@ static bool add_nodes(const struct tilt *t, const struct sg_scan *scan, double h
         }
         double i = fmax(ceil(left / h), next);
         for (; ok && i * h < right; i += 1)
-            ok = add_node(t, i * h, nodes);
+            ok = add_node(t, i * h, floor_value, peak, &dropped, nodes);
         next = i;
     }
     /* Outside the scan the integrand falls faster than the Gaussian at distance `reach`. */
