@@ -14,6 +14,7 @@ A file holds the weights by their published names, LoRA's factors as NAME.lora_A
     golden.norm (n_norm)                               norms of one unit's gradient, from one backward pass each
     golden.label (n_step), golden.step.NAME            one private step without noise by brute force: the mean over the first n_step
                                                        units of their cross-entropy's gradients, each clipped at `clip`, half of them
+    golden.step_size.NAME (1)                          the largest value of the same mean over absolute values: units may cancel
 Metadata: config (the model's config.json), pooling, n_outputs, n_gradient, n_norm, n_step, clip, objective, trainable (patterns),
 lora_rank, lora_alpha, lora_targets. Needs: torch, transformers, tokenizers, safetensors.
 """
@@ -105,10 +106,13 @@ def private_step(encoder, texts, label):
     norms = [norm_of(g) for g in found]
     clip = statistics.median(norms)
     total = [torch.zeros_like(p, dtype=torch.float64) for p in encoder.learns.values()]
+    size = [torch.zeros_like(t) for t in total]
     for g, norm in zip(found, norms):
-        for t, x in zip(total, g):
-            t += min(1., clip / norm) * x.double()
-    return clip, [t / len(found) for t in total]
+        for t, a, x in zip(total, size, g):
+            clipped = min(1., clip / norm) * x.double() / len(found)
+            t += clipped
+            a += clipped.abs()
+    return clip, total, [a.max()[None] for a in size]
 
 
 def write(encoder, texts, dlogit, path, n_gradient, n_norm, n_step=0, masked=None, **metadata):
@@ -140,8 +144,9 @@ def write(encoder, texts, dlogit, path, n_gradient, n_norm, n_step=0, masked=Non
     clip = 0.
     if n_step:
         label = torch.randint(0, max(2, dlogit.shape[1]), (n_step,))
-        clip, step = private_step(encoder, texts, label)
-        tensors |= {"golden.label": label, **{f"golden.step.{n}": t for n, t in zip(encoder.learns, step)}}
+        clip, step, size = private_step(encoder, texts, label)
+        tensors |= {"golden.label": label, **{f"golden.step.{n}": t for n, t in zip(encoder.learns, step)},
+                    **{f"golden.step_size.{n}": t for n, t in zip(encoder.learns, size)}}
     metadata |= dict(config=json.dumps(encoder.model.config.to_dict()), pooling=encoder.pooling, n_outputs=dlogit.shape[1],
                      n_gradient=n_gradient, n_norm=n_norm, n_step=n_step, clip=clip, trainable=encoder.trainable,
                      objective="masked" if masked else "classes")
