@@ -113,8 +113,11 @@ static uint32_t philox_word(uint64_t seed, uint64_t p)
     return c[p % 4];
 }
 
+static int second_attempts; /* values for which the first block of further words was not the last */
+
 static void more_block(struct sg_noise_more *more, uint64_t index, uint32_t attempt, uint64_t word[8])
 {
+    second_attempts += attempt == 1;
     uint8_t nonce[8];
     memset(word, 0, 64);
     memcpy(nonce, &index, sizeof nonce);
@@ -172,6 +175,8 @@ static void test_many_wait(void **unused)
         table.quick[c] = SG_NOISE_CELLS - 1;
     }
     check_table(&table, 3, 2045, 49);
+    check_table(&table, 70001, 30000, 500);
+    assert_true(second_attempts > 3);
 }
 
 int main(void)
