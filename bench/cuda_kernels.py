@@ -14,7 +14,7 @@ import tempfile
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 NVCC = shutil.which('nvcc') or '/usr/local/cuda/bin/nvcc'
 FLAGS = ['-std=c++17', '-O3', '--fmad=false', '--prec-div=true', '--prec-sqrt=true', '--ftz=false', '-Xptxas', '-v']
-INCLUDES = ['cuda', 'cuda/include', 'src/ops/include', 'src/base/include', 'privacy/mechanism/include']
+INCLUDES = ['cuda', 'cuda/include', 'src/ops/include', 'src/base/include', 'privacy/mechanism']
 CARDS = ['80', '90']
 
 
