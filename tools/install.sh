@@ -5,7 +5,7 @@ set -euo pipefail
 
 build="gcc libc6-dev meson ninja-build pkg-config python3-minimal libsodium-dev libssl-dev libjansson-dev libyaml-dev
        libsqlite3-dev libcsv-dev libsleef-dev libutf8proc-dev libopenmpi-dev openmpi-bin"
-test="$build libp11-kit-dev softhsm2 libmicrohttpd-dev libcurl4-openssl-dev libcmocka-dev libmpfr-dev bats sqlite3 openssl libasan8 libubsan1 locales python3-pip"
+test="$build g++ libp11-kit-dev softhsm2 libmicrohttpd-dev libcurl4-openssl-dev libcmocka-dev libmpfr-dev bats sqlite3 openssl libasan8 libubsan1 locales python3-pip"
 
 case "${1:-}" in
 build) wanted=$build ;;
