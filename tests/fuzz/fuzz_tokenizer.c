@@ -38,10 +38,12 @@ static bool from_json(const char *bytes, size_t n, struct sg_tokenizer_settings 
     struct tokenizer_json json;
     enum sg_status status = tokenizer_json_parse("input", bytes, n, &json);
     fuzz_check(status, SG_USAGE);
-    if (status == SG_OK && tokenizer_json_agrees(&json, "input", "its vocabulary", &json.vocabulary) != SG_OK)
-        abort();
-    *settings = json.settings;
-    sg_buffer_append(vocabulary, json.vocabulary.data, json.vocabulary.len);
+    if (status == SG_OK) {
+        if (tokenizer_json_agrees(&json, "input", "its vocabulary", &json.vocabulary) != SG_OK)
+            abort();
+        *settings = json.settings;
+        sg_buffer_append(vocabulary, json.vocabulary.data, json.vocabulary.len);
+    }
     tokenizer_json_free(&json);
     return status == SG_OK;
 }
