@@ -9,7 +9,7 @@
 #define SG_CUDA_ATTENTION_TILE_H
 
 #include "launch.h"
-#include "row_sums.h"
+#include "sums.h"
 
 /* Rows of shared memory lie 4 floats more than a power of two apart: neighbours then never share banks. */
 #define TILE_GAP 4

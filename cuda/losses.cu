@@ -1,6 +1,6 @@
 /* Softmax cross entropy, squared error, binary cross entropy: the formulas of the CPU's loss.h and rows.h. */
 #include "layout.h"
-#include "row_sums.h"
+#include "sums.h"
 #include "table.h"
 #include "transcend.h"
 
@@ -18,25 +18,25 @@ SG_KERNEL(sg_k_cross_entropy)
 (int64_t n_rows, int64_t n_classes, const float *logit, int64_t ld, const int32_t *target, float scale, float *loss,
  float *dlogit, int64_t ldd)
 {
-    int lane = threadIdx.x % SG_SUM_LANES;
+    int lane = threadIdx.x % SUM_LANES;
     for (int64_t r = halves_first(); r < n_rows + r % 2; r += halves_step()) {
         int64_t n = r < n_rows ? n_classes : 0;
         const float *z = logit + r * ld;
         int64_t right = n > 0 ? target[r] : -1;
         float top = -INFINITY, right_z = -INFINITY;
-        for (int64_t j = lane; j < n; j += SG_SUM_LANES) {
+        for (int64_t j = lane; j < n; j += SUM_LANES) {
             top = z[j] > top ? z[j] : top;
             right_z = j == right ? z[j] : right_z;
         }
         top = lanes_top(top);
         double total = 0;
-        for (int64_t j = lane; j < n; j += SG_SUM_LANES)
+        for (int64_t j = lane; j < n; j += SUM_LANES)
             total += (double)exp_negative(z[j] - top);
         total = lanes_sum(total);
-        if (loss && right >= 0 && lane == right % SG_SUM_LANES)
+        if (loss && right >= 0 && lane == right % SUM_LANES)
             loss[r] = log_from_one((float)total) + (top - right_z);
         float share = (float)(1 / total);
-        for (int64_t j = lane; j < n; j += SG_SUM_LANES)
+        for (int64_t j = lane; j < n; j += SUM_LANES)
             dlogit[r * ldd + j] = class_gradient(j == right, exp_negative(z[j] - top), share, scale);
     }
 }
@@ -47,9 +47,9 @@ SG_KERNEL(sg_k_cross_entropy_wide)
 (int64_t n_rows, int64_t n, const float *logit, int64_t ld, const int32_t *target, float scale, float *loss,
  float *dlogit, int64_t ldd)
 {
-    SG_SHARED(float, tops, SG_ROWS_THREADS / SG_SUM_LANES);
+    SG_SHARED(float, tops, SG_ROWS_THREADS / SUM_LANES);
     SG_SHARED(double, total, 1);
-    int half = threadIdx.x / SG_SUM_LANES, lane = threadIdx.x % SG_SUM_LANES;
+    int half = threadIdx.x / SUM_LANES, lane = threadIdx.x % SUM_LANES;
     for (int64_t r = blockIdx.x; r < n_rows; r += gridDim.x) {
         const float *z = logit + r * ld;
         float *d = dlogit + r * ldd, top = -INFINITY;
@@ -68,7 +68,7 @@ SG_KERNEL(sg_k_cross_entropy_wide)
         __syncthreads();
         if (threadIdx.x < SG_WARP) { /* both halves find the same */
             double sum = 0;
-            for (int64_t j = lane; j < n; j += SG_SUM_LANES)
+            for (int64_t j = lane; j < n; j += SUM_LANES)
                 sum += (double)d[j];
             sum = lanes_sum(sum);
             if (threadIdx.x == 0) {

@@ -57,11 +57,8 @@ SG_KERNEL(sg_k_bias_norm)
     if (p.n_rows <= 0 || norm[j].excluded)
         return; /* the whole block */
     const struct norm_sums s = norm_sum_rows(&p, shared);
-    if (s.flags & NORM_UNFIT) {
-        if (threadIdx.x == 0)
-            norm[j].excluded = true;
+    if (norm_excludes(&s, &norm[j]))
         return;
-    }
     const struct columns c = {p.n_rows, n_out, ldg, lda, p.g, p.a};
     double norm2 = columns_norm2<FACTOR_ROW>(&c, columns);
     if (threadIdx.x == 0)
@@ -129,11 +126,8 @@ SG_KERNEL(sg_k_scale_norm)
     if (norm[j].excluded)
         return; /* the whole block */
     const struct norm_sums s = scale_mass(&c, shared);
-    if (s.flags & NORM_UNFIT) {
-        if (threadIdx.x == 0)
-            norm[j].excluded = true;
+    if (norm_excludes(&s, &norm[j]))
         return;
-    }
     double norm2 = columns_norm2<FACTOR_EACH>(&c, columns);
     if (threadIdx.x == 0)
         norm_add(norm2, columns_gamma(), s.mass, &norm[j]);

@@ -233,11 +233,8 @@ SG_KERNEL(sg_k_gram)(enum sg_norm_route asked, int64_t over, int64_t up_to, cons
     if (p.n_rows <= over || p.n_rows > up_to || norm[j].excluded || !is_gram(asked, &p))
         return; /* the whole block */
     const struct norm_sums s = norm_sum_rows(&p, shared);
-    if (s.flags & NORM_UNFIT) {
-        if (threadIdx.x == 0)
-            norm[j].excluded = true;
+    if (norm_excludes(&s, &norm[j]))
         return;
-    }
     double pairs = s.flags & NORM_WILD ? norm_pairs_double(&p, shared) : gram_pairs<M>(&p, stage, product);
     if (threadIdx.x == 0)
         norm_add(s.diagonal + 2 * pairs, norm_gamma_of(SG_ROUTE_GRAM, &p), s.mass, &norm[j]);

@@ -53,6 +53,14 @@ SG_DEVICE int norm_flags(double a2, double g2)
            (norm_is_wild(a2) || norm_is_wild(g2) ? NORM_WILD : 0);
 }
 
+/* Whether the group contributes nothing: the same for the whole block. */
+SG_DEVICE bool norm_excludes(const struct norm_sums *s, struct sg_group_norm *norm)
+{
+    if ((s->flags & NORM_UNFIT) && threadIdx.x == 0)
+        norm->excluded = true;
+    return s->flags & NORM_UNFIT;
+}
+
 /* Thread 0's sums and everybody's flags, to all. */
 SG_DEVICE struct norm_sums norm_share(double diagonal, double mass, int flags, struct norm_shared *shared)
 {

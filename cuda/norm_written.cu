@@ -80,11 +80,8 @@ SG_KERNEL(sg_k_instantiate)
     if (p.n_rows <= 0 || norm[j].excluded || sg_norm_route_of(asked, p.n_rows, n_in, n_out) != SG_ROUTE_INSTANTIATE)
         return; /* the whole block */
     const struct norm_sums s = norm_sum_rows(&p, shared);
-    if (s.flags & NORM_UNFIT) {
-        if (threadIdx.x == 0)
-            norm[j].excluded = true;
+    if (norm_excludes(&s, &norm[j]))
         return;
-    }
     double norm2 = s.flags & NORM_WILD ? s.diagonal + 2 * norm_pairs_double(&p, shared) : written_norm2(&p, tile);
     if (threadIdx.x == 0)
         norm_add(norm2, norm_gamma_of(SG_ROUTE_INSTANTIATE, &p), s.mass, &norm[j]);

@@ -1,7 +1,7 @@
 /* Pooling of a unit's rows: by attention scores and by the mean. Chains run over a unit's ascending rows, a thread for
  * each column; sums of scores are one chain, which every lane of a warp follows in lockstep, 32 rows at a time. */
 #include "layout.h"
-#include "row_sums.h"
+#include "sums.h"
 #include "table.h"
 #include "transcend.h"
 
@@ -16,7 +16,7 @@ SG_DEVICE float unit_top(int lane, int64_t n, const float *score)
     for (int64_t r = lane; r < n; r += SG_WARP)
         top = score[r] > top ? score[r] : top;
     top = lanes_top(top);
-    float other = __shfl_xor_sync(SG_ALL_LANES, top, SG_SUM_LANES);
+    float other = __shfl_xor_sync(SG_ALL_LANES, top, SUM_LANES);
     return other > top ? other : top;
 }
 
@@ -68,15 +68,15 @@ SG_KERNEL(sg_k_pool_backward)
 (const int32_t *offset, int64_t width, const float *alpha, const float *h, int64_t ldh, const float *dpooled,
  int64_t lddp, float *dscore, float *dh, int64_t lddh)
 {
-    int lane = threadIdx.x % SG_SUM_LANES, warp_lane = threadIdx.x % SG_WARP;
+    int lane = threadIdx.x % SUM_LANES, warp_lane = threadIdx.x % SG_WARP;
     int64_t first = offset[blockIdx.x], n = offset[blockIdx.x + 1] - first;
     const float *d = dpooled + blockIdx.x * lddp;
-    for (int64_t r = threadIdx.x / SG_SUM_LANES; r < n + r % 2; r += POOL_WARPS * 2) {
+    for (int64_t r = threadIdx.x / SUM_LANES; r < n + r % 2; r += POOL_WARPS * 2) {
         int64_t columns = r < n ? width : 0, row = first + r;
         float along = lanes_dot(lane, columns, d, h + row * ldh), share = r < n ? alpha[row] : 0;
         if (r < n && lane == 0)
             dscore[row] = along;
-        for (int64_t j = lane; j < columns; j += SG_SUM_LANES)
+        for (int64_t j = lane; j < columns; j += SUM_LANES)
             dh[row * lddh + j] = share * d[j];
     }
     __syncthreads();

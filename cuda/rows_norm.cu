@@ -1,7 +1,7 @@
 /* Layer norm and rows of unit length: half a warp for each row, sums in double in the CPU's order. A row is read again
  * from the cache rather than kept: it may be longer than registers. */
 #include "layout.h"
-#include "row_sums.h"
+#include "sums.h"
 #include "table.h"
 
 #define LENGTH_MIN 1e-12f
@@ -9,7 +9,7 @@
 SG_DEVICE double row_sum(int lane, int64_t n, const float *x)
 {
     double sum = 0;
-    for (int64_t j = lane; j < n; j += SG_SUM_LANES)
+    for (int64_t j = lane; j < n; j += SUM_LANES)
         sum += (double)x[j];
     return lanes_sum(sum);
 }
@@ -18,7 +18,7 @@ SG_DEVICE double row_sum(int lane, int64_t n, const float *x)
 SG_DEVICE double row_spread(int lane, int64_t n, const float *x, float centre)
 {
     double sum = 0;
-    for (int64_t j = lane; j < n; j += SG_SUM_LANES) {
+    for (int64_t j = lane; j < n; j += SUM_LANES) {
         double d = (double)x[j] - (double)centre;
         sum = fma(d, d, sum);
     }
@@ -32,7 +32,7 @@ SG_KERNEL(sg_k_layer_norm)
 (int64_t n_rows, int64_t width, float epsilon, const float *x, int64_t ldx, const float *gain, const float *bias,
  float *xhat, int64_t ldxhat, float *rstd, float *y, int64_t ldy)
 {
-    int lane = threadIdx.x % SG_SUM_LANES;
+    int lane = threadIdx.x % SUM_LANES;
     for (int64_t r = halves_first(); r < n_rows + r % 2; r += halves_step()) {
         int64_t n = r < n_rows ? width : 0;
         const float *from = x + r * ldx;
@@ -43,7 +43,7 @@ SG_KERNEL(sg_k_layer_norm)
         float scale = (float)(1 / sqrt((variance < 0 ? 0 : variance) + (double)epsilon));
         if (n > 0 && lane == 0)
             rstd[r] = scale;
-        for (int64_t j = lane; j < n; j += SG_SUM_LANES) {
+        for (int64_t j = lane; j < n; j += SUM_LANES) {
             float normal = (from[j] - high - low) * scale;
             xhat[r * ldxhat + j] = normal;
             y[r * ldy + j] = fmaf(normal, gain[j], bias[j]);
@@ -56,18 +56,18 @@ SG_KERNEL(sg_k_layer_norm_backward)
 (int64_t n_rows, int64_t width, const float *xhat, int64_t ldxhat, const float *rstd, const float *gain,
  const float *dy, int64_t lddy, float *dx, int64_t lddx)
 {
-    int lane = threadIdx.x % SG_SUM_LANES;
+    int lane = threadIdx.x % SUM_LANES;
     for (int64_t r = halves_first(); r < n_rows + r % 2; r += halves_step()) {
         int64_t n = r < n_rows ? width : 0;
         const float *normal = xhat + r * ldxhat, *from = dy + r * lddy;
         double total = 0, along_total = 0;
-        for (int64_t j = lane; j < n; j += SG_SUM_LANES) {
+        for (int64_t j = lane; j < n; j += SUM_LANES) {
             float d = from[j] * gain[j];
             total += (double)d;
             along_total = fma((double)d, (double)normal[j], along_total);
         }
         float mean = (float)(lanes_sum(total) / (double)width), along = (float)(lanes_sum(along_total) / (double)width);
-        for (int64_t j = lane; j < n; j += SG_SUM_LANES)
+        for (int64_t j = lane; j < n; j += SUM_LANES)
             dx[r * lddx + j] = rstd[r] * fmaf(-normal[j], along, from[j] * gain[j] - mean);
     }
 }
@@ -75,15 +75,15 @@ SG_KERNEL(sg_k_layer_norm_backward)
 SG_KERNEL_BOUNDS(SG_ROWS_THREADS, 4)
 SG_KERNEL(sg_k_unit_length)(int64_t n_rows, int64_t width, float *x, int64_t ldx, float *length)
 {
-    int lane = threadIdx.x % SG_SUM_LANES;
+    int lane = threadIdx.x % SUM_LANES;
     for (int64_t r = halves_first(); r < n_rows + r % 2; r += halves_step()) {
         int64_t n = r < n_rows ? width : 0;
         float *row = x + r * ldx;
-        float norm = (float)sqrt(lanes_dot_double(lane, n, row, row));
+        float norm = (float)sqrt(lanes_sum(dot_lane(n, row, row)));
         norm = norm < LENGTH_MIN ? LENGTH_MIN : norm;
         if (n > 0 && lane == 0)
             length[r] = norm;
-        for (int64_t j = lane; j < n; j += SG_SUM_LANES)
+        for (int64_t j = lane; j < n; j += SUM_LANES)
             row[j] /= norm;
     }
 }
@@ -93,14 +93,14 @@ SG_KERNEL_BOUNDS(SG_ROWS_THREADS, 4)
 SG_KERNEL(sg_k_unit_length_backward)
 (int64_t n_rows, int64_t width, const float *y, int64_t ldy, const float *length, float *g, int64_t ldg)
 {
-    int lane = threadIdx.x % SG_SUM_LANES;
+    int lane = threadIdx.x % SUM_LANES;
     for (int64_t r = halves_first(); r < n_rows + r % 2; r += halves_step()) {
         int64_t n = r < n_rows ? width : 0;
         const float *from = y + r * ldy;
         float *row = g + r * ldg, norm = n > 0 ? length[r] : 1;
-        float along = (float)lanes_dot_double(lane, n, from, row);
+        float along = (float)lanes_sum(dot_lane(n, from, row));
         along = norm == LENGTH_MIN ? 0 : along;
-        for (int64_t j = lane; j < n; j += SG_SUM_LANES)
+        for (int64_t j = lane; j < n; j += SUM_LANES)
             row[j] = fmaf(-from[j], along, row[j]) / norm;
     }
 }

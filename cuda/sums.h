@@ -28,12 +28,24 @@ SG_DEVICE int sum_half()
     return (int)threadIdx.x / SUM_LANES;
 }
 
-/* The sum of the sixteen lanes, in each of them. Both partners of an addition get the same bits. */
-SG_DEVICE double lanes_sum(double x)
+/* The sum of the sixteen lanes, in each of them. Both partners of an addition get the same bits. All 32 lanes of the warp
+ * take part. */
+template <typename T> SG_DEVICE T lanes_sum(T x)
 {
     SG_UNROLL
     for (int step = SUM_LANES / 2; step; step /= 2)
         x += __shfl_xor_sync(SG_ALL_LANES, x, step);
+    return x;
+}
+
+/* The largest; with a NaN among them, any. */
+SG_DEVICE float lanes_top(float x)
+{
+    SG_UNROLL
+    for (int step = SUM_LANES / 2; step; step /= 2) {
+        float y = __shfl_xor_sync(SG_ALL_LANES, x, step);
+        x = x > y ? x : y;
+    }
     return x;
 }
 
@@ -61,6 +73,15 @@ SG_DEVICE double dot_lane(int64_t n, const float *x, const float *y)
     for (int64_t j = sum_lane(); j < n; j += SUM_LANES)
         sum = fma((double)x[j], (double)y[j], sum);
     return sum;
+}
+
+/* A dot product in float by the lanes that `lane` numbers; n = 0 gives zero, so that a half without a row can take part. */
+SG_DEVICE float lanes_dot(int lane, int64_t n, const float *x, const float *y)
+{
+    float sum = 0;
+    for (int64_t j = lane; j < n; j += SUM_LANES)
+        sum = fmaf(x[j], y[j], sum);
+    return lanes_sum(sum);
 }
 
 SG_DEVICE int64_t smaller(int64_t x, int64_t y)
