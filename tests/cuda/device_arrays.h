@@ -14,30 +14,11 @@
 #include <string.h>
 #include <cmocka.h>
 
+#include "../ops/check.h"
 #include "base/status.h"
 #include "device.h"
 #include "ops/ops.h"
 #include "table.h"
-
-/* splitmix64 (Steele, Lea & Flood 2014) */
-static inline uint64_t random_word(uint64_t *state)
-{
-    uint64_t z = *state += 0x9e3779b97f4a7c15u;
-    z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9u;
-    z = (z ^ (z >> 27)) * 0x94d049bb133111ebu;
-    return z ^ (z >> 31);
-}
-
-/* In (-1, 1), never zero. */
-static inline float random_float(uint64_t *state)
-{
-    return ((float)(int64_t)(random_word(state) >> 40) + 0.5f) * 0x1p-23f - 1;
-}
-
-static inline int64_t random_below(uint64_t *state, int64_t n)
-{
-    return (int64_t)(random_word(state) % (uint64_t)n);
-}
 
 static inline void *host_alloc(size_t bytes)
 {

@@ -28,7 +28,7 @@ static struct tap tap_make(enum kind kind, const int64_t *rows, int64_t n, int64
                     .n_in = n_in,
                     .n_out = n_out,
                     .lda = lda < 0 ? 0 : n_in + lda,
-                    .ldg = n_out + random_below(state, 3)};
+                    .ldg = n_out + check_below(state, 3)};
     for (int64_t j = 0; j < n; j++)
         p.first[j + 1] = p.first[j] + (int32_t)rows[j];
     p.n_rows = p.first[n];
@@ -36,11 +36,11 @@ static struct tap tap_make(enum kind kind, const int64_t *rows, int64_t n, int64
     p.g = host_alloc((size_t)((p.n_rows + 1) * p.ldg) * sizeof *p.g);
     p.id = host_alloc((size_t)(p.n_rows + 1) * sizeof *p.id);
     for (int64_t i = 0; i < (p.n_rows + 1) * (n_in + 3); i++)
-        p.a[i] = random_float(state);
+        p.a[i] = check_uniform(state);
     for (int64_t i = 0; i < (p.n_rows + 1) * p.ldg; i++)
-        p.g[i] = random_float(state);
+        p.g[i] = check_uniform(state);
     for (int64_t r = 0; r < p.n_rows; r++)
-        p.id[r] = random_below(state, 8) ? (int32_t)random_below(state, IDS) * 1000003 : -1;
+        p.id[r] = check_below(state, 8) ? (int32_t)check_below(state, IDS) * 1000003 : -1;
     return p;
 }
 
@@ -195,10 +195,10 @@ static void make_norms(struct sg_group_norm *norm, int64_t n, uint64_t *state)
     for (int64_t j = 0; j < n; j++) {
         double *field[] = {&norm[j].norm2, &norm[j].slack2, &norm[j].mass2};
         for (int k = 0; k < 3; k++)
-            *field[k] = random_below(state, 4)
-                            ? exp2((double)random_below(state, 60) - 30) * fabs((double)random_float(state))
-                            : special[random_below(state, 9)];
-        norm[j].excluded = random_below(state, 8) == 0;
+            *field[k] = check_below(state, 4)
+                            ? exp2((double)check_below(state, 60) - 30) * fabs((double)check_uniform(state))
+                            : special[check_below(state, 9)];
+        norm[j].excluded = check_below(state, 8) == 0;
     }
 }
 
@@ -234,7 +234,7 @@ static void test_counts(void **unused)
     double w[N];
     make_norms(norm, N, &state);
     for (int64_t j = 0; j < N; j++) {
-        w[j] = random_below(&state, 2) ? 1 : 0.5;
+        w[j] = check_below(&state, 2) ? 1 : 0.5;
         norm[j].norm2 = isfinite(norm[j].norm2) ? norm[j].norm2 : 2;
     }
     struct sg_clip_counts want = {1, 2, 3, 0.1}, got = want;
@@ -258,12 +258,12 @@ static void test_rows_of_groups(void **unused)
     double w[N], spread[2][N * 70] = {{0}};
     float x[2][N * 70 * LD];
     for (int64_t j = 0; j < N; j++) {
-        first[j + 1] = first[j] + (int32_t)random_below(&state, 70);
-        w[j] = random_float(&state);
-        norm[j].excluded = random_below(&state, 2);
+        first[j + 1] = first[j] + (int32_t)check_below(&state, 70);
+        w[j] = check_uniform(&state);
+        norm[j].excluded = check_below(&state, 2);
     }
     for (int64_t i = 0; i < N * 70 * LD; i++)
-        x[0][i] = x[1][i] = i % 5 ? random_float(&state) : NAN;
+        x[0][i] = x[1][i] = i % 5 ? check_uniform(&state) : NAN;
     void *offset = device_put(first, sizeof first), *at = device_put(norm, sizeof norm);
     void *weights = device_put(w, sizeof w), *rows = device_put(spread[1], sizeof spread[1]);
     void *matrix = device_put(x[1], sizeof x[1]);

@@ -28,10 +28,10 @@ static struct batch batch_make(enum kind kind, const int64_t *rows, int64_t n_pa
                       .n_panels = n_panels,
                       .n_in = kind == LINEAR ? n_in : 1,
                       .n_out = n_out,
-                      .lda = kind == LINEAR  ? n_in + random_below(state, 3)
-                             : kind == SCALE ? n_out + random_below(state, 3)
+                      .lda = kind == LINEAR  ? n_in + check_below(state, 3)
+                             : kind == SCALE ? n_out + check_below(state, 3)
                                              : 0,
-                      .ldg = n_out + random_below(state, 3),
+                      .ldg = n_out + check_below(state, 3),
                       .grid = 0x1p-40,
                       .limit = 0x1p20};
     for (int64_t k = 0; k < n_panels; k++)
@@ -43,12 +43,12 @@ static struct batch batch_make(enum kind kind, const int64_t *rows, int64_t n_pa
     p.w = host_alloc((size_t)p.n_rows * sizeof *p.w);
     p.id = host_alloc((size_t)p.n_rows * sizeof *p.id);
     for (int64_t i = 0; i < p.n_rows * p.lda + 1; i++)
-        p.a[i] = random_float(state);
+        p.a[i] = check_uniform(state);
     for (int64_t i = 0; i < p.n_rows * p.ldg; i++)
-        p.g[i] = random_float(state);
+        p.g[i] = check_uniform(state);
     for (int64_t r = 0; r < p.n_rows; r++) {
-        p.id[r] = random_below(state, 9) ? (int32_t)random_below(state, IDS) : -1;
-        p.w[r] = r % 3 == 0 ? 1 : r % 3 == 1 ? fabs((double)random_float(state)) : (1 + 0x1p-30) * 0.375;
+        p.id[r] = check_below(state, 9) ? (int32_t)check_below(state, IDS) : -1;
+        p.w[r] = r % 3 == 0 ? 1 : r % 3 == 1 ? fabs((double)check_uniform(state)) : (1 + 0x1p-30) * 0.375;
     }
     return p;
 }
@@ -196,11 +196,11 @@ static void test_overflow(void **unused)
         for (size_t h = 0; h < sizeof hostile / sizeof *hostile; h++)
             for (int where = 0; where < 2; where++) {
                 struct batch p = batch_make((enum kind)kind, rows, 3, 37, 21, &state);
-                int64_t row = random_below(&state, p.n_rows);
+                int64_t row = check_below(&state, p.n_rows);
                 if (where && p.lda)
-                    p.a[row * p.lda + random_below(&state, p.n_in)] = hostile[h];
+                    p.a[row * p.lda + check_below(&state, p.n_in)] = hostile[h];
                 else
-                    p.g[row * p.ldg + random_below(&state, p.n_out)] = hostile[h];
+                    p.g[row * p.ldg + check_below(&state, p.n_out)] = hostile[h];
                 overflows += check_batch("overflow", &p);
                 batch_free(&p);
             }
@@ -232,9 +232,9 @@ static void test_cancelling_rows(void **unused)
 
 static float any_size(uint64_t *state)
 {
-    if (random_below(state, 40) == 0)
-        return random_below(state, 2) ? INFINITY : NAN;
-    return random_float(state) * (float)ldexp(1, (int)random_below(state, 160) - 140);
+    if (check_below(state, 40) == 0)
+        return check_below(state, 2) ? INFINITY : NAN;
+    return check_uniform(state) * (float)ldexp(1, (int)check_below(state, 160) - 140);
 }
 
 static void test_optimizers(void **unused)
@@ -255,7 +255,7 @@ static void test_optimizers(void **unused)
         float *want[7], *got[7];
         void *on[7];
         for (int64_t i = 0; i < n; i++)
-            sum[i] = (int64_t)random_word(&state) >> random_below(&state, 63);
+            sum[i] = (int64_t)check_word(&state) >> check_below(&state, 63);
         for (int k = 0; k < 7; k++) {
             want[k] = host_alloc(bytes);
             got[k] = host_alloc(bytes);
