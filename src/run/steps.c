@@ -48,22 +48,25 @@ void sg_trainable_take(const struct sg_ops *ops, const struct sg_model *model, c
             sg_ops_upload(ops, trainable + p[i].trainable_first, all + p[i].first, (size_t)(p[i].n_out * p[i].n_in) * sizeof(float));
 }
 
-void sg_trainable_put(const struct sg_ops *ops, const struct sg_model *model, const float *trainable, float *all)
+/* From the vector of what learns to that of all weights. */
+static void move_to_all(void (*move)(const struct sg_ops *, void *, const void *, size_t), const struct sg_ops *ops,
+                        const struct sg_model *model, const float *trainable, float *all)
 {
     size_t n;
     const struct sg_parameter *p = sg_model_parameters(model, &n);
     for (size_t i = 0; i < n; i++)
         if (p[i].trainable)
-            sg_ops_copy(ops, all + p[i].first, trainable + p[i].trainable_first, (size_t)(p[i].n_out * p[i].n_in) * sizeof(float));
+            move(ops, all + p[i].first, trainable + p[i].trainable_first, (size_t)(p[i].n_out * p[i].n_in) * sizeof(float));
+}
+
+void sg_trainable_put(const struct sg_ops *ops, const struct sg_model *model, const float *trainable, float *all)
+{
+    move_to_all(sg_ops_copy, ops, model, trainable, all);
 }
 
 void sg_trainable_fetch(const struct sg_ops *ops, const struct sg_model *model, const float *trainable, float *all)
 {
-    size_t n;
-    const struct sg_parameter *p = sg_model_parameters(model, &n);
-    for (size_t i = 0; i < n; i++)
-        if (p[i].trainable)
-            sg_ops_download(ops, all + p[i].first, trainable + p[i].trainable_first, (size_t)(p[i].n_out * p[i].n_in) * sizeof(float));
+    move_to_all(sg_ops_download, ops, model, trainable, all);
 }
 
 /* What the ops hold for the whole run. The host's weights serve as theirs where their memory is the host's. */
